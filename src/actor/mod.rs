@@ -1,0 +1,134 @@
+//! The interpreter that runs in scenario processes.
+//!
+//! A scenario process is this binary, re-executed. Its first process, *init*, reads its orders, forks
+//! the root processes and then only reaps; each root interprets its block. Everything an interpreter
+//! needs is made before the first statement: from then on it allocates nothing and takes no lock, so
+//! that a `fork` is a real fork and a handler's block can run inside the real handler.
+
+mod machine;
+mod registry;
+mod statement;
+
+use std::ffi::CString;
+use std::io::Read;
+
+use serde::{Deserialize, Serialize};
+
+use crate::scenario::{self, Op, Program, Statement};
+use crate::sys::call;
+use crate::sys::seccomp::Filter;
+
+pub use machine::Machine;
+
+/// The hidden argument that makes this binary the first process of a scenario.
+pub const COMMAND: &str = "__init";
+
+/// The marker that a root process makes when it is ready: first argument.
+pub const ROOT_READY: u64 = 0xffff;
+
+/// What the first process of a scenario is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Orders {
+    /// The scenario's name.
+    pub name: String,
+    /// The text of its file.
+    pub source: String,
+    /// The numbers of the calls that stop.
+    pub filter: Vec<u32>,
+    /// The number of the marker.
+    pub marker: u32,
+}
+
+impl Orders {
+    /// As text.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// The whole life of the first process of a scenario. `fd` leads to its orders. It ends with the run,
+/// by being killed; it returns only if the orders are no orders.
+pub fn init(fd: i32) -> String {
+    let mut text = String::new();
+    if let Err(error) = call::inherited_file(fd).read_to_string(&mut text) {
+        return format!("cannot read the orders: {error}");
+    }
+    let orders: Orders = match serde_json::from_str(&text) {
+        Ok(orders) => orders,
+        Err(error) => return format!("cannot understand the orders: {error}"),
+    };
+    // A thread here would take the PID that the first root shall have.
+    let Ok(scenario) = scenario::parse_again(&orders.name, &orders.source) else {
+        return format!("{} is no longer a scenario", orders.name);
+    };
+    let filter = Filter::stopping(orders.filter.iter().copied());
+    // Everything that interpreters use lives for ever: no destructor runs in them.
+    let machine: &'static Machine = Box::leak(Box::new(Machine::new(scenario.program, orders.marker)));
+    call::set_runner(Box::new(move |signal| machine.handle(signal)));
+    let _ = call::close_from(3);
+    let _ = call::subreaper();
+    call::reset_signals();
+    for number in 0..machine.roots() {
+        if call::fork() == Ok(0) {
+            run_root(machine, number, &filter);
+        }
+    }
+    // Orphans end here; with SIGCHLD ignored the kernel reaps them.
+    let _ = call::sigaction(libc::SIGCHLD, call::Handling::Ignore);
+    loop {
+        let _ = call::pause();
+    }
+}
+
+fn run_root(machine: &'static Machine, number: usize, filter: &Filter) -> ! {
+    // As a shell does it: each root is a job of its own.
+    let _ = call::setpgid(0, 0);
+    machine.register_root(number);
+    if filter.install().is_err() {
+        call::exit(126);
+    }
+    let _ = call::mark(machine.marker(), ROOT_READY, number as u64);
+    machine.run_root(number)
+}
+
+/// Strings that calls need, ready to be passed.
+#[derive(Debug, Default)]
+pub struct Prepared {
+    path: CString,
+    _argv: Vec<CString>,
+    pointers: Vec<*const libc::c_char>,
+}
+
+impl Prepared {
+    fn of(statement: &Statement) -> Option<Self> {
+        let c_string = |text: &str| CString::new(text.replace('\0', "")).unwrap_or_default();
+        match &statement.op {
+            Op::Exec { argv } => {
+                let program = argv.first().map_or("", String::as_str);
+                let argv: Vec<CString> = argv.iter().map(|word| c_string(word)).collect();
+                let pointers = argv.iter().map(|word| word.as_ptr()).chain([std::ptr::null()]).collect();
+                let path = crate::sys::spawn::find(program.as_ref()).unwrap_or_else(|_| program.into());
+                Some(Self { path: c_string(&path.to_string_lossy()), _argv: argv, pointers })
+            }
+            Op::Chdir { path } | Op::Mkfifo { path } | Op::Open { path, .. } | Op::Unlink { path } => {
+                Some(Self { path: c_string(path), ..Self::default() })
+            }
+            _ => None,
+        }
+    }
+
+    /// The strings of every statement, by number.
+    fn all(program: &Program) -> Vec<Option<Self>> {
+        fn fill(body: &[Statement], table: &mut [Option<Prepared>]) {
+            for statement in body {
+                if let Some(slot) = table.get_mut(statement.id.index()) {
+                    *slot = Prepared::of(statement);
+                }
+                statement.op.bodies().for_each(|inner| fill(inner, table));
+            }
+        }
+        let mut table: Vec<Option<Self>> = program.statements.iter().map(|_| None).collect();
+        program.roots.iter().for_each(|root| fill(&root.body, &mut table));
+        table
+    }
+}

@@ -1,0 +1,294 @@
+//! `proclab check`: scenarios are run without a screen, and their `expect` blocks judged.
+
+mod human;
+mod json;
+mod junit;
+
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+
+use super::drive::drive;
+use super::interrupts::{Interrupts, Keys};
+use super::options::{LibraryOptions, RunOptions};
+use super::out::{Marks, print, say_lines};
+use super::{Exit, Failure, begin, say};
+use crate::control::{Outcome, Pace, Session, Start, Stdio, Subject};
+use crate::expect::{self, Verdict};
+use crate::model::Log;
+use crate::scenario::Scenario;
+
+/// Run scenarios without a screen and judge their expectations
+///
+/// Without a name, every scenario that `proclab list` shows is checked. A run that reaches its limit
+/// fails whatever its expectations say.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Names or files of scenarios [default: all]
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// How the results are printed
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+    /// Run each scenario with the seeds 0 to N-1
+    #[arg(long, value_name = "N", conflicts_with_all = ["seed", "schedule"], value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: Option<u64>,
+    #[command(flatten)]
+    run: RunOptions,
+    #[command(flatten)]
+    library: LibraryOptions,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Human,
+    /// An array of objects, one a run.
+    Json,
+    /// A test suite a run, as continuous integration reads it.
+    Junit,
+}
+
+/// A scenario to be run; for what cannot be, its name and why.
+type Found = Result<Scenario, (String, String)>;
+
+/// What came of one run, or of a file that cannot be run.
+#[derive(Debug)]
+struct Report {
+    /// The scenario's name, or what was asked for.
+    name: String,
+    title: String,
+    seed: u64,
+    serial: bool,
+    took: Duration,
+    events: u64,
+    ended: Ended,
+    /// The schedule that was followed; empty for a free run.
+    schedule: String,
+    verdicts: Vec<Verdict>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Ended {
+    /// Every task has ended.
+    Done,
+    /// All that is left waits for each other. Whether that is right, the expectations say.
+    Stuck,
+    /// It was cut off; why, as a sentence.
+    Limit(String),
+    /// The lab failed; how, as a sentence.
+    Failed(String),
+    /// It never began: the file is no scenario, or there is none.
+    Invalid(String),
+}
+
+impl Ended {
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Stuck => "stuck",
+            Self::Limit(_) => "limit",
+            Self::Failed(_) => "failed",
+            Self::Invalid(_) => "invalid",
+        }
+    }
+
+    /// As a sentence without a full stop.
+    fn sentence(&self) -> &str {
+        match self {
+            Self::Done => "every process has ended",
+            Self::Stuck => "nothing can move any more: all that is left waits for each other",
+            Self::Limit(why) | Self::Failed(why) | Self::Invalid(why) => why,
+        }
+    }
+}
+
+impl Report {
+    /// Whether the run ended in a way that can be judged.
+    const fn is_judged(&self) -> bool {
+        matches!(self.ended, Ended::Done | Ended::Stuck)
+    }
+
+    fn held(&self) -> bool {
+        self.is_judged() && self.verdicts.iter().all(|verdict| verdict.held)
+    }
+
+    fn exit(&self) -> u8 {
+        match self.ended {
+            Ended::Failed(_) => 3,
+            Ended::Invalid(_) => 2,
+            _ => u8::from(!self.held()),
+        }
+    }
+
+    fn invalid(name: &str, why: String) -> Self {
+        Self {
+            name: name.to_owned(),
+            title: String::new(),
+            seed: 0,
+            serial: true,
+            took: Duration::ZERO,
+            events: 0,
+            ended: Ended::Invalid(why),
+            schedule: String::new(),
+            verdicts: Vec::new(),
+        }
+    }
+
+    /// The command that gives the same run again.
+    fn again(&self) -> String {
+        let mut text = format!("proclab run {} --seed {}", self.name, self.seed);
+        if !self.serial {
+            text.push_str(" --free");
+        } else if !self.schedule.is_empty() {
+            text.push_str(" --schedule '");
+            text.push_str(&self.schedule.replace('\'', "'\\''"));
+            text.push('\'');
+        }
+        text
+    }
+}
+
+/// Runs the command.
+pub fn check(args: &Args) -> Result<Exit, Failure> {
+    let scenarios = args.scenarios()?;
+    begin();
+    let interrupts = Interrupts::listen(Keys::Lab)?;
+    let marks = Marks::of_stdout();
+    let mut reports = Vec::new();
+    for scenario in scenarios {
+        let from = reports.len();
+        match scenario {
+            Ok(scenario) => {
+                for seed in args.all_seeds() {
+                    let options = RunOptions { seed, ..args.run.clone() };
+                    match judge(&scenario, &options, &interrupts)? {
+                        Ok(report) => reports.push(report),
+                        Err(signal) => return Ok(Exit::interrupted(signal)),
+                    }
+                }
+            }
+            Err((name, why)) => reports.push(Report::invalid(&name, why)),
+        }
+        if args.format == Format::Human {
+            print(&human::of_scenario(&reports[from..], marks))?;
+        }
+    }
+    match args.format {
+        Format::Human => print(&human::summary(&reports))?,
+        Format::Json => print(&json::render(&reports))?,
+        Format::Junit => print(&junit::render(&reports))?,
+    }
+    // With these formats standard output is for a program; a person should see it all the same.
+    for report in reports.iter().filter(|report| matches!(report.ended, Ended::Invalid(_))) {
+        say_lines(report.ended.sentence());
+    }
+    Ok(Exit::Code(reports.iter().map(Report::exit).max().unwrap_or(0)))
+}
+
+impl Args {
+    fn scenarios(&self) -> Result<Vec<Found>, Failure> {
+        let library = self.library.library()?;
+        if self.names.is_empty() {
+            let all = library.entries().map(|entry| entry.result.clone().map_err(|why| (&entry.name, why)));
+            return Ok(all.map(|result| result.map_err(|(name, why)| (name.clone(), why.to_string()))).collect());
+        }
+        let find = |name: &String| library.find(name).map_err(|why| (name.clone(), why.to_string()));
+        Ok(self.names.iter().map(find).collect())
+    }
+
+    fn all_seeds(&self) -> Vec<Option<u64>> {
+        self.seeds.map_or_else(|| vec![self.run.seed], |count| (0..count).map(Some).collect())
+    }
+}
+
+/// Runs a scenario and judges what happened; the signal if one ended it.
+fn judge(scenario: &Scenario, options: &RunOptions, interrupts: &Interrupts) -> Result<Result<Report, i32>, Failure> {
+    let began = Instant::now();
+    let subject = Subject::Scenario(Box::new(scenario.clone()));
+    let plan = options.plan(subject, Stdio::Captured, Start::Playing(Pace::Full));
+    let (seed, serial) = (plan.seed, plan.serial);
+    let session = Session::start(plan)?;
+    let mut log = Log::new(session.header().clone());
+    let driven = drive(&session, interrupts, |batch| {
+        log.append(batch);
+        Ok(())
+    })?;
+    drop(session);
+    if let Some(signal) = driven.interrupted {
+        return Ok(Err(signal));
+    }
+    let ending = driven.ending;
+    ending.left.iter().for_each(|sentence| say(sentence));
+    let ended = match ending.outcome {
+        Outcome::Done => Ended::Done,
+        Outcome::Stuck => Ended::Stuck,
+        Outcome::Limit(why) => Ended::Limit(why),
+        Outcome::Stopped => Ended::Limit("the run was ended before it was over".to_owned()),
+        Outcome::Failed(why) => Ended::Failed(why),
+    };
+    Ok(Ok(Report {
+        name: scenario.name.clone(),
+        title: scenario.title.clone(),
+        seed,
+        serial,
+        took: began.elapsed(),
+        events: log.len(),
+        ended,
+        schedule: ending.schedule,
+        verdicts: expect::judge(scenario, &log),
+    }))
+}
+
+#[cfg(test)]
+mod samples {
+    use super::*;
+
+    /// A report with one expectation that held and one that did not.
+    pub fn report(name: &str, held: bool) -> Report {
+        let verdict = |line, text: &str, held, reason: &str| Verdict {
+            line,
+            text: text.to_owned(),
+            held,
+            reason: reason.to_owned(),
+        };
+        Report {
+            name: name.to_owned(),
+            title: "Bytes & \"ends\"".to_owned(),
+            seed: 7,
+            serial: true,
+            took: Duration::from_millis(20),
+            events: 12,
+            ended: Ended::Done,
+            schedule: "parent:3,child:1".to_owned(),
+            verdicts: vec![
+                verdict(9, "clean", true, "every child was reaped"),
+                verdict(10, "output a \"<\\u{1}>\"", held, "it wrote \"\u{1}]]>\""),
+            ],
+        }
+    }
+
+    pub fn invalid() -> Report {
+        Report::invalid("nosuch", "there is no scenario `nosuch`".to_owned())
+    }
+
+    #[test]
+    fn the_worst_run_decides() {
+        assert_eq!([report("a", true).exit(), report("a", false).exit(), invalid().exit()], [0, 1, 2]);
+        let failed = Report { ended: Ended::Failed("ptrace".to_owned()), ..report("a", true) };
+        assert_eq!((failed.exit(), failed.held()), (3, false));
+        let cut_off = Report { ended: Ended::Limit("too long".to_owned()), ..report("a", true) };
+        assert_eq!((cut_off.exit(), cut_off.held()), (1, false));
+        let stuck = Report { ended: Ended::Stuck, ..report("a", true) };
+        assert_eq!(stuck.exit(), 0);
+    }
+
+    #[test]
+    fn the_same_run_again() {
+        assert_eq!(report("p/x", false).again(), "proclab run p/x --seed 7 --schedule 'parent:3,child:1'");
+        let free = Report { serial: false, schedule: String::new(), ..report("p/x", false) };
+        assert_eq!(free.again(), "proclab run p/x --seed 7 --free");
+    }
+}

@@ -1,0 +1,89 @@
+//! `proclab list`: the scenarios by topic.
+
+use std::fmt::Write as _;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::options::LibraryOptions;
+use super::out::{print, say_lines};
+use super::{Exit, Failure};
+use crate::scenario::Library;
+use crate::scenario::library::Entry;
+
+/// List the scenarios by topic, with level and title
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// How
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+    #[command(flatten)]
+    library: LibraryOptions,
+}
+
+/// How a list is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Human,
+    /// An array of objects.
+    Json,
+}
+
+/// A scenario, as JSON.
+#[derive(Debug, Serialize)]
+struct Item<'a> {
+    name: &'a str,
+    topic: &'a str,
+    level: u8,
+    title: &'a str,
+    origin: String,
+    /// What is wrong with its file, if something is.
+    problem: Option<String>,
+}
+
+/// Runs the command. A file that is no scenario is listed as such, and is invalid.
+pub fn list(args: &Args) -> Result<Exit, Failure> {
+    let library = args.library.library()?;
+    match args.format {
+        Format::Human => print(&human(&library))?,
+        Format::Json => print(&json(&library))?,
+    }
+    let invalid: Vec<String> =
+        library.entries().filter_map(|entry| Some(entry.result.as_ref().err()?.to_string())).collect();
+    for problem in &invalid {
+        say_lines(problem);
+    }
+    Ok(if invalid.is_empty() { Exit::DONE } else { Exit::INVALID })
+}
+
+fn human(library: &Library) -> String {
+    let width = library.entries().map(|entry| stem(entry).chars().count()).max().unwrap_or(0);
+    let mut text = String::new();
+    let mut topic = None;
+    for entry in library.entries() {
+        if topic.replace(&entry.topic) != Some(&entry.topic) {
+            let gap = if text.is_empty() { "" } else { "\n" };
+            let _ = writeln!(text, "{gap}{}", entry.topic);
+        }
+        let title = if entry.result.is_ok() { entry.title.as_str() } else { "(not a valid scenario)" };
+        let _ = writeln!(text, "  {:width$}  {}  {title}", stem(entry), entry.level);
+    }
+    text
+}
+
+fn stem(entry: &Entry) -> &str {
+    entry.name.rsplit_once('/').map_or(&entry.name, |(_, stem)| stem)
+}
+
+fn json(library: &Library) -> String {
+    let items: Vec<Item<'_>> = library.entries().map(item).collect();
+    // Plain data of strings and numbers: this cannot fail.
+    serde_json::to_string_pretty(&items).unwrap_or_default() + "\n"
+}
+
+fn item(entry: &Entry) -> Item<'_> {
+    let Entry { name, topic, title, level, origin, result } = entry;
+    let problem = result.as_ref().err().map(ToString::to_string);
+    Item { name, topic, level: *level, title, origin: origin.to_string(), problem }
+}

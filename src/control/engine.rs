@@ -1,0 +1,591 @@
+//! The tracer's thread: takes commands, lets tasks move, tells what happened.
+
+use std::sync::mpsc::{Receiver, Sender, SyncSender};
+use std::time::{Duration, Instant};
+
+use super::bench::{self, Bench};
+use super::scheduler::{Scheduler, Tasks};
+use super::settle::Settling;
+use super::{Breakpoint, Command, Ending, Next, Outcome, Pace, Plan, Start, Status, Subject, Update, breakpoints};
+use crate::model::{Header, Kind, State, TaskId, Why};
+use crate::scenario::Limit;
+use crate::sys::{self, Pulse, ptrace};
+use crate::trace::{Options, Tracer};
+
+/// How long events may wait before they are told.
+const FLUSH: Duration = Duration::from_millis(8);
+/// How many events may wait before they are told.
+const FLUSH_EVENTS: usize = 2048;
+/// How many processes a foreign program may have at the same time before the lab ends it.
+const FOREIGN_PROCESSES: u32 = 10_000;
+
+/// What the thread reports once it has started, or could not.
+type Started = sys::Result<(Header, Pulse)>;
+
+/// The body of the tracer's thread.
+pub fn run(plan: Plan, commands: Receiver<Command>, updates: SyncSender<Update>, started: &Sender<Started>) {
+    let engine = Engine::start(plan, commands, updates);
+    match engine {
+        Ok(mut engine) => {
+            drop(started.send(Ok((engine.header.clone(), engine.pulse.clone()))));
+            engine.run();
+        }
+        Err(error) => drop(started.send(Err(error))),
+    }
+}
+
+/// How the run goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Paused,
+    Playing(Pace),
+}
+
+pub(super) struct Engine {
+    pub(super) tracer: Tracer,
+    pub(super) pulse: Pulse,
+    pub(super) settling: Settling,
+    header: Header,
+    bench: Bench,
+    scheduler: Scheduler,
+    commands: Receiver<Command>,
+    updates: SyncSender<Update>,
+    mode: Mode,
+    serial: bool,
+    scenario: bool,
+    breakpoints: Vec<Breakpoint>,
+    /// The task that stopped at a breakpoint, which must not stop it again.
+    passing: Option<TaskId>,
+    paused_by: Option<String>,
+    limit: Limit,
+    timeout: Option<Duration>,
+    /// How long the run has played, apart from the present stretch.
+    played: Duration,
+    playing_since: Option<Instant>,
+    next_step_at: Option<Instant>,
+    flushed: Instant,
+    told: Option<Status>,
+    /// Somebody listens no more, or wants the end.
+    ending: Option<Outcome>,
+    looked_at: usize,
+    labels: Vec<(TaskId, String)>,
+}
+
+impl Engine {
+    fn start(plan: Plan, commands: Receiver<Command>, updates: SyncSender<Update>) -> sys::Result<Self> {
+        if !plan.all_cpus {
+            share_one_cpu();
+        }
+        let pulse = Pulse::of_this_thread()?;
+        let isolation = bench::try_namespaces(&plan);
+        let header = bench::header(&plan, &isolation);
+        let scenario = match &plan.subject {
+            Subject::Scenario(scenario) => Some(std::sync::Arc::new(scenario.as_ref().clone())),
+            Subject::Command(_) => None,
+        };
+        let limit = scenario
+            .as_ref()
+            .map_or(Limit { seconds: u64::MAX, processes: FOREIGN_PROCESSES, events: u64::MAX }, |scenario| {
+                scenario.limit
+            });
+        let options = Options { all: plan.all, capture: plan.capture, virtual_time: scenario.is_some() };
+        let is_scenario = scenario.is_some();
+        let mut tracer = Tracer::new(&header, options, scenario);
+        let bench = match bench::start(&plan, isolation, &mut tracer) {
+            Ok(bench) => bench,
+            Err(error) => {
+                tracer.kill_all();
+                pulse.end();
+                return Err(error);
+            }
+        };
+        // Only now: what was forked keeps the slack that it would have without the lab.
+        sys::spawn::sharpen_timers();
+        let mode = match plan.start {
+            Start::Paused => Mode::Paused,
+            Start::Playing(pace) => Mode::Playing(pace),
+        };
+        Ok(Self {
+            tracer,
+            pulse,
+            settling: Settling::default(),
+            header,
+            bench,
+            scheduler: Scheduler::new(plan.seed, plan.schedule),
+            commands,
+            updates,
+            mode,
+            serial: plan.serial,
+            scenario: is_scenario,
+            breakpoints: Vec::new(),
+            passing: None,
+            paused_by: None,
+            limit,
+            timeout: plan.timeout.map(Duration::from_secs),
+            played: Duration::ZERO,
+            playing_since: None,
+            next_step_at: None,
+            flushed: Instant::now(),
+            told: None,
+            ending: None,
+            looked_at: 0,
+            labels: Vec::new(),
+        })
+    }
+
+    fn run(&mut self) {
+        let outcome = match self.play() {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+                Outcome::Failed(format!("{error}{hint}"))
+            }
+        };
+        self.finish(outcome);
+    }
+
+    fn play(&mut self) -> sys::Result<Outcome> {
+        self.muster()?;
+        if let bench::Isolation::Directory(why) = &self.bench.isolation {
+            let text = format!("{why}; the run has its directory and the PIDs of this machine");
+            self.tracer.recorder_mut().note(TaskId::LAB, &text);
+        }
+        self.settle()?;
+        loop {
+            self.take_commands();
+            if let Some(outcome) = self.is_over() {
+                return Ok(outcome);
+            }
+            match self.mode {
+                Mode::Paused => {
+                    self.stop_everybody()?;
+                    self.tell(true);
+                    self.wait_for_anything(None)?;
+                }
+                Mode::Playing(Pace::PerSecond(rate)) => self.play_paced(rate)?,
+                Mode::Playing(Pace::Full) if self.serial => {
+                    self.one_step(None)?;
+                    self.tell(false);
+                }
+                Mode::Playing(Pace::Full) => self.play_freely()?,
+            }
+        }
+    }
+
+    /// Waits until all root processes are there.
+    fn muster(&mut self) -> sys::Result<()> {
+        while self.tracer.is_mustering() {
+            self.take_stop()?;
+            if self.tracer.init_is_gone() {
+                let failure = self.bench.report.take().and_then(sys::spawn::Report::failure);
+                let unknown = || sys::Error::new("execve", "the first process of the scenario", libc::ECHILD);
+                return Err(failure.unwrap_or_else(unknown));
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for a stop or an end and takes it in. Returns whose it was, if one came.
+    fn take_stop(&mut self) -> sys::Result<Option<i32>> {
+        match self.pulse.during(|| ptrace::wait(true))? {
+            ptrace::Wait::Stopped(stopped, why) => {
+                let tid = stopped.pid();
+                self.tracer.stopped(stopped, why)?;
+                Ok(Some(tid))
+            }
+            ptrace::Wait::Ended(tid, status) => {
+                self.tracer.ended(tid, status);
+                Ok(Some(tid))
+            }
+            ptrace::Wait::Nothing | ptrace::Wait::Interrupted | ptrace::Wait::Nobody => Ok(None),
+        }
+    }
+
+    fn take_commands(&mut self) {
+        self.pulse.answer();
+        while let Ok(command) = self.commands.try_recv() {
+            match command {
+                Command::Play(pace) => {
+                    self.mode = Mode::Playing(pace);
+                    self.paused_by = None;
+                    self.passing = self.tracer.ready().first().copied().filter(|_| !self.serial).or(self.passing);
+                    self.next_step_at = None;
+                }
+                Command::Pause => self.mode = Mode::Paused,
+                Command::Step(task) => {
+                    self.mode = Mode::Paused;
+                    self.paused_by = None;
+                    if let Err(error) = self.stop_everybody().and_then(|()| self.one_step(task)) {
+                        self.ending = Some(Outcome::Failed(error.to_string()));
+                    }
+                    self.told = None;
+                }
+                Command::Breakpoints(list) => self.breakpoints = list,
+                Command::Serial(serial) => self.serial = serial,
+                Command::End => self.ending = Some(Outcome::Stopped),
+            }
+        }
+        self.keep_time();
+    }
+
+    fn keep_time(&mut self) {
+        let playing = self.mode != Mode::Paused;
+        match self.playing_since {
+            None if playing => self.playing_since = Some(Instant::now()),
+            Some(since) if !playing => {
+                self.played += since.elapsed();
+                self.playing_since = None;
+            }
+            _ => {}
+        }
+    }
+
+    fn is_over(&mut self) -> Option<Outcome> {
+        if let Some(outcome) = self.ending.take() {
+            return Some(outcome);
+        }
+        if self.tracer.is_over() {
+            return Some(Outcome::Done);
+        }
+        if self.tracer.recorder().count() >= self.limit.events {
+            return Some(Outcome::Limit(format!("the run has reached its limit of {} events", self.limit.events)));
+        }
+        if self.tracer.count() > self.limit.processes as usize {
+            let text = format!("more than {} processes are alive, the run's limit", self.limit.processes);
+            return Some(Outcome::Limit(text));
+        }
+        let played = self.played + self.playing_since.map_or(Duration::ZERO, |since| since.elapsed());
+        let clock = Duration::from_nanos(self.tracer.clock_ns().unwrap_or(0));
+        if played.max(clock).as_secs() >= self.limit.seconds {
+            return Some(Outcome::Limit(format!("the run has reached its limit of {} seconds", self.limit.seconds)));
+        }
+        if self.timeout.is_some_and(|timeout| played >= timeout) {
+            return Some(Outcome::Limit("the time given by --timeout is over".into()));
+        }
+        None
+    }
+
+    /// When the run has to be looked at again at the latest.
+    fn deadline(&self) -> Option<Instant> {
+        let since = self.playing_since?;
+        let bound = Duration::from_secs(self.limit.seconds.min(1 << 30));
+        let bound = self.timeout.map_or(bound, |timeout| timeout.min(bound));
+        since.checked_add(bound.saturating_sub(self.played))
+    }
+
+    /// Makes the tasks that run stop where they are, and waits until they have.
+    fn stop_everybody(&mut self) -> sys::Result<()> {
+        self.settle()?;
+        if !self.tracer.moving().is_empty() {
+            self.tracer.interrupt_all();
+            self.settle()?;
+        }
+        Ok(())
+    }
+
+    /// Lets one task take one step: the given one, or the scheduler's choice. If nobody can move, the
+    /// lab's clock does; if that has nothing to wait for either, the run is over or waits for what lies
+    /// outside.
+    fn one_step(&mut self, task: Option<TaskId>) -> sys::Result<()> {
+        let ready = self.tracer.ready();
+        if ready.is_empty() {
+            return self.nobody_is_ready();
+        }
+        let chosen = match task {
+            Some(task) if ready.contains(&task) => {
+                let name = self.name(task);
+                self.scheduler.follow(&name);
+                Some(task)
+            }
+            Some(_) => None,
+            None => {
+                let tasks = Bystanders { tracer: &self.tracer, labels: &self.labels };
+                self.scheduler.choose(&ready, &tasks)
+            }
+        };
+        let Some(chosen) = chosen else { return Ok(()) };
+        if self.mode != Mode::Paused && self.breaks_before(chosen) {
+            return Ok(());
+        }
+        self.passing = None;
+        self.labels.retain(|(task, _)| *task != chosen);
+        self.tracer.go(chosen)?;
+        self.settle()?;
+        self.after_step();
+        Ok(())
+    }
+
+    fn breaks_before(&mut self, task: TaskId) -> bool {
+        if self.breakpoints.is_empty() || self.passing == Some(task) {
+            return false;
+        }
+        let Some(why) = breakpoints::before_step(&self.breakpoints, &self.tracer, task) else { return false };
+        self.pause_by(why);
+        self.passing = Some(task);
+        true
+    }
+
+    fn pause_by(&mut self, why: String) {
+        self.paused_by = Some(why);
+        self.mode = Mode::Paused;
+        self.told = None;
+    }
+
+    /// Looks at what has been written since the last time: labels passed, breakpoints reached.
+    fn after_step(&mut self) {
+        let recorder = self.tracer.recorder();
+        for event in recorder.untaken().iter().skip(self.looked_at) {
+            if let Kind::Note { text, label: true } = event.kind {
+                self.labels.push((event.task, recorder.names().get(text).to_owned()));
+            }
+        }
+        if !self.breakpoints.is_empty()
+            && let Some(why) = breakpoints::after_events(&self.breakpoints, &self.tracer, self.looked_at)
+        {
+            self.pause_by(why);
+        }
+        self.looked_at = self.tracer.recorder().untaken().len();
+    }
+
+    fn nobody_is_ready(&mut self) -> sys::Result<()> {
+        if !self.tracer.moving().is_empty() || self.tracer.sleeping().iter().any(|tid| self.tracer.is_waking(*tid)) {
+            return self.wait_for_anything(Some(Instant::now() + FLUSH));
+        }
+        if self.tracer.next_due().is_some() {
+            self.tracer.advance_clock()?;
+            self.settle()?;
+            self.after_step();
+            return Ok(());
+        }
+        if self.scenario && !self.waits_for_outside() {
+            self.ending = Some(Outcome::Stuck);
+            return Ok(());
+        }
+        let deadline = self.deadline();
+        self.wait_for_anything(deadline)
+    }
+
+    /// Whether some task sleeps until real time has passed, or until somebody outside acts.
+    fn waits_for_outside(&self) -> bool {
+        let world = self.tracer.world();
+        world.living().any(|task| match task.state {
+            State::Blocked(blocked) => {
+                let foreign = !self.tracer.is_actor(task.id);
+                foreign && matches!(blocked.why, Why::Time | Why::Poll | Why::Other | Why::Lock)
+            }
+            _ => false,
+        })
+    }
+
+    fn play_paced(&mut self, rate: u32) -> sys::Result<()> {
+        let now = Instant::now();
+        match self.next_step_at {
+            Some(at) if now < at => {
+                self.tell(true);
+                self.wait_for_anything(Some(at))
+            }
+            _ => {
+                self.next_step_at = Some(now + Duration::from_secs(1) / rate.max(1));
+                self.stop_everybody()?;
+                self.one_step(None)?;
+                self.tell(true);
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets everybody move, and takes in what comes.
+    fn play_freely(&mut self) -> sys::Result<()> {
+        for task in self.tracer.ready() {
+            if !self.goes_on(task)? {
+                return Ok(());
+            }
+        }
+        self.pulse.beat();
+        // As long as stops keep coming only the one that stopped can be ready.
+        while !self.tracer.is_over() {
+            let Some(tid) = self.take_stop()? else { return self.who_sleeps() };
+            self.after_step();
+            if self.mode == Mode::Paused {
+                return Ok(());
+            }
+            if let Some(task) = self.tracer.ready_at(tid)
+                && !self.goes_on(task)?
+            {
+                return Ok(());
+            }
+            if self.tell(false) || self.pulse.is_called() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets a task take its next step, unless a breakpoint is in the way.
+    fn goes_on(&mut self, task: TaskId) -> sys::Result<bool> {
+        if self.breaks_before(task) {
+            return Ok(false);
+        }
+        self.passing = None;
+        self.tracer.go(task)?;
+        Ok(true)
+    }
+
+    fn who_sleeps(&mut self) -> sys::Result<()> {
+        // Nothing stopped for a beat: who sleeps?
+        for tid in self.tracer.moving() {
+            if self.tracer.is_asleep(tid) {
+                self.tracer.fell_asleep(tid);
+            }
+        }
+        self.tracer.write_progress();
+        self.after_step();
+        self.tell(true);
+        if self.tracer.moving().is_empty() && self.tracer.ready().is_empty() && !self.tracer.is_over() {
+            return self.nobody_is_ready();
+        }
+        Ok(())
+    }
+
+    /// Waits until a stop comes, a command, or the time.
+    fn wait_for_anything(&mut self, until: Option<Instant>) -> sys::Result<()> {
+        let until = match (until, self.deadline()) {
+            (Some(until), Some(deadline)) => Some(until.min(deadline)),
+            (until, deadline) => until.or(deadline),
+        };
+        self.pulse.rest_until(until);
+        if self.take_stop()?.is_some() {
+            self.settle()?;
+            self.after_step();
+        }
+        self.pulse.beat();
+        Ok(())
+    }
+
+    /// Tells what was written, if it is time; and how things stand, if that has changed. Returns
+    /// whether anything was told.
+    fn tell(&mut self, now: bool) -> bool {
+        let waiting = self.tracer.recorder().untaken().len();
+        let due = waiting > 0 && (now || waiting >= FLUSH_EVENTS || self.flushed.elapsed() >= FLUSH);
+        if due {
+            let batch = self.tracer.recorder_mut().take();
+            self.looked_at = 0;
+            self.flushed = Instant::now();
+            self.send(Update::Batch(batch));
+        }
+        if now {
+            let status = self.status();
+            if self.told.as_ref() != Some(&status) {
+                self.told = Some(status.clone());
+                self.send(Update::Status(status));
+            }
+        }
+        due
+    }
+
+    fn send(&mut self, update: Update) {
+        if self.updates.send(update).is_err() {
+            self.ending.get_or_insert(Outcome::Stopped);
+        }
+    }
+
+    fn status(&self) -> Status {
+        let next = |task| Some(Next { task, text: self.tracer.next_step(task)? });
+        Status {
+            playing: match self.mode {
+                Mode::Paused => None,
+                Mode::Playing(pace) => Some(pace),
+            },
+            serial: self.serial,
+            next: self.tracer.ready().into_iter().filter_map(next).collect(),
+            paused_by: self.paused_by.clone(),
+            clock_ns: self.tracer.clock_ns(),
+        }
+    }
+
+    fn name(&self, task: TaskId) -> String {
+        Bystanders { tracer: &self.tracer, labels: &[] }.name(task)
+    }
+
+    /// The run is over: what is left is killed, and told.
+    fn finish(&mut self, outcome: Outcome) {
+        let outcome = self.explain(outcome);
+        if outcome == Outcome::Stuck {
+            let text = "nothing can move any more: all that is left waits for each other";
+            self.tracer.recorder_mut().note(TaskId::LAB, text);
+        }
+        self.tracer.recorder_mut().end();
+        let batch = self.tracer.recorder_mut().take();
+        self.send(Update::Batch(batch));
+        let root = self.tracer.root_status();
+        self.bury();
+        self.pulse.end();
+        let left = self.bench.directory.take().and_then(super::run_dir::RunDir::remove).into_iter().collect();
+        let schedule = if self.serial { self.scheduler.followed() } else { String::new() };
+        self.send(Update::Ended(Ending { outcome, root, schedule, left }));
+    }
+
+    /// A program that ended before it was loaded has said why.
+    fn explain(&mut self, outcome: Outcome) -> Outcome {
+        if outcome != Outcome::Done || self.scenario {
+            return outcome;
+        }
+        match self.bench.report.take().and_then(sys::spawn::Report::failure) {
+            Some(error) => {
+                let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+                Outcome::Failed(format!("{error}{hint}"))
+            }
+            None => outcome,
+        }
+    }
+
+    /// Kills everything that is left, and reaps it.
+    fn bury(&mut self) {
+        self.pulse.beat();
+        loop {
+            self.tracer.kill_all();
+            match self.pulse.during(|| ptrace::wait(true)) {
+                Ok(ptrace::Wait::Nobody) | Err(_) => return,
+                Ok(ptrace::Wait::Stopped(stopped, _)) => {
+                    drop(stopped.resume(ptrace::Resume::Continue, None));
+                }
+                Ok(_) => {}
+            }
+        }
+    }
+}
+
+/// The tasks as the scheduler sees them.
+struct Bystanders<'a> {
+    tracer: &'a Tracer,
+    labels: &'a [(TaskId, String)],
+}
+
+impl Tasks for Bystanders<'_> {
+    fn find(&self, name: &str) -> Option<TaskId> {
+        let names = self.tracer.recorder().names();
+        let fits = |full: &str| full == name || full.rsplit('.').next() == Some(name);
+        self.tracer.world().living().find(|task| fits(names.get(task.name))).map(|task| task.id)
+    }
+
+    fn name(&self, task: TaskId) -> String {
+        let names = self.tracer.recorder().names();
+        self.tracer.world().task(task).map_or_else(String::new, |task| names.get(task.name).to_owned())
+    }
+
+    fn reached(&self, task: TaskId, word: &str) -> bool {
+        self.tracer.next_word(task).as_deref() == Some(word)
+            || self.labels.iter().any(|(passed, label)| *passed == task && label == word)
+    }
+}
+
+/// A stop costs a sixth when tracer and tracee share a CPU, so this thread and all that it starts do.
+fn share_one_cpu() {
+    use nix::sched::{CpuSet, sched_getcpu, sched_setaffinity};
+    let Ok(cpu) = sched_getcpu() else { return };
+    let mut set = CpuSet::new();
+    if set.set(cpu).is_ok() {
+        // Where it is refused everything still works, only slower.
+        let _ = sched_setaffinity(nix::unistd::Pid::from_raw(0), &set);
+    }
+}

@@ -1,0 +1,168 @@
+//! What a session is told, and what it tells: plain data, no behaviour.
+
+use crate::model::{Batch, Signal, TaskId};
+use crate::scenario::{Scenario, Turn};
+
+/// What is put on the bench, and how.
+#[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
+pub struct Plan {
+    /// What runs.
+    pub subject: Subject,
+    /// Whether one task moves at a time.
+    pub serial: bool,
+    /// The scheduler's seed.
+    pub seed: u64,
+    /// The turns before the seeded scheduler takes over.
+    pub schedule: Vec<Turn>,
+    /// Whether every system call is an event.
+    pub all: bool,
+    /// How many bytes of each transfer are kept.
+    pub capture: usize,
+    /// Ends a run after so many seconds of real time.
+    pub timeout: Option<u64>,
+    /// Whether a foreign program gets namespaces of its own, as a scenario does.
+    pub isolate: bool,
+    /// Whether tracer and tracees may use every CPU instead of sharing one.
+    pub all_cpus: bool,
+    /// Where the standard streams of the root processes lead.
+    pub stdio: Stdio,
+    /// How it begins.
+    pub start: Start,
+    /// The proclab binary, which scenario processes are.
+    pub lab: std::path::PathBuf,
+}
+
+/// What runs.
+#[derive(Debug, Clone)]
+pub enum Subject {
+    /// A scenario.
+    Scenario(Box<Scenario>),
+    /// A program and its arguments.
+    Command(Vec<std::ffi::OsString>),
+}
+
+/// Where the standard streams of the root processes lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stdio {
+    /// Standard input is the lab's own if that is no terminal, else empty; output is taken by the
+    /// lab, and shown from the log.
+    Captured,
+    /// The lab's own.
+    Inherited,
+    /// The lab's own, but standard output leads to the lab's standard error: the log has the other.
+    OutputToError,
+}
+
+/// How fast events follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// As fast as it goes.
+    Full,
+    /// So many steps a second.
+    PerSecond(u32),
+}
+
+/// How a session begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// Stopped before the first step.
+    Paused,
+    /// Playing.
+    Playing(Pace),
+}
+
+/// Where to stop by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Breakpoint {
+    /// Before a task makes the call with this name.
+    Call(String),
+    /// When this signal is delivered.
+    Signal(Signal),
+    /// When the task with this name is about to move.
+    Task(String),
+    /// When an event concerns the channel with this name.
+    Channel(String),
+    /// When this rule finds something; with no name, any rule.
+    Diagnosis(Option<String>),
+}
+
+/// What a user of the session asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Go on at this pace.
+    Play(Pace),
+    /// Stop before the next step.
+    Pause,
+    /// One step: of this task, or of the scheduler's choice.
+    Step(Option<TaskId>),
+    /// Stop at these from now on, and at no others.
+    Breakpoints(Vec<Breakpoint>),
+    /// One task at a time from now on, or all at once.
+    Serial(bool),
+    /// End the run: kill what is left.
+    End,
+}
+
+/// What the session tells its user.
+#[derive(Debug, Clone)]
+pub enum Update {
+    /// The log goes on.
+    Batch(Batch),
+    /// Who is about to do what has changed.
+    Status(Status),
+    /// The run is over. Nothing follows, but the session must still be dropped.
+    Ended(Ending),
+}
+
+/// How things stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// At which pace it plays; `None` while it is paused.
+    pub playing: Option<Pace>,
+    /// Whether one task moves at a time.
+    pub serial: bool,
+    /// What each task that is ready would do next.
+    pub next: Vec<Next>,
+    /// Why it paused by itself, as a sentence: a breakpoint.
+    pub paused_by: Option<String>,
+    /// The lab's clock in nanoseconds, where it has one of its own.
+    pub clock_ns: Option<u64>,
+}
+
+/// What a ready task would do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Next {
+    /// The task.
+    pub task: TaskId,
+    /// As in `write p 29 B`.
+    pub text: String,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// Why.
+    pub outcome: Outcome,
+    /// How the first root process ended, if it did.
+    pub root: Option<crate::model::Status>,
+    /// The schedule that was followed, as `--schedule` takes it; empty for a free run.
+    pub schedule: String,
+    /// What could not be removed, a sentence each.
+    pub left: Vec<String>,
+}
+
+/// Why a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every task has ended.
+    Done,
+    /// Nothing can move any more: all tasks are blocked on each other.
+    Stuck,
+    /// A limit was reached; which, as a sentence.
+    Limit(String),
+    /// The user ended it.
+    Stopped,
+    /// The lab failed; how, as a sentence.
+    Failed(String),
+}

@@ -1,0 +1,179 @@
+//! Whose turn it is.
+//!
+//! First the turns of a schedule, then a seeded choice. The generator is written out here, because a
+//! seed is a promise: it must mean the same run in every later version.
+
+use std::fmt::Write;
+
+use crate::model::TaskId;
+use crate::scenario::{Turn, Until};
+
+/// SplitMix64 (Steele, Lea, Flood 2014).
+#[derive(Debug, Clone)]
+struct Generator(u64);
+
+impl Generator {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`, each as likely as the others as far as anyone could tell.
+    fn below(&mut self, bound: usize) -> usize {
+        ((u128::from(self.next()) * bound as u128) >> 64) as usize
+    }
+}
+
+/// What the scheduler needs to know of the tasks.
+pub trait Tasks {
+    /// The task that is called `name`, with or without the path of its blocks, if it has not ended.
+    fn find(&self, name: &str) -> Option<TaskId>;
+    /// The full name of a task.
+    fn name(&self, task: TaskId) -> String;
+    /// Whether `run NAME until=WORD` ends here: the task is about to make that call, or has passed
+    /// that label since its turn began.
+    fn reached(&self, task: TaskId, word: &str) -> bool;
+}
+
+/// Chooses, and remembers what was chosen.
+#[derive(Debug)]
+pub struct Scheduler {
+    generator: Generator,
+    turns: std::collections::VecDeque<Turn>,
+    followed: Vec<(String, u32)>,
+    /// Whether the current `run` has begun: `until` is looked at after the first step.
+    begun: bool,
+    left: Option<u32>,
+}
+
+impl Scheduler {
+    /// A scheduler that follows `turns` and then `seed`.
+    pub fn new(seed: u64, turns: Vec<Turn>) -> Self {
+        Self { generator: Generator(seed), turns: turns.into(), followed: Vec::new(), begun: false, left: None }
+    }
+
+    /// Chooses among the tasks that are ready, of which there is at least one.
+    pub fn choose(&mut self, ready: &[TaskId], tasks: &impl Tasks) -> Option<TaskId> {
+        let chosen = match self.by_schedule(ready, tasks) {
+            Some(task) => task,
+            None => *ready.get(self.generator.below(ready.len()))?,
+        };
+        self.follow(&tasks.name(chosen));
+        Some(chosen)
+    }
+
+    /// Notes a step that the user chose.
+    pub fn follow(&mut self, name: &str) {
+        match self.followed.last_mut() {
+            Some((last, count)) if last == name => *count += 1,
+            _ => self.followed.push((name.to_owned(), 1)),
+        }
+    }
+
+    fn by_schedule(&mut self, ready: &[TaskId], tasks: &impl Tasks) -> Option<TaskId> {
+        loop {
+            let (name, until) = match self.turns.front()? {
+                Turn::All => return None,
+                Turn::Step { name, count } => {
+                    let left = self.left.unwrap_or(*count);
+                    if left == 0 {
+                        self.next_turn();
+                        continue;
+                    }
+                    self.left = Some(left - 1);
+                    (name, None)
+                }
+                Turn::Run { name, until } => (name, Some(until)),
+            };
+            let task = tasks.find(name).filter(|task| ready.contains(task));
+            let over = match (task, until) {
+                (Some(task), Some(Until::Reaches(word))) => self.begun && tasks.reached(task, word),
+                (Some(_), _) => false,
+                // It is blocked or gone: nothing is left of its turn.
+                (None, _) => true,
+            };
+            if !over {
+                self.begun = true;
+                return task;
+            }
+            self.next_turn();
+        }
+    }
+
+    fn next_turn(&mut self) {
+        self.turns.pop_front();
+        self.begun = false;
+        self.left = None;
+    }
+
+    /// What was followed so far, as `--schedule` takes it.
+    pub fn followed(&self) -> String {
+        let mut text = String::new();
+        for (name, count) in &self.followed {
+            let comma = if text.is_empty() { "" } else { "," };
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{comma}{name}:{count}");
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Two;
+
+    impl Tasks for Two {
+        fn find(&self, name: &str) -> Option<TaskId> {
+            ["a", "b"].iter().position(|known| *known == name).map(TaskId::from_index)
+        }
+        fn name(&self, task: TaskId) -> String {
+            ["a", "b"][task.index()].to_owned()
+        }
+        fn reached(&self, _: TaskId, word: &str) -> bool {
+            word == "now"
+        }
+    }
+
+    const A: TaskId = TaskId::from_index(0);
+    const B: TaskId = TaskId::from_index(1);
+
+    #[test]
+    fn the_generator_is_the_published_one() {
+        // The first outputs for seed 1234567, from the reference implementation in C.
+        let mut generator = Generator(1_234_567);
+        assert_eq!(generator.next(), 6_457_827_717_110_365_317);
+        assert_eq!(generator.next(), 3_203_168_211_198_807_973);
+    }
+
+    #[test]
+    fn a_schedule_is_followed_then_the_seed() {
+        let turns = vec![
+            Turn::Step { name: "b".into(), count: 2 },
+            Turn::Run { name: "a".into(), until: Until::Reaches("now".into()) },
+            Turn::Step { name: "nobody".into(), count: 3 },
+            Turn::Step { name: "b".into(), count: 1 },
+            Turn::All,
+        ];
+        let mut scheduler = Scheduler::new(7, turns);
+        let chosen: Vec<_> = (0..4).filter_map(|_| scheduler.choose(&[A, B], &Two)).collect();
+        assert_eq!(chosen, [B, B, A, B]);
+        assert_eq!(scheduler.followed(), "b:2,a:1,b:1");
+        let later: Vec<_> = (0..20).filter_map(|_| scheduler.choose(&[A, B], &Two)).collect();
+        assert!(later.contains(&A) && later.contains(&B));
+    }
+
+    #[test]
+    fn the_same_seed_chooses_the_same() {
+        let run = |seed| {
+            let mut scheduler = Scheduler::new(seed, Vec::new());
+            (0..100).filter_map(|_| scheduler.choose(&[A, B], &Two)).collect::<Vec<_>>()
+        };
+        assert_eq!(run(1), run(1));
+        assert_ne!(run(1), run(2));
+    }
+}

@@ -1,0 +1,74 @@
+//! Judging the `expect` block of a scenario over the log of a finished run. Pure.
+//!
+//! Every claim gets a verdict and a reason, in one sentence: what was seen, and where it fails, what
+//! should have been seen. What the log cannot tell is never counted as held.
+
+mod calls;
+mod claims;
+mod clean;
+mod clocks;
+mod names;
+
+pub use calls::call_names;
+
+use crate::model::Log;
+use crate::scenario::{Claim, Scenario};
+use names::Cast;
+
+/// What became of one expectation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// The line of the expectation in the scenario file, from 1.
+    pub line: u32,
+    /// The expectation as written.
+    pub text: String,
+    /// Whether it held.
+    pub held: bool,
+    /// What was seen, as a sentence without a full stop.
+    pub reason: String,
+}
+
+/// Judges every expectation of a scenario, in the order of the file.
+pub fn judge(scenario: &Scenario, log: &Log) -> Vec<Verdict> {
+    let cast = Cast::new(log, &scenario.program);
+    let verdict = |expectation: &crate::scenario::Expectation| {
+        let judged = judge_claim(&expectation.what, scenario, log, &cast);
+        let (held, reason) = match judged {
+            Ok(reason) => (true, reason),
+            Err(reason) => (false, reason),
+        };
+        Verdict { line: expectation.line, text: expectation.text.clone(), held, reason }
+    };
+    scenario.expect.iter().map(verdict).collect()
+}
+
+/// What was seen: `Ok` if it is what was claimed.
+type Judged = Result<String, String>;
+
+/// `held` or not, with the reason.
+fn judged(held: bool, reason: String) -> Judged {
+    if held { Ok(reason) } else { Err(reason) }
+}
+
+fn judge_claim(claim: &Claim, scenario: &Scenario, log: &Log, cast: &Cast<'_>) -> Judged {
+    match claim {
+        Claim::Exited { name, code } => claims::exited(log, cast, name, *code),
+        Claim::Killed { name, signal } => claims::killed(log, cast, name, *signal),
+        Claim::Moved { channel, bytes } => claims::moved(log, cast, channel, *bytes),
+        Claim::Output { name, text } => claims::output(log, cast, name, text),
+        Claim::Printed { name, text } => claims::printed(log, cast, name, text),
+        Claim::Received { .. } => Err("this version records no messages of queues".to_owned()),
+        Claim::Delivered { name, signal, times } => claims::delivered(log, cast, name, *signal, *times),
+        Claim::Handled { name, signal, times } => claims::handled(log, cast, name, *signal, *times),
+        Claim::Errno { name, call, errno } => claims::errno(log, cast, name, call, errno),
+        Claim::Blocked { name, call, on } => claims::blocked(log, cast, name, call, on.as_deref()),
+        Claim::Value { .. } => Err("this version records no shared memory".to_owned()),
+        Claim::Before { first, second } => clocks::before(log, &scenario.program, cast, first, second),
+        Claim::Diagnosed { rule } => claims::diagnosed(log, rule),
+        Claim::NotDiagnosed { rule } => claims::not_diagnosed(log, rule),
+        Claim::Clean => clean::clean(log, cast),
+    }
+}
+
+#[cfg(test)]
+mod tests;

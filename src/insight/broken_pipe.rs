@@ -1,0 +1,110 @@
+//! Writing to somebody who is gone (pipe(7), "I/O on pipes and FIFOs").
+
+use std::collections::HashSet;
+
+use super::{Finding, Rule, channel_name, name};
+use crate::model::{ChannelId, Event, Kind, Names, Phase, Signal, TaskId, World};
+
+const EPIPE: i32 = 32;
+
+/// A write failed with EPIPE, or SIGPIPE came. The signal belongs to the write before it: the two
+/// are one finding.
+#[derive(Debug, Default)]
+pub(super) struct BrokenPipe {
+    writes: HashSet<(TaskId, ChannelId)>,
+    /// Whose failed writes were told.
+    wrote: HashSet<TaskId>,
+    /// Whose signal was told, without a write.
+    signalled: HashSet<TaskId>,
+}
+
+impl BrokenPipe {
+    fn write_failed(&mut self, task: TaskId, channel: ChannelId, world: &World, names: &Names) -> Option<Finding> {
+        self.wrote.insert(task);
+        let is_new = self.writes.insert((task, channel));
+        if !is_new || self.signalled.remove(&task) {
+            return None;
+        }
+        let (who, p) = (name(task, world, names), channel_name(channel, world, names));
+        let text = format!(
+            "{who} writes to {p}, but nobody can read from it any more (EPIPE): \
+             keep a reader until all is written, or stop writing when the reader has gone"
+        );
+        Some(Finding { rule: self.name(), text, tasks: vec![task], channels: vec![channel] })
+    }
+
+    fn signalled(&mut self, task: TaskId, world: &World, names: &Names) -> Option<Finding> {
+        if self.wrote.contains(&task) || !self.signalled.insert(task) {
+            return None;
+        }
+        let who = name(task, world, names);
+        let text = format!(
+            "{who} got SIGPIPE, because it wrote where nobody can read any more: \
+             keep a reader until all is written, or ignore SIGPIPE and check for EPIPE"
+        );
+        Some(Finding { rule: self.name(), text, tasks: vec![task], channels: Vec::new() })
+    }
+}
+
+impl Rule for BrokenPipe {
+    fn name(&self) -> &'static str {
+        "broken-pipe"
+    }
+
+    fn about(&self) -> &'static str {
+        "A process writes to a pipe or socket that nobody can read from any more."
+    }
+
+    fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+        match event.kind {
+            Kind::Write { channel, .. } if event.errno() == Some(EPIPE) => {
+                findings.extend(self.write_failed(event.task, channel, world, names));
+            }
+            // The kernel sends SIGPIPE in the writer's own name; anybody else's was sent with kill.
+            Kind::Signal { phase: Phase::Delivered | Phase::Default, signal: Signal::PIPE, from, .. }
+                if from.is_none_or(|from| from == event.task) =>
+            {
+                findings.extend(self.signalled(event.task, world, names));
+            }
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, _: &World, _: &Names, _: &mut Vec<Finding>) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::insight::replay;
+    use crate::model::Phase;
+    use crate::model::Signal;
+    use crate::model::sketch::Sketch;
+
+    #[test]
+    fn the_write_and_its_signal_are_one_finding() {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "parent").pipe("parent", "p", 3).close("parent", 3).write_fails("parent", 4, 32);
+        sketch.signal("parent", Phase::Generated, Signal::PIPE, None);
+        sketch.signal("parent", Phase::Delivered, Signal::PIPE, None);
+        sketch.signal("parent", Phase::Default, Signal::PIPE, None).killed("parent", Signal::PIPE);
+        let found = replay(&sketch.log());
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].text.starts_with("parent writes to p, but nobody can read from it any more (EPIPE)"));
+        assert_eq!((&found[0].tasks, &found[0].channels), (&vec![sketch.task("parent")], &vec![sketch.channel("p")]));
+    }
+
+    #[test]
+    fn the_signal_alone_is_enough() {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "parent").signal("parent", Phase::Default, Signal::PIPE, Some("parent"));
+        assert_eq!(replay(&sketch.log())[0].rule, "broken-pipe");
+    }
+
+    #[test]
+    fn other_failures_and_other_senders_are_not_it() {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "parent").fork("init", "other").pipe("parent", "p", 3).write_fails("parent", 4, 11);
+        sketch.signal("parent", Phase::Delivered, Signal::PIPE, Some("other"));
+        assert_eq!(replay(&sketch.log()), []);
+    }
+}

@@ -1,0 +1,201 @@
+//! Tasks that wait for each other, in a circle of any length.
+//!
+//! The rule is a greatest fixpoint: take every task that only tasks of the run could wake, and leave
+//! out, again and again, whoever could be woken by somebody outside of the set. What remains can
+//! never move. A task that waits for itself is the shortest circle.
+//!
+//! The log is ordered, the processes are not: a task may still stand as blocked in the world although
+//! what it waited for has already happened. Such a task is about to move and belongs to no deadlock.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::{Finding, Rule, channel_name, listed, name};
+use crate::model::{Blocked, ChannelId, Event, Kind, Names, State, TaskId, Why, World};
+
+/// Tasks wait for each other, and nobody else can help.
+#[derive(Debug, Default)]
+pub(super) struct Deadlock {
+    told: HashSet<Vec<TaskId>>,
+    /// Of each task that waits for room: how much had been read from the channel when it fell asleep.
+    /// A read since then may have made room, which only the kernel knows.
+    read_before: HashMap<TaskId, u64>,
+}
+
+/// Who could wake each member of a deadlock.
+type Circle = BTreeMap<TaskId, Vec<TaskId>>;
+
+impl Deadlock {
+    /// Who could wake `id`, if only tasks of the run could and none has done so already.
+    fn waits_for(&self, id: TaskId, world: &World, at_end: bool) -> Option<Vec<TaskId>> {
+        let State::Blocked(blocked) = world.task(id)?.state else { return None };
+        let others = || world.living().map(|task| task.id).filter(|other| *other != id).collect();
+        let wakers = world.wakers(id).filter(|wakers| !wakers.outside)?.tasks;
+        let channel = blocked.channel.and_then(|channel| world.channel(channel));
+        let wakers: Vec<TaskId> = match blocked.why {
+            Why::Empty => channel.filter(|channel| channel.contents.is_empty()).map(|_| wakers)?,
+            Why::Full => {
+                let read = self.read_before.get(&id).copied();
+                channel.filter(|channel| at_end || read == Some(channel.read)).map(|_| wakers)?
+            }
+            // Whoever knows the name may open the other end.
+            Why::NoPeer => others(),
+            Why::Child => {
+                let process = world.task(id)?.process;
+                let mut children = world.children(process);
+                let over = match blocked.on {
+                    Some(child) => world.task(child).is_none_or(|child| !child.is_alive()),
+                    None => children.any(|child| !child.is_alive()),
+                };
+                (!over).then_some(wakers)?
+            }
+            // Only the lab knows how many are missing; when nothing moves any more, too many are.
+            Why::Barrier if at_end => others(),
+            Why::Vfork | Why::Lock => wakers,
+            Why::Barrier | Why::Signal | Why::Time | Why::Poll | Why::Other => return None,
+        };
+        let all_alive = wakers.iter().all(|waker| world.task(*waker).is_some_and(crate::model::Task::is_alive));
+        (!wakers.is_empty() && all_alive).then_some(wakers)
+    }
+
+    fn circle(&self, world: &World, at_end: bool) -> Circle {
+        let at_end = at_end && world.living().all(|task| matches!(task.state, State::Blocked(_)));
+        let blocked = world.living().filter(|task| matches!(task.state, State::Blocked(_)));
+        let mut circle: Circle =
+            blocked.filter_map(|task| Some((task.id, self.waits_for(task.id, world, at_end)?))).collect();
+        // A process can act as long as one of its threads can: by process, how many are free to.
+        let mut free: HashMap<TaskId, usize> = HashMap::new();
+        for task in world.living() {
+            *free.entry(task.process).or_default() += usize::from(!circle.contains_key(&task.id));
+        }
+        let process_of = |id: &TaskId| world.task(*id).map_or(*id, |task| task.process);
+        loop {
+            let can_act = |waker: &TaskId| free.get(&process_of(waker)).is_some_and(|count| *count > 0);
+            let freed: Vec<TaskId> =
+                circle.iter().filter(|(_, wakers)| wakers.iter().any(can_act)).map(|(id, _)| *id).collect();
+            if freed.is_empty() {
+                return circle;
+            }
+            for id in freed {
+                circle.remove(&id);
+                *free.entry(process_of(&id)).or_default() += 1;
+            }
+        }
+    }
+
+    fn check(&mut self, world: &World, names: &Names, at_end: bool) -> Option<Finding> {
+        let circle = self.circle(world, at_end);
+        let why = |id: &TaskId| blocked(*id, world).map(|blocked| blocked.why);
+        if circle.keys().all(|id| why(id) == Some(Why::Barrier)) {
+            return None;
+        }
+        let tasks: Vec<TaskId> = circle.keys().copied().collect();
+        if !self.told.insert(tasks.clone()) {
+            return None;
+        }
+        let parts: Vec<String> = circle.iter().filter_map(|(id, wakers)| part(*id, wakers, world, names)).collect();
+        let text = format!("{}: {}", parts.join("; "), cure(&tasks, world, names));
+        let mut channels: Vec<ChannelId> =
+            tasks.iter().filter_map(|id| blocked(*id, world).and_then(|it| it.channel)).collect();
+        channels.sort_unstable();
+        channels.dedup();
+        Some(Finding { rule: self.name(), text, tasks, channels })
+    }
+}
+
+fn blocked(id: TaskId, world: &World) -> Option<Blocked> {
+    match world.task(id)?.state {
+        State::Blocked(blocked) => Some(blocked),
+        _ => None,
+    }
+}
+
+/// Who waits for what.
+fn part(id: TaskId, wakers: &[TaskId], world: &World, names: &Names) -> Option<String> {
+    let blocked = blocked(id, world)?;
+    let who = name(id, world, names);
+    let p = blocked.channel.map_or("a channel", |channel| channel_name(channel, world, names));
+    let call = |waker: &TaskId| if *waker == id { "itself" } else { name(*waker, world, names) };
+    let by = listed(&wakers.iter().map(call).collect::<Vec<_>>());
+    Some(match blocked.why {
+        Why::Empty => format!("{who} waits for bytes from {p}, which only {by} could write"),
+        Why::Full => format!("{who} waits for room in {p}, which only {by} could make by reading"),
+        Why::NoPeer => format!("{who} waits for somebody to open the other end of {p}"),
+        Why::Child if blocked.on.is_none() => format!("{who} waits for a child to end: {by}"),
+        Why::Child => format!("{who} waits for {by} to end"),
+        Why::Vfork => format!("{who} waits for {by} to exec or to end"),
+        Why::Lock => format!("{who} waits for what {by} has locked"),
+        _ => format!("{who} waits at a barrier for the others"),
+    })
+}
+
+/// What would have helped; the most particular advice first.
+fn cure(tasks: &[TaskId], world: &World, names: &Names) -> String {
+    let waiting = |wanted: Why| {
+        move |id: &&TaskId| blocked(**id, world).filter(|blocked| blocked.why == wanted).map(|blocked| (**id, blocked))
+    };
+    let find = |wanted: Why| tasks.iter().find_map(|id| waiting(wanted)(&id));
+    let own_write_end = tasks.iter().find_map(|id| {
+        let (id, blocked) = waiting(Why::Empty)(&id)?;
+        let channel = blocked.channel?;
+        world.fds(id).any(|fd| fd.channel == channel && fd.access.writes()).then_some((id, channel))
+    });
+    let channel = |blocked: Blocked| blocked.channel.map_or("it", |channel| channel_name(channel, world, names));
+    if let Some((id, p)) = own_write_end {
+        let p = channel_name(p, world, names);
+        return format!("{} must close its write end of {p} before it reads", name(id, world, names));
+    }
+    if let Some((_, blocked)) = find(Why::Full) {
+        return format!("somebody must read from {} before more is written than it holds", channel(blocked));
+    }
+    if find(Why::Lock).is_some() {
+        return "take locks in the same order everywhere".to_owned();
+    }
+    if find(Why::NoPeer).is_some() {
+        return "open FIFOs in the same order everywhere".to_owned();
+    }
+    if let Some((_, blocked)) = find(Why::Empty) {
+        return format!("somebody must write to {} or close it before waiting", channel(blocked));
+    }
+    "somebody must go on before waiting".to_owned()
+}
+
+impl Rule for Deadlock {
+    fn name(&self) -> &'static str {
+        "deadlock"
+    }
+
+    fn about(&self) -> &'static str {
+        "Tasks wait for each other in a circle, and nobody else can help."
+    }
+
+    fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+        let is_queue = |id| world.channel(id).is_some_and(|channel| channel.kind.is_queue());
+        match event.kind {
+            Kind::Block { channel, why, .. } => {
+                if let (Why::Full, Some(channel)) = (why, channel.and_then(|id| world.channel(id))) {
+                    self.read_before.insert(event.task, channel.read);
+                }
+                if self.waits_for(event.task, world, false).is_none() {
+                    return;
+                }
+            }
+            // One who could have helped is gone, or has given the means away.
+            Kind::Close { channel: Some(channel), .. } if is_queue(channel) => {}
+            Kind::Exit { .. } | Kind::Dup { .. } => {}
+            Kind::Unblock { .. } => {
+                self.read_before.remove(&event.task);
+                return;
+            }
+            _ => return,
+        }
+        findings.extend(self.check(world, names, false));
+    }
+
+    fn end(&mut self, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+        findings.extend(self.check(world, names, true));
+    }
+}
+
+#[cfg(test)]
+#[path = "deadlock_tests.rs"]
+mod tests;

@@ -1,0 +1,158 @@
+use crate::insight::replay;
+use crate::model::sketch::Sketch;
+use crate::model::{ChannelKind, How, Shares, Why};
+
+fn found(sketch: &mut Sketch) -> Vec<String> {
+    replay(&sketch.log()).into_iter().filter(|finding| finding.rule == "deadlock").map(|it| it.text).collect()
+}
+
+/// `parent` with a pipe `p` (3, 4) and `child`, which has both ends too.
+fn pipe() -> Sketch {
+    let mut sketch = Sketch::new();
+    sketch.fork("init", "parent").pipe("parent", "p", 3).fork("parent", "parent.child");
+    sketch
+}
+
+/// `a` and `b`, each reading what the other writes: `x` from a to b, `y` from b to a.
+fn two_pipes() -> Sketch {
+    let mut sketch = Sketch::new();
+    sketch.fork("init", "a").pipe("a", "x", 3).pipe("a", "y", 5).fork("a", "b");
+    sketch.close("a", 3).close("a", 6).close("b", 4).close("b", 5);
+    sketch
+}
+
+#[test]
+fn the_forgotten_write_end() {
+    let mut sketch = pipe();
+    sketch.close("parent", 3).block_at("parent.child", "read", Why::Empty, "p");
+    assert_eq!(found(&mut sketch), [""; 0], "the parent may still write");
+    sketch.close("parent", 4);
+    let alone = "child waits for bytes from p, which only itself could write: \
+                 child must close its write end of p before it reads";
+    assert_eq!(found(&mut sketch), [alone]);
+    sketch.block_on("parent", "wait4", Why::Child, "parent.child");
+    let both = "parent waits for child to end; child waits for bytes from p, which only itself could write: \
+                child must close its write end of p before it reads";
+    assert_eq!(found(&mut sketch), [alone, both]);
+}
+
+#[test]
+fn a_parent_that_waits_while_it_holds_the_write_end() {
+    let mut sketch = pipe();
+    sketch.close("parent.child", 4).block_at("parent.child", "read", Why::Empty, "p");
+    sketch.block_on("parent", "wait4", Why::Child, "parent.child");
+    let expected = "parent waits for child to end; child waits for bytes from p, which only parent could write: \
+                    somebody must write to p or close it before waiting";
+    assert_eq!(found(&mut sketch), [expected]);
+}
+
+#[test]
+fn two_that_read_before_they_write() {
+    let mut sketch = two_pipes();
+    sketch.block_at("a", "read", Why::Empty, "y").block_at("b", "read", Why::Empty, "x");
+    let expected = "a waits for bytes from y, which only b could write; \
+                    b waits for bytes from x, which only a could write: \
+                    somebody must write to y or close it before waiting";
+    assert_eq!(found(&mut sketch), [expected]);
+    let finding = replay(&sketch.log()).remove(0);
+    assert_eq!(finding.channels, [sketch.channel("x"), sketch.channel("y")]);
+}
+
+#[test]
+fn two_that_write_more_than_the_pipes_hold() {
+    let mut sketch = two_pipes();
+    sketch.block_at("a", "write", Why::Full, "x").block_at("b", "write", Why::Full, "y");
+    let texts = found(&mut sketch);
+    assert_eq!(texts.len(), 1);
+    assert!(texts[0].ends_with("somebody must read from x before more is written than it holds"), "{texts:?}");
+}
+
+#[test]
+fn a_circle_of_three_through_locks() {
+    let mut sketch = Sketch::new();
+    sketch.fork("init", "a").fork("init", "b").fork("init", "c").fork("init", "d");
+    sketch.block_on("a", "fcntl", Why::Lock, "b").block_on("b", "fcntl", Why::Lock, "c");
+    sketch.block_on("d", "fcntl", Why::Lock, "a");
+    assert_eq!(found(&mut sketch), [""; 0]);
+    sketch.block_on("c", "fcntl", Why::Lock, "a");
+    let texts = found(&mut sketch);
+    assert_eq!(texts.len(), 1);
+    assert!(texts[0].starts_with("a waits for what b has locked; b waits for what c has locked"), "{texts:?}");
+}
+
+#[test]
+fn somebody_who_can_still_help_is_enough() {
+    let mut sketch = two_pipes();
+    sketch.fork("a", "helper").block_at("a", "read", Why::Empty, "y").block_at("b", "read", Why::Empty, "x");
+    assert_eq!(found(&mut sketch), [""; 0], "the helper holds x's write end");
+    sketch.exit("helper", 0);
+    assert_eq!(found(&mut sketch).len(), 1);
+}
+
+#[test]
+fn a_thread_that_can_still_help_is_enough() {
+    let mut sketch = two_pipes();
+    let shares = Shares { files: true, actions: true, parent: false };
+    sketch.spawn("a", "a.thread", How::Thread, shares);
+    sketch.block_at("a", "read", Why::Empty, "y").block_at("b", "read", Why::Empty, "x");
+    assert_eq!(found(&mut sketch), [""; 0]);
+    sketch.block_at("a.thread", "read", Why::Empty, "y");
+    assert_eq!(found(&mut sketch).len(), 1);
+}
+
+#[test]
+fn what_has_already_come_is_no_reason_to_wait() {
+    let mut sketch = two_pipes();
+    sketch.block_at("a", "read", Why::Empty, "y").write("b", 6, "x").block_at("b", "read", Why::Empty, "x");
+    assert_eq!(found(&mut sketch), [""; 0], "a is about to read");
+
+    let mut sketch = two_pipes();
+    sketch.block_at("a", "read", Why::Empty, "y").close("b", 6).block_at("b", "read", Why::Empty, "x");
+    assert_eq!(found(&mut sketch), [""; 0], "a is about to see end-of-file");
+
+    let mut sketch = pipe();
+    sketch.exit("parent.child", 0).block("parent", "wait4", Why::Child);
+    assert_eq!(found(&mut sketch), [""; 0], "parent is about to reap");
+
+    let mut sketch = two_pipes();
+    sketch.write("a", 4, "x").block_at("a", "write", Why::Full, "x").read("b", 3, 1);
+    sketch.block_at("b", "read", Why::Empty, "x").unblock("a");
+    assert_eq!(found(&mut sketch), [""; 0], "a may go on writing");
+}
+
+#[test]
+fn barriers_signals_and_time_are_no_deadlock() {
+    let mut sketch = pipe();
+    sketch.fork("parent", "parent.other").block("parent", "wait4", Why::Child);
+    sketch.block("parent.child", "", Why::Barrier).block("parent.other", "", Why::Barrier);
+    sketch.unblock("parent.child").unblock("parent.other").exit("parent.child", 0).exit("parent.other", 0);
+    sketch.unblock("parent").reap("parent", "parent.child").reap("parent", "parent.other");
+    assert_eq!(found(&mut sketch), [""; 0]);
+    sketch.block("parent", "pause", Why::Signal);
+    assert_eq!(found(&mut sketch), [""; 0]);
+    let mut sketch = pipe();
+    sketch.block("parent", "", Why::Barrier).block("parent.child", "", Why::Barrier);
+    assert_eq!(found(&mut sketch), [""; 0], "a barrier alone");
+}
+
+#[test]
+fn a_barrier_that_somebody_never_reaches() {
+    let mut sketch = pipe();
+    sketch.block("parent", "", Why::Barrier).close("parent.child", 4);
+    sketch.block_at("parent.child", "read", Why::Empty, "p");
+    let texts = found(&mut sketch);
+    assert_eq!(texts.len(), 1);
+    assert!(texts[0].starts_with("parent waits at a barrier for the others; child waits for bytes"), "{texts:?}");
+}
+
+#[test]
+fn fifos_opened_in_opposite_orders() {
+    let mut sketch = Sketch::new();
+    sketch.fork("init", "a").fork("init", "b");
+    sketch.create("a", "one", ChannelKind::Fifo).block_at("a", "openat", Why::NoPeer, "one");
+    assert_eq!(found(&mut sketch), [""; 0], "b may open it");
+    sketch.create("b", "two", ChannelKind::Fifo).block_at("b", "openat", Why::NoPeer, "two");
+    let expected = "a waits for somebody to open the other end of one; \
+                    b waits for somebody to open the other end of two: open FIFOs in the same order everywhere";
+    assert_eq!(found(&mut sketch), [expected]);
+}

@@ -1,0 +1,169 @@
+//! Diagnoses: what is wrong with a run, in one sentence, and what would cure it. Pure.
+//!
+//! A rule watches the log as it grows. It sees each event together with the world after it, keeps
+//! what it needs to remember in itself, and returns what it found; each finding becomes a
+//! `diagnosis` event. One rule a file.
+
+mod broken_pipe;
+mod deadlock;
+mod orphan;
+mod self_held;
+mod zombie;
+
+use crate::model::{ChannelId, Event, Kind, Log, Names, Parties, Pen, State, TaskId, World};
+
+/// Something wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Which rule found it.
+    pub rule: &'static str,
+    /// One sentence: what is wrong, with names, and what would cure it.
+    pub text: String,
+    /// The tasks in it, in the order in which the sentence names them.
+    pub tasks: Vec<TaskId>,
+    /// The channels in it.
+    pub channels: Vec<ChannelId>,
+}
+
+impl Finding {
+    /// As what the log keeps of it, ready to be written with the same pen.
+    pub fn kind(&self, pen: &mut Pen) -> Kind {
+        let parties = Parties { tasks: self.tasks.clone(), channels: self.channels.clone() };
+        Kind::Diagnosis {
+            rule: pen.intern(self.rule),
+            text: pen.intern(&self.text),
+            parties: pen.keep(&parties.to_bytes()),
+        }
+    }
+}
+
+/// A rule.
+pub trait Rule: Send {
+    /// Its name in recordings and in `diagnosed NAME`.
+    fn name(&self) -> &'static str;
+
+    /// What it is about, in one sentence for the help.
+    fn about(&self) -> &'static str;
+
+    /// Looks at one event and the world after it. Called for every event, so an event that does not
+    /// concern the rule must cost no more than a `match`.
+    fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>);
+
+    /// Looks at the world at the end of the run: everything has ended, or nothing can move.
+    fn end(&mut self, world: &World, names: &Names, findings: &mut Vec<Finding>);
+}
+
+/// Every rule, in the order of their names.
+pub fn rules() -> Vec<Box<dyn Rule>> {
+    vec![
+        Box::new(broken_pipe::BrokenPipe::default()),
+        Box::new(deadlock::Deadlock::default()),
+        Box::new(orphan::Orphan::default()),
+        Box::new(self_held::SelfHeldWriteEnd::default()),
+        Box::new(zombie::Zombie::default()),
+    ]
+}
+
+/// What all rules find in a finished log, in the order in which they find it. `diagnosis` events
+/// that the log already has are not looked at.
+pub fn replay(log: &Log) -> Vec<Finding> {
+    let mut rules = rules();
+    let mut findings = Vec::new();
+    let mut world = log.world_at(0);
+    for (_, event) in log.range(0..log.len()) {
+        world.apply(event, log.payload(event));
+        for rule in &mut rules {
+            rule.observe(event, &world, log.names(), &mut findings);
+        }
+    }
+    for rule in &mut rules {
+        rule.end(&world, log.names(), &mut findings);
+    }
+    findings
+}
+
+/// What to call a task in a sentence: the last part of its name (`child` for `parent.child`), or
+/// the whole where that could mean another task too.
+pub fn name<'a>(id: TaskId, world: &World, names: &'a Names) -> &'a str {
+    let full = world.task(id).map_or("?", |task| names.get(task.name));
+    let short = short_name(full, world, names);
+    let is_it = |other: &str| {
+        other == short || other.strip_suffix(short).is_some_and(|before| before.ends_with('.') && before.len() > 1)
+    };
+    let others = || world.tasks().filter(|task| task.id != id).map(|task| names.get(task.name));
+    if short.len() == full.len() || others().any(is_it) { full } else { short }
+}
+
+/// What follows the longest start of `full` that is itself the name of a task: the dots of `a.out`
+/// are no path.
+fn short_name<'a>(full: &'a str, world: &World, names: &Names) -> &'a str {
+    let is_task = |name: &str| names.find(name).is_some_and(|sym| world.tasks().any(|task| task.name == sym));
+    let mut dots = full.rmatch_indices('.');
+    dots.find(|(at, _)| *at + 1 < full.len() && is_task(&full[..*at])).map_or(full, |(at, _)| &full[at + 1..])
+}
+
+/// The name of a channel in a sentence.
+fn channel_name<'a>(id: ChannelId, world: &World, names: &'a Names) -> &'a str {
+    world.channel(id).map_or("a channel", |channel| names.get(channel.name))
+}
+
+/// `a`, `a and b`, `a, b and c`.
+pub(crate) fn listed<S: AsRef<str>>(items: &[S]) -> String {
+    let mut text = String::new();
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            text.push_str(if index + 1 == items.len() { " and " } else { ", " });
+        }
+        text.push_str(item.as_ref());
+    }
+    text
+}
+
+/// Whether no thread of the process could do anything about the sleep of one of them.
+fn all_blocked(process: TaskId, world: &World) -> bool {
+    world.living().filter(|task| task.process == process).all(|task| matches!(task.state, State::Blocked(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::sketch::Sketch;
+
+    #[test]
+    fn rules_have_names_in_order() {
+        let names: Vec<_> = rules().iter().map(|rule| rule.name()).collect();
+        assert_eq!(names, ["broken-pipe", "deadlock", "orphan", "self-held-write-end", "zombie"]);
+        assert!(rules().iter().all(|rule| rule.about().len() > 20));
+    }
+
+    #[test]
+    fn a_finding_is_kept_whole() {
+        let header = crate::model::Header::default();
+        let mut pen = Pen::new(&header);
+        let (tasks, channels) = (vec![TaskId::from_index(2)], vec![ChannelId::from_index(1)]);
+        let finding = Finding { rule: "zombie", text: "why".into(), tasks: tasks.clone(), channels: channels.clone() };
+        let Kind::Diagnosis { rule, text, parties } = finding.kind(&mut pen) else { panic!("another kind") };
+        assert_eq!((pen.names().get(rule), pen.names().get(text)), ("zombie", "why"));
+        assert_eq!(Parties::from_bytes(pen.bytes(parties)), Parties { tasks, channels });
+    }
+
+    #[test]
+    fn names_are_short_where_they_can_be() {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "parent").fork("parent", "parent.child").fork("parent", "parent.a");
+        sketch.fork("parent.a", "parent.a.x").fork("parent.child", "parent.child.x").fork("init", "a.out");
+        let log = sketch.log();
+        let called = |full: &str| name(sketch.task(full), log.head(), log.names()).to_owned();
+        assert_eq!(called("parent"), "parent");
+        assert_eq!(called("parent.child"), "child");
+        assert_eq!(called("parent.a.x"), "parent.a.x", "there are two");
+        assert_eq!(called("a.out"), "a.out");
+    }
+
+    #[test]
+    fn lists_read_as_english() {
+        assert_eq!(listed(&["a"]), "a");
+        assert_eq!(listed(&["a", "b"]), "a and b");
+        assert_eq!(listed(&["a", "b", "c"]), "a, b and c");
+    }
+}

@@ -1,0 +1,139 @@
+//! The reader that never sees end-of-file, because it holds a write end itself (pipe(7)).
+
+use std::collections::HashSet;
+
+use super::{Finding, Rule, all_blocked, channel_name, listed, name};
+use crate::model::{Access, Blocked, ChannelId, Event, Kind, Names, State, TaskId, Why, World};
+
+/// A task waits for bytes from a pipe or FIFO that only itself could write.
+#[derive(Debug, Default)]
+pub(super) struct SelfHeldWriteEnd {
+    told: HashSet<(TaskId, ChannelId)>,
+}
+
+impl SelfHeldWriteEnd {
+    fn check(&mut self, task: TaskId, world: &World, names: &Names) -> Option<Finding> {
+        let sleeper = world.task(task)?;
+        let State::Blocked(Blocked { why: Why::Empty, channel: Some(id), .. }) = sleeper.state else { return None };
+        let channel = world.channel(id).filter(|channel| channel.kind.is_queue() && channel.contents.is_empty())?;
+        let writers = || world.holders(channel.id).filter(|(_, fd)| fd.access.writes());
+        let held: Vec<_> = writers().map(|(_, fd)| fd).collect();
+        if held.is_empty()
+            || writers().any(|(holder, _)| holder.id != sleeper.process)
+            || !all_blocked(sleeper.process, world)
+            || !self.told.insert((task, id))
+        {
+            return None;
+        }
+        let (who, p) = (name(task, world, names), channel_name(id, world, names));
+        let only_writes: Vec<_> =
+            held.iter().filter(|fd| fd.access == Access::Write).map(|fd| fd.fd.to_string()).collect();
+        let text = if only_writes.is_empty() {
+            let fds: Vec<_> = held.iter().map(|fd| fd.fd.to_string()).collect();
+            format!(
+                "{who} reads {p} until end-of-file while it holds {p} open for writing too ({}): \
+                 open it for reading only",
+                descriptors(&fds)
+            )
+        } else {
+            format!(
+                "{who} reads {p} until end-of-file while it holds a write end of {p} itself ({}): \
+                 close it before reading",
+                descriptors(&only_writes)
+            )
+        };
+        Some(Finding { rule: self.name(), text, tasks: vec![task], channels: vec![id] })
+    }
+}
+
+fn descriptors(fds: &[String]) -> String {
+    format!("{} {}", if fds.len() == 1 { "descriptor" } else { "descriptors" }, listed(fds))
+}
+
+impl Rule for SelfHeldWriteEnd {
+    fn name(&self) -> &'static str {
+        "self-held-write-end"
+    }
+
+    fn about(&self) -> &'static str {
+        "A process waits for the end of a pipe of which it holds the last write end itself."
+    }
+
+    fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+        match event.kind {
+            Kind::Block { why: Why::Empty, .. } => findings.extend(self.check(event.task, world, names)),
+            // A write end fewer may leave a sleeper alone with its own.
+            Kind::Close { channel: Some(channel), .. }
+                if world.channel(channel).is_some_and(|channel| channel.kind.is_queue()) =>
+            {
+                findings.extend(self.check_all(world, names));
+            }
+            Kind::Exit { .. } | Kind::Dup { .. } => findings.extend(self.check_all(world, names)),
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+        findings.extend(self.check_all(world, names));
+    }
+}
+
+impl SelfHeldWriteEnd {
+    fn check_all(&mut self, world: &World, names: &Names) -> Vec<Finding> {
+        let is_reading = |state| matches!(state, State::Blocked(Blocked { why: Why::Empty, .. }));
+        world
+            .living()
+            .filter(|task| is_reading(task.state))
+            .filter_map(|task| self.check(task.id, world, names))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::insight::replay;
+    use crate::model::ChannelKind;
+    use crate::model::sketch::Sketch;
+
+    const RULE: &str = "self-held-write-end";
+
+    fn found(sketch: &mut Sketch) -> Vec<String> {
+        replay(&sketch.log()).into_iter().filter(|finding| finding.rule == RULE).map(|finding| finding.text).collect()
+    }
+
+    #[test]
+    fn it_is_found_when_the_last_other_writer_closes() {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "parent").pipe("parent", "p", 3).fork("parent", "parent.child").close("parent", 3);
+        sketch.block_at("parent.child", "read", Why::Empty, "p");
+        assert_eq!(found(&mut sketch), [""; 0], "the parent may still write");
+        sketch.write("parent", 4, "hello").unblock("parent.child").read("parent.child", 3, 5);
+        sketch.block_at("parent.child", "read", Why::Empty, "p").close("parent", 4);
+        let expected = "child reads p until end-of-file while it holds a write end of p itself (descriptor 4): \
+                        close it before reading";
+        assert_eq!(found(&mut sketch), [expected]);
+        sketch.block_on("parent", "wait4", Why::Child, "parent.child");
+        assert_eq!(found(&mut sketch).len(), 1, "once is enough");
+    }
+
+    #[test]
+    fn a_fifo_opened_both_ways_is_told_otherwise() {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "a").create("a", "fifo", ChannelKind::Fifo).open("a", 5, "fifo", Access::ReadWrite);
+        sketch.block_at("a", "read", Why::Empty, "fifo");
+        let expected = "a reads fifo until end-of-file while it holds fifo open for writing too (descriptor 5): \
+                        open it for reading only";
+        assert_eq!(found(&mut sketch), [expected]);
+    }
+
+    #[test]
+    fn a_reader_that_closed_its_write_end_is_fine() {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "parent").pipe("parent", "p", 3).fork("parent", "parent.child");
+        sketch.close("parent.child", 4).block_at("parent.child", "read", Why::Empty, "p").close("parent", 3);
+        sketch.write("parent", 4, "x").unblock("parent.child").read("parent.child", 3, 1);
+        sketch.block_at("parent.child", "read", Why::Empty, "p").close("parent", 4);
+        assert_eq!(found(&mut sketch), [""; 0]);
+    }
+}

@@ -1,0 +1,190 @@
+//! Children that ended and were not waited for (wait(2), "NOTES").
+
+use std::collections::HashSet;
+
+use super::{Finding, Rule, all_blocked, name};
+use crate::model::{
+    Blocked, ChannelKind, Disposition, Event, Kind, Names, Signal, State, Status, Task, TaskId, Why, World,
+};
+
+/// A dead child stays unreaped: its parent ends, or sleeps in something else, or the run is over.
+#[derive(Debug, Default)]
+pub(super) struct Zombie {
+    told: HashSet<TaskId>,
+}
+
+impl Zombie {
+    fn report(
+        &mut self,
+        parent: TaskId,
+        world: &World,
+        names: &Names,
+        why: impl Fn(&str, &str) -> String,
+    ) -> Vec<Finding> {
+        let zombies: Vec<_> = world
+            .children(parent)
+            .filter(|child| child.state == State::Zombie)
+            .map(|child| (child.id, child.status))
+            .collect();
+        let mut findings = Vec::new();
+        for (child, status) in zombies {
+            if !self.told.insert(child) {
+                continue;
+            }
+            let child_name = format!("{}{}", name(child, world, names), ending(status));
+            let text = why(name(parent, world, names), &child_name);
+            findings.push(Finding { rule: "zombie", text, tasks: vec![parent, child], channels: Vec::new() });
+        }
+        findings
+    }
+}
+
+fn ending(status: Option<Status>) -> String {
+    match status {
+        Some(Status::Code(code)) => format!(" (exit status {code})"),
+        Some(Status::Signal { signal, .. }) => format!(" (killed by {signal})"),
+        None => String::new(),
+    }
+}
+
+/// Whether the process of `task` sleeps in something that has nothing to do with its children.
+fn sleeps_elsewhere(task: &Task, world: &World) -> bool {
+    let State::Blocked(blocked) = task.state else { return false };
+    let waits = |task: &Task| matches!(task.state, State::Blocked(Blocked { why: Why::Child | Why::Vfork, .. }));
+    let learns_otherwise = || {
+        let handled = world.action(task.id, Signal::CHLD).is_some_and(|it| it.disposition == Disposition::Handler);
+        // A blocked SIGCHLD is fetched with sigwait or a signalfd, and a pidfd tells of the end too.
+        let fetched = task.blocked.contains(Signal::CHLD);
+        let watched = world.fds(task.id).any(|fd| {
+            let kind = world.channel(fd.channel).map(|channel| channel.kind);
+            matches!(kind, Some(ChannelKind::Pidfd | ChannelKind::Signalfd))
+        });
+        handled || fetched || watched
+    };
+    // The barrier is the lab's own, not something that the program sleeps in.
+    !matches!(blocked.why, Why::Child | Why::Vfork | Why::Barrier)
+        && all_blocked(task.process, world)
+        && !world.living().any(|other| other.process == task.process && waits(other))
+        && !learns_otherwise()
+}
+
+impl Rule for Zombie {
+    fn name(&self) -> &'static str {
+        "zombie"
+    }
+
+    fn about(&self) -> &'static str {
+        "A process has ended, but its parent does not wait for it."
+    }
+
+    fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+        match event.kind {
+            Kind::Exit { .. } => {
+                let Some(process) = world.task(event.task).map(|task| task.process) else { return };
+                if world.living().any(|task| task.process == process) {
+                    return;
+                }
+                findings.extend(self.report(process, world, names, |parent, child| {
+                    format!(
+                        "{parent} ended without waiting for {child}, which stayed a zombie: wait for it before ending"
+                    )
+                }));
+            }
+            Kind::Block { why, .. } if !matches!(why, Why::Child | Why::Vfork | Why::Barrier) => {
+                let Some(task) = world.task(event.task) else { return };
+                let has_zombie = || world.children(task.process).any(|child| child.state == State::Zombie);
+                if !has_zombie() || !sleeps_elsewhere(task, world) {
+                    return;
+                }
+                let call = event.call.map_or("a call", |call| names.get(call));
+                findings.extend(self.report(task.process, world, names, |parent, child| {
+                    format!(
+                        "{child} has ended, but {parent} sleeps in {call} without having waited for it: \
+                         it stays a zombie until {parent} waits, so wait first, or handle SIGCHLD"
+                    )
+                }));
+            }
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+        let parents: HashSet<TaskId> =
+            world.tasks().filter(|task| task.state == State::Zombie).map(|task| task.parent).collect();
+        let mut parents: Vec<TaskId> = parents.into_iter().filter(|parent| *parent != TaskId::LAB).collect();
+        parents.sort_unstable();
+        for parent in parents {
+            findings.extend(self.report(parent, world, names, |parent, child| {
+                format!("nobody waited for {child}, which is a zombie at the end of the run: {parent} must wait for it")
+            }));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::insight::replay;
+    use crate::model::sketch::Sketch;
+
+    fn found(sketch: &mut Sketch) -> Vec<String> {
+        replay(&sketch.log()).into_iter().filter(|finding| finding.rule == "zombie").map(|it| it.text).collect()
+    }
+
+    fn family() -> Sketch {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "parent").fork("parent", "parent.child");
+        sketch
+    }
+
+    #[test]
+    fn a_parent_that_ends_without_waiting() {
+        let mut sketch = family();
+        sketch.exit("parent.child", 3).exit("parent", 0).reparent("parent.child", "init").reap("init", "parent.child");
+        let expected = "parent ended without waiting for child (exit status 3), which stayed a zombie: \
+                        wait for it before ending";
+        assert_eq!(found(&mut sketch), [expected]);
+    }
+
+    #[test]
+    fn a_parent_that_sleeps_elsewhere() {
+        let mut sketch = family();
+        sketch.exit("parent.child", 0).block("parent", "clock_nanosleep", Why::Time);
+        let texts = found(&mut sketch);
+        assert_eq!(texts.len(), 1);
+        assert!(texts[0].starts_with("child (exit status 0) has ended, but parent sleeps in clock_nanosleep"));
+        sketch.unblock("parent").exit("parent", 0);
+        assert_eq!(found(&mut sketch).len(), 1, "each child once");
+    }
+
+    #[test]
+    fn a_parent_that_never_comes_to_it() {
+        let mut sketch = family();
+        sketch.block("parent", "pause", Why::Signal).killed("parent.child", Signal::KILL);
+        let expected = "nobody waited for child (killed by SIGKILL), which is a zombie at the end of the run: \
+                        parent must wait for it";
+        assert_eq!(found(&mut sketch), [expected]);
+    }
+
+    #[test]
+    fn well_behaved_parents() {
+        let mut sketch = family();
+        sketch.exit("parent.child", 0).block("parent", "", Why::Barrier).unblock("parent");
+        sketch.reap("parent", "parent.child").exit("parent", 0);
+        assert_eq!(found(&mut sketch), [""; 0], "waits later");
+
+        let mut sketch = family();
+        sketch.action("parent", Signal::CHLD, Disposition::Handler).exit("parent.child", 0);
+        sketch.block("parent", "pause", Why::Signal).unblock("parent").reap("parent", "parent.child");
+        assert_eq!(found(&mut sketch), [""; 0], "has a handler");
+
+        let mut sketch = family();
+        sketch.action("parent", Signal::CHLD, Disposition::Ignore).exit("parent.child", 0).exit("parent", 0);
+        assert_eq!(found(&mut sketch), [""; 0], "wants none");
+
+        let mut sketch = family();
+        sketch.exit("parent.child", 0).block("parent", "wait4", Why::Child).unblock("parent");
+        sketch.reap("parent", "parent.child").exit("parent", 0);
+        assert_eq!(found(&mut sketch), [""; 0], "waits");
+    }
+}

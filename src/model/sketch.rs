@@ -1,0 +1,176 @@
+//! Logs for tests, written the way one would tell them.
+
+use super::{
+    Access, Blob, ChannelId, ChannelKind, Disposition, Event, FdFlags, Header, How, Kind, Log, Pen, Phase, Shares,
+    Signal, SignalSet, Status, TaskId, Why, World,
+};
+
+/// A log in the making. Tasks and channels go by name; names must exist.
+#[derive(Debug)]
+pub(crate) struct Sketch {
+    pen: Pen,
+    log: Log,
+}
+
+impl Sketch {
+    /// A run whose lab is called `init`.
+    pub(crate) fn new() -> Self {
+        let header = Header { lab: "init".into(), lab_pid: 1, ..Header::default() };
+        Self { pen: Pen::new(&header), log: Log::new(header) }
+    }
+
+    pub(crate) fn world(&self) -> &World {
+        self.pen.world()
+    }
+
+    pub(crate) fn task(&self, name: &str) -> TaskId {
+        let named = |task: &&super::Task| self.pen.names().get(task.name) == name;
+        self.world().tasks().find(named).map_or_else(|| panic!("no task {name}"), |task| task.id)
+    }
+
+    pub(crate) fn channel(&self, name: &str) -> ChannelId {
+        let named = |channel: &&super::Channel| self.pen.names().get(channel.name) == name;
+        self.world().channels().find(named).map_or_else(|| panic!("no channel {name}"), |it| it.id)
+    }
+
+    /// The log so far.
+    pub(crate) fn log(&mut self) -> Log {
+        self.log.append(&self.pen.take());
+        self.log.clone()
+    }
+
+    pub(crate) fn event(&mut self, task: &str, call: &str, ret: i64, kind: Kind) -> &mut Self {
+        let task = self.task(task);
+        let call = (!call.is_empty()).then(|| self.pen.intern(call));
+        let t_ns = self.pen.next_seq() * 1000;
+        self.pen.write(Event { t_ns, ret, task, call, kind });
+        self
+    }
+
+    pub(crate) fn intern(&mut self, text: &str) -> super::Sym {
+        self.pen.intern(text)
+    }
+
+    pub(crate) fn keep(&mut self, bytes: &[u8]) -> Blob {
+        self.pen.keep(bytes)
+    }
+
+    pub(crate) fn fork(&mut self, parent: &str, child: &str) -> &mut Self {
+        self.spawn(parent, child, How::Fork, Shares::default())
+    }
+
+    pub(crate) fn spawn(&mut self, parent: &str, child: &str, how: How, shares: Shares) -> &mut Self {
+        let index = self.world().tasks().len();
+        let (name, pid) = (self.pen.intern(child), index as i32 + 1);
+        let spawn = Kind::Spawn { child: TaskId::from_index(index), pid, name, how, shares };
+        self.event(parent, if parent == "init" { "" } else { "fork" }, i64::from(pid), spawn)
+    }
+
+    pub(crate) fn create(&mut self, task: &str, name: &str, kind: ChannelKind) -> &mut Self {
+        let channel = ChannelId::from_index(self.world().channels().len());
+        let name = self.pen.intern(name);
+        let capacity = if kind.is_queue() { 65536 } else { 0 };
+        self.event(task, "", 0, Kind::Create { channel, kind, name, capacity })
+    }
+
+    pub(crate) fn open(&mut self, task: &str, fd: i32, channel: &str, access: Access) -> &mut Self {
+        let channel = self.channel(channel);
+        self.event(task, "openat", i64::from(fd), Kind::Open { fd, channel, access, flags: FdFlags::default() })
+    }
+
+    /// `pipe`: the read end is `fd`, the write end the next.
+    pub(crate) fn pipe(&mut self, task: &str, name: &str, fd: i32) -> &mut Self {
+        self.create(task, name, ChannelKind::Pipe);
+        self.open(task, fd, name, Access::Read).open(task, fd + 1, name, Access::Write)
+    }
+
+    pub(crate) fn close(&mut self, task: &str, fd: i32) -> &mut Self {
+        let channel = Some(self.at(task, fd));
+        self.event(task, "close", 0, Kind::Close { fd, channel })
+    }
+
+    pub(crate) fn at(&self, task: &str, fd: i32) -> ChannelId {
+        self.world().fd(self.task(task), fd).map_or_else(|| panic!("{task} has no {fd}"), |fd| fd.channel)
+    }
+
+    pub(crate) fn write(&mut self, task: &str, fd: i32, text: &str) -> &mut Self {
+        self.write_kept(task, fd, text.len() as u64, text)
+    }
+
+    /// A write of which only the start was kept.
+    pub(crate) fn write_kept(&mut self, task: &str, fd: i32, bytes: u64, kept: &str) -> &mut Self {
+        let (channel, data) = (self.at(task, fd), self.pen.keep(kept.as_bytes()));
+        self.event(task, "write", bytes as i64, Kind::Write { channel, fd, bytes, data })
+    }
+
+    pub(crate) fn write_fails(&mut self, task: &str, fd: i32, errno: i32) -> &mut Self {
+        let channel = self.at(task, fd);
+        self.event(task, "write", -i64::from(errno), Kind::Write { channel, fd, bytes: 0, data: Blob::EMPTY })
+    }
+
+    pub(crate) fn read(&mut self, task: &str, fd: i32, bytes: u64) -> &mut Self {
+        let channel = self.at(task, fd);
+        self.event(task, "read", bytes as i64, Kind::Read { channel, fd, bytes, data: Blob::EMPTY })
+    }
+
+    pub(crate) fn block(&mut self, task: &str, call: &str, why: Why) -> &mut Self {
+        self.event(task, call, 0, Kind::Block { channel: None, on: None, why })
+    }
+
+    pub(crate) fn block_at(&mut self, task: &str, call: &str, why: Why, channel: &str) -> &mut Self {
+        let channel = Some(self.channel(channel));
+        self.event(task, call, 0, Kind::Block { channel, on: None, why })
+    }
+
+    pub(crate) fn block_on(&mut self, task: &str, call: &str, why: Why, on: &str) -> &mut Self {
+        let on = Some(self.task(on));
+        self.event(task, call, 0, Kind::Block { channel: None, on, why })
+    }
+
+    pub(crate) fn unblock(&mut self, task: &str) -> &mut Self {
+        self.event(task, "", 0, Kind::Unblock { channel: None })
+    }
+
+    pub(crate) fn exit(&mut self, task: &str, code: i32) -> &mut Self {
+        self.event(task, "exit_group", 0, Kind::Exit { status: Status::Code(code) })
+    }
+
+    pub(crate) fn killed(&mut self, task: &str, signal: Signal) -> &mut Self {
+        self.event(task, "", 0, Kind::Exit { status: Status::Signal { signal, core: false } })
+    }
+
+    pub(crate) fn reap(&mut self, task: &str, child: &str) -> &mut Self {
+        let child = self.task(child);
+        let status = self.world().task(child).and_then(|child| child.status).unwrap_or(Status::Code(0));
+        self.event(task, "wait4", i64::from(child.index() as i32), Kind::Reap { child, status })
+    }
+
+    pub(crate) fn reparent(&mut self, task: &str, to: &str) -> &mut Self {
+        let to = self.task(to);
+        self.event(task, "", 0, Kind::Reparent { to })
+    }
+
+    pub(crate) fn signal(&mut self, task: &str, phase: Phase, signal: Signal, from: Option<&str>) -> &mut Self {
+        let from = from.map(|from| self.task(from));
+        self.event(task, "", 0, Kind::Signal { phase, signal, from, code: 0, value: 0, blocked: SignalSet::EMPTY })
+    }
+
+    pub(crate) fn action(&mut self, task: &str, signal: Signal, disposition: Disposition) -> &mut Self {
+        self.event(task, "rt_sigaction", 0, Kind::Action { signal, disposition, flags: 0, mask: SignalSet::EMPTY })
+    }
+
+    pub(crate) fn line(&mut self, task: &str, line: u32, text: &str) -> &mut Self {
+        let text = self.pen.intern(text);
+        self.event(task, "", 0, Kind::Line { line, text })
+    }
+
+    pub(crate) fn label(&mut self, task: &str, text: &str) -> &mut Self {
+        let text = self.pen.intern(text);
+        self.event(task, "", 0, Kind::Note { text, label: true })
+    }
+
+    pub(crate) fn syscall(&mut self, task: &str, call: &str, ret: i64, args: &str) -> &mut Self {
+        let args = self.pen.keep(args.as_bytes());
+        self.event(task, call, ret, Kind::Syscall { args })
+    }
+}

@@ -1,0 +1,285 @@
+//! From a line to an event: names are looked up, and what does not fit is refused with a reason.
+
+use std::collections::HashMap;
+
+use super::line::{Data, Line, Text, To};
+use super::words;
+use crate::model::{
+    Access, Blob, ChannelId, ChannelKind, Disposition, Event, How, Kind, MaskHow, Parties, Pen, Phase, Signal,
+    SignalSet, Status, Sym, TaskId, Why,
+};
+
+/// Descriptors and the like that a recording may make copies of by spawning tasks. It lies far
+/// beyond what a machine runs; a forged recording must not fill the memory.
+const MAX_COPIES: usize = 1 << 22;
+
+/// Who bears which name, and the pen that writes the log.
+#[derive(Debug)]
+pub(super) struct Resolver {
+    pub(super) pen: Pen,
+    tasks: HashMap<Box<str>, TaskId>,
+    channels: HashMap<Box<str>, ChannelId>,
+    copies: usize,
+}
+
+impl Resolver {
+    pub(super) fn new(pen: Pen, lab: &str) -> Self {
+        Self { pen, tasks: HashMap::from([(lab.into(), TaskId::LAB)]), channels: HashMap::new(), copies: 0 }
+    }
+
+    /// Writes the event of a line.
+    pub(super) fn write(&mut self, line: &Line<'_>) -> Result<(), String> {
+        let task = self.task(&line.task)?;
+        let kind = self.kind(task, line)?;
+        let call = line.call.as_ref().map(|call| self.pen.intern(call));
+        let ret = if call.is_some() { line.ret.unwrap_or(0) } else { 0 };
+        let event = Event { t_ns: line.t, ret, task, call, kind };
+        if let Kind::Spawn { .. } = kind {
+            self.bound_copies(task)?;
+        }
+        self.pen.write(event);
+        if !event.failed() {
+            self.learn(task, line, kind);
+        }
+        Ok(())
+    }
+
+    /// Who bears which name after the event.
+    fn learn(&mut self, task: TaskId, line: &Line<'_>, kind: Kind) {
+        match (kind, &line.child, &line.channel, &line.name) {
+            (Kind::Spawn { child, .. }, Some(name), ..) => {
+                self.tasks.insert(name.0.as_ref().into(), child);
+            }
+            (Kind::Create { channel, .. }, _, Some(name), _) => {
+                self.channels.insert(name.0.as_ref().into(), channel);
+            }
+            (Kind::Exec { .. }, _, _, Some(name)) => {
+                if self.tasks.get(&*line.task.0) == Some(&task) {
+                    self.tasks.remove(&*line.task.0);
+                }
+                self.tasks.insert(name.0.as_ref().into(), task);
+            }
+            _ => {}
+        }
+    }
+
+    /// A new task gets copies of what its maker has; counted again only after many.
+    fn bound_copies(&mut self, maker: TaskId) -> Result<(), String> {
+        let world = self.pen.world();
+        let size = |id: TaskId| world.fds(id).count() + world.task(id).map_or(0, |task| task.handling.len());
+        self.copies += size(maker);
+        if self.copies > MAX_COPIES {
+            self.copies = world.living().map(|task| size(task.id)).sum::<usize>() + size(maker);
+            if self.copies > MAX_COPIES / 2 {
+                return Err("more descriptors are open at once than any machine has".to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    fn kind(&mut self, task: TaskId, line: &Line<'_>) -> Result<Kind, String> {
+        Ok(match &*line.event {
+            "spawn" => Kind::Spawn {
+                child: self.next_task(),
+                pid: need(line.child_pid, "child_pid")?,
+                name: self.sym(line.child.as_ref(), "child")?,
+                how: parse(line.how.as_ref(), "how", How::parse)?,
+                shares: words::parse_shares(line.shares.iter().flatten().map(|word| &**word)),
+            },
+            "exec" => self.exec(task, line)?,
+            "exit" => Kind::Exit { status: status(line)? },
+            "reap" => Kind::Reap { child: self.task(need(line.child.as_ref(), "child")?)?, status: status(line)? },
+            "reparent" => match need(line.to.as_ref(), "to")? {
+                To::Text(to) => Kind::Reparent { to: self.task(to)? },
+                To::Number(_) => return Err("`to` is not the name of a task".to_owned()),
+            },
+            "group" => Kind::Group { pgid: need(line.pgid, "pgid")?, sid: need(line.sid, "sid")? },
+            "open" | "close" | "dup" | "flags" | "seek" => self.descriptor(line)?,
+            "create" | "destroy" | "capacity" | "write" | "read" | "block" | "unblock" => self.at_channel(line)?,
+            "action" | "mask" | "signal" => self.signal(line)?,
+            "syscall" => Kind::Syscall { args: self.keep(need(line.args.as_ref(), "args")?) },
+            "line" => Kind::Line { line: need(line.number, "line")?, text: self.sym(line.text.as_ref(), "text")? },
+            "note" => Kind::Note { text: self.sym(line.text.as_ref(), "text")?, label: line.label.unwrap_or_default() },
+            "diagnosis" => Kind::Diagnosis {
+                rule: self.sym(line.rule.as_ref(), "rule")?,
+                text: self.sym(line.text.as_ref(), "text")?,
+                parties: self.parties(line)?,
+            },
+            other => return Err(unknown("event", other)),
+        })
+    }
+
+    fn exec(&mut self, task: TaskId, line: &Line<'_>) -> Result<Kind, String> {
+        let mut argv = Vec::new();
+        for word in need(line.argv.as_ref(), "argv")? {
+            argv.extend_from_slice(&word.0);
+            argv.push(0);
+        }
+        let old = self.pen.world().task(task).map(|task| task.name);
+        let name = match (&line.name, old) {
+            (None, Some(old)) => old,
+            (name, _) => self.sym(name.as_ref().or(Some(&line.task)), "name")?,
+        };
+        Ok(Kind::Exec { path: self.sym(line.path.as_ref(), "path")?, argv: self.pen.keep(&argv), name })
+    }
+
+    fn descriptor(&mut self, line: &Line<'_>) -> Result<Kind, String> {
+        let fd = need(line.fd, "fd")?;
+        let flags = words::parse_fd_flags(line.flags.iter().flatten().map(|word| &**word));
+        Ok(match &*line.event {
+            "open" => {
+                let access = parse(line.access.as_ref(), "access", Access::parse)?;
+                Kind::Open { fd, channel: self.channel(line)?, access, flags }
+            }
+            "close" => Kind::Close { fd, channel: self.any_channel(line)? },
+            "dup" => {
+                let to = match line.to {
+                    Some(To::Number(to)) => i32::try_from(to).map_err(|_| "`to` is too large".to_owned())?,
+                    _ => return Err("`to` is not a descriptor number".to_owned()),
+                };
+                Kind::Dup { fd, to, channel: self.any_channel(line)?, cloexec: line.cloexec.unwrap_or_default() }
+            }
+            "flags" => Kind::Flags { fd, flags },
+            _ => Kind::Seek { fd, channel: self.channel(line)?, position: need(line.position, "position")? },
+        })
+    }
+
+    fn at_channel(&mut self, line: &Line<'_>) -> Result<Kind, String> {
+        Ok(match &*line.event {
+            "create" => {
+                need(line.channel.as_ref(), "channel")?;
+                Kind::Create {
+                    channel: self.next_channel(),
+                    // A kind that only a later version knows is still something to meet at.
+                    kind: parse(line.kind.as_ref(), "kind", |kind| {
+                        Some(ChannelKind::parse(kind).unwrap_or(ChannelKind::Anonymous))
+                    })?,
+                    name: self.sym(line.name.as_ref().or(line.channel.as_ref()), "name")?,
+                    capacity: line.capacity.unwrap_or(0),
+                }
+            }
+            "destroy" => Kind::Destroy { channel: self.channel(line)? },
+            "capacity" => Kind::Capacity { channel: self.channel(line)?, bytes: need(line.bytes, "bytes")? },
+            "block" => Kind::Block {
+                channel: self.any_channel(line)?,
+                on: line.on.as_ref().map(|on| self.task(on)).transpose()?,
+                why: parse(line.why.as_ref(), "why", |why| Some(Why::parse(why).unwrap_or(Why::Other)))?,
+            },
+            "unblock" => Kind::Unblock { channel: self.any_channel(line)? },
+            transfer => {
+                let channel = self.channel(line)?;
+                let (fd, bytes) = (need(line.fd, "fd")?, need(line.bytes, "bytes")?);
+                let data = line.data.as_ref().map_or(Blob::EMPTY, |data| self.keep(data));
+                if transfer == "write" {
+                    Kind::Write { channel, fd, bytes, data }
+                } else {
+                    Kind::Read { channel, fd, bytes, data }
+                }
+            }
+        })
+    }
+
+    fn signal(&self, line: &Line<'_>) -> Result<Kind, String> {
+        let set = |words: Option<&Vec<Text<'_>>>| -> Result<SignalSet, String> {
+            words.into_iter().flatten().map(|word| signal(word)).collect()
+        };
+        Ok(match &*line.event {
+            "action" => {
+                let mut flags = 0;
+                for word in line.flags.iter().flatten() {
+                    flags |= words::action_flag(word).ok_or_else(|| unknown("flag", word))?;
+                }
+                Kind::Action {
+                    signal: signal(need(line.signal.as_ref(), "signal")?)?,
+                    disposition: parse(line.disposition.as_ref(), "disposition", Disposition::parse)?,
+                    flags,
+                    mask: set(line.mask.as_ref())?,
+                }
+            }
+            "mask" => Kind::Mask {
+                how: parse(line.how.as_ref(), "how", MaskHow::parse)?,
+                set: set(line.set.as_ref())?,
+                blocked: set(Some(need(line.blocked.as_ref(), "blocked")?))?,
+            },
+            _ => Kind::Signal {
+                phase: parse(line.phase.as_ref(), "phase", Phase::parse)?,
+                signal: signal(need(line.signal.as_ref(), "signal")?)?,
+                from: line.from.as_ref().map(|from| self.task(from)).transpose()?,
+                code: line.code.unwrap_or(0),
+                value: line.value.unwrap_or(0),
+                blocked: set(line.blocked.as_ref())?,
+            },
+        })
+    }
+
+    fn parties(&mut self, line: &Line<'_>) -> Result<Blob, String> {
+        let tasks = line.tasks.iter().flatten().map(|name| self.task(name)).collect::<Result<_, _>>()?;
+        let channels = line.channels.iter().flatten().map(|name| self.channel_called(name));
+        let parties = Parties { tasks, channels: channels.collect::<Result<_, _>>()? };
+        Ok(self.pen.keep(&parties.to_bytes()))
+    }
+
+    /// Identities are given in the order of the lines.
+    fn next_task(&self) -> TaskId {
+        TaskId::from_index(self.pen.world().tasks().len())
+    }
+
+    fn next_channel(&self) -> ChannelId {
+        ChannelId::from_index(self.pen.world().channels().len())
+    }
+
+    fn keep(&mut self, data: &Data<'_>) -> Blob {
+        self.pen.keep(&data.0)
+    }
+
+    fn sym(&mut self, text: Option<&Text<'_>>, field: &str) -> Result<Sym, String> {
+        Ok(self.pen.intern(need(text, field)?))
+    }
+
+    fn task(&self, name: &str) -> Result<TaskId, String> {
+        self.tasks.get(name).copied().ok_or_else(|| format!("no task is called {} yet", quoted(name)))
+    }
+
+    fn channel_called(&self, name: &str) -> Result<ChannelId, String> {
+        self.channels.get(name).copied().ok_or_else(|| format!("no channel is called {} yet", quoted(name)))
+    }
+
+    fn channel(&self, line: &Line<'_>) -> Result<ChannelId, String> {
+        self.channel_called(need(line.channel.as_ref(), "channel")?)
+    }
+
+    fn any_channel(&self, line: &Line<'_>) -> Result<Option<ChannelId>, String> {
+        line.channel.as_ref().map(|name| self.channel_called(name)).transpose()
+    }
+}
+
+fn need<T>(field: Option<T>, name: &str) -> Result<T, String> {
+    field.ok_or_else(|| format!("the field `{name}` is missing"))
+}
+
+fn parse<T>(word: Option<&Text<'_>>, field: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, String> {
+    let word = need(word, field)?;
+    parse(word).ok_or_else(|| unknown(field, word))
+}
+
+fn signal(name: &str) -> Result<Signal, String> {
+    Signal::parse(name).ok_or_else(|| unknown("signal", name))
+}
+
+fn status(line: &Line<'_>) -> Result<Status, String> {
+    match (&line.signal, line.code) {
+        (Some(name), _) => Ok(Status::Signal { signal: signal(name)?, core: line.core.unwrap_or_default() }),
+        (None, Some(code)) => Ok(Status::Code(code)),
+        (None, None) => Err("neither `code` nor `signal` says how it ended".to_owned()),
+    }
+}
+
+fn unknown(what: &str, word: &str) -> String {
+    format!("{} is no {what}", quoted(word))
+}
+
+/// A word from the file, short enough for a message.
+fn quoted(word: &str) -> String {
+    let short: String = word.chars().take(40).collect();
+    if short.len() < word.len() { format!("{short:?}…") } else { format!("{short:?}") }
+}

@@ -1,0 +1,206 @@
+//! Scenario files: from KDL to something that runs. Pure.
+//!
+//! `docs/scenario-language.md` describes the language.
+
+pub mod errno;
+pub mod library;
+pub mod words;
+
+mod lint;
+mod parse;
+mod problem;
+mod program;
+mod schedule;
+mod template;
+
+pub use library::Library;
+pub use lint::lint;
+pub use parse::{MAX_FILE, parse, parse_again};
+pub use problem::{Problem, Severity, render_all};
+pub use program::{
+    Barrier, BarrierId, Compare, DescriptorId, Info, MAX_DESCRIPTORS, MAX_PROCESSES, MAX_TEXT, MAX_VARIABLES, Nanos,
+    Op, ProcessId, Program, Root, Statement, StatementId, Target, Value, VarId,
+};
+
+pub use schedule::{parse_schedule, schedule_text};
+pub use template::template;
+
+use crate::model::Signal;
+
+/// The diagnoses that a scenario may expect.
+pub const RULES: &[&str] = &["broken-pipe", "deadlock", "orphan", "self-held-write-end", "zombie"];
+
+/// A scenario file, understood.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Scenario {
+    /// `topic/file-stem`, as in `pipes/one-pipe`.
+    pub name: String,
+    /// One line.
+    pub title: String,
+    /// The group in the picker.
+    pub topic: String,
+    /// 1 first week to 3 last week.
+    pub level: u8,
+    /// Markdown, shown beside the run.
+    pub story: String,
+    /// Manual pages to read on, as `pipe(7)`.
+    pub see: Vec<String>,
+    /// Given one at a time, on request.
+    pub hints: Vec<String>,
+    /// The scheduler's seed, where the file gives one.
+    pub seed: Option<u64>,
+    /// Whether the processes run freely by default instead of one at a time.
+    pub free: bool,
+    /// An exact interleaving.
+    pub schedule: Vec<Turn>,
+    /// Questions asked before the reveal.
+    pub predictions: Vec<Prediction>,
+    /// Bounds of a run.
+    pub limit: Limit,
+    /// What must hold at the end.
+    pub expect: Vec<Expectation>,
+    /// What runs.
+    pub program: Program,
+    /// The text of the file.
+    pub source: String,
+}
+
+/// Bounds of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// Seconds, of the lab's clock and of the real one.
+    pub seconds: u64,
+    /// Processes alive at the same time.
+    pub processes: u32,
+    /// Events.
+    pub events: u64,
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self { seconds: 10, processes: 32, events: 100_000 }
+    }
+}
+
+/// One item of a `schedule` block, and of a `--schedule` string.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Turn {
+    /// `step NAME 2`: so many steps of that task.
+    Step {
+        /// Its name, with or without the path.
+        name: String,
+        /// How many.
+        count: u32,
+    },
+    /// `run NAME until=blocked`: steps of that task until something holds.
+    Run {
+        /// Its name, with or without the path.
+        name: String,
+        /// Until what.
+        until: Until,
+    },
+    /// `run all`: the seeded scheduler from here on.
+    All,
+}
+
+/// Where a `run` of a schedule ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Until {
+    /// The task is blocked.
+    Blocked,
+    /// The task is gone.
+    Exit,
+    /// It has passed this label, or is about to make this call: whichever bears the name.
+    Reaches(String),
+}
+
+/// A question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prediction {
+    /// The question.
+    pub question: String,
+    /// The answers, and whether each is right.
+    pub choices: Vec<(String, bool)>,
+    /// Why.
+    pub because: String,
+    /// The label at which the run stops for it.
+    pub at: Option<String>,
+}
+
+/// What must hold at the end of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expectation {
+    /// The line in the file, from 1.
+    pub line: u32,
+    /// As written.
+    pub text: String,
+    /// What.
+    pub what: Claim,
+}
+
+/// A claim about a finished run. Processes and channels are named as the file names them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields bear the names of the language's own reference")]
+pub enum Claim {
+    Exited {
+        name: String,
+        code: i32,
+    },
+    Killed {
+        name: String,
+        signal: Signal,
+    },
+    Moved {
+        channel: String,
+        bytes: u64,
+    },
+    Output {
+        name: String,
+        text: String,
+    },
+    Printed {
+        name: String,
+        text: String,
+    },
+    Received {
+        channel: String,
+        messages: Vec<String>,
+    },
+    Delivered {
+        name: String,
+        signal: Signal,
+        times: Option<u64>,
+    },
+    Handled {
+        name: String,
+        signal: Signal,
+        times: Option<u64>,
+    },
+    Errno {
+        name: String,
+        call: String,
+        errno: String,
+    },
+    /// `on` is a channel or, for `wait`, a process.
+    Blocked {
+        name: String,
+        call: String,
+        on: Option<String>,
+    },
+    Value {
+        segment: String,
+        offset: u64,
+        value: i64,
+    },
+    Before {
+        first: String,
+        second: String,
+    },
+    Diagnosed {
+        rule: String,
+    },
+    NotDiagnosed {
+        rule: String,
+    },
+    Clean,
+}

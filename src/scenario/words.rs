@@ -1,0 +1,319 @@
+//! The vocabulary: every word of the language, what follows it, and the nearest word to a wrong one.
+//!
+//! One table feeds the parser, its messages and the test that keeps `docs/scenario-language.md`
+//! complete.
+
+use super::RULES;
+
+/// Whether a block follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Block {
+    /// It must.
+    Required,
+    /// It may.
+    Optional,
+    /// It must not.
+    None,
+}
+
+/// A statement, an expectation or a node at the top of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Word {
+    /// The word itself.
+    pub name: &'static str,
+    /// How it is used, in one line.
+    pub usage: &'static str,
+    /// The fewest and the most arguments that it takes.
+    pub args: (usize, usize),
+    /// The options that it takes, without those that all calls take.
+    pub options: &'static [&'static str],
+    /// Whether a block follows.
+    pub block: Block,
+    /// Whether `fails=` and `errno=` make sense: it makes a call, and the call can fail.
+    pub can_fail: bool,
+}
+
+const MANY: usize = usize::MAX;
+
+const fn word(name: &'static str, usage: &'static str, args: (usize, usize)) -> Word {
+    Word { name, usage, args, options: &[], block: Block::None, can_fail: false }
+}
+
+const fn call(name: &'static str, usage: &'static str, args: (usize, usize)) -> Word {
+    Word { can_fail: true, ..word(name, usage, args) }
+}
+
+impl Word {
+    const fn options(self, options: &'static [&'static str]) -> Self {
+        Self { options, ..self }
+    }
+
+    const fn block(self, block: Block) -> Self {
+        Self { block, ..self }
+    }
+}
+
+/// The statements of this version.
+pub const STATEMENTS: &[Word] = &[
+    call("fork", "fork NAME { … }   or   fork NAME into=VAR", (1, 1)).options(&["into"]).block(Block::Optional),
+    call("exec", "exec PROG ARG …", (1, MANY)),
+    call("wait", "wait [NAME] [nohang=#true]", (0, 1)).options(&["nohang"]),
+    word("exit", "exit N", (1, 1)),
+    word("_exit", "_exit N", (1, 1)),
+    call("setpgid", "setpgid TARGET GROUP", (2, 2)),
+    call("setsid", "setsid", (0, 0)),
+    call("subreaper", "subreaper", (0, 0)),
+    call("chdir", "chdir PATH", (1, 1)),
+    word("umask", "umask MASK", (1, 1)),
+    call("nice", "nice N", (1, 1)),
+    call("on", "on SIG [restart=#true] [nodefer=#true] [resethand=#true] [mask=\"USR1 USR2\"] { … }", (1, 1))
+        .options(&["restart", "nodefer", "resethand", "mask"])
+        .block(Block::Required),
+    call("ignore", "ignore SIG …", (1, MANY)),
+    call("default", "default SIG …", (1, MANY)),
+    word("block", "block SIG …", (1, MANY)),
+    word("unblock", "unblock SIG …", (1, MANY)),
+    call("kill", "kill TARGET SIG [group=#true]", (2, 2)).options(&["group"]),
+    call("raise", "raise SIG", (1, 1)),
+    word("pause", "pause", (0, 0)),
+    word("alarm", "alarm SECONDS", (1, 1)),
+    call("pipe", "pipe P", (1, 1)),
+    call("mkfifo", "mkfifo PATH", (1, 1)),
+    call("open", "open F PATH r|w|rw [create=#true] [truncate=#true] [append=#true] [nonblock=#true]", (3, 3))
+        .options(&["create", "truncate", "append", "nonblock"]),
+    call("read", "read F [bytes=N] [until=eof] [into=VAR]", (1, 1)).options(&["bytes", "until", "into"]),
+    call("write", "write F \"…\" [bytes=N]", (2, 2)).options(&["bytes"]),
+    call("print", "print \"…\"", (1, 1)),
+    call("fflush", "fflush", (0, 0)),
+    call("close", "close F", (1, 1)),
+    call("dup2", "dup2 F G", (2, 2)),
+    call("cloexec", "cloexec F", (1, 1)),
+    call("nonblock", "nonblock F", (1, 1)),
+    call("pipe-size", "pipe-size F BYTES", (2, 2)),
+    call("lseek", "lseek F OFFSET", (2, 2)),
+    call("unlink", "unlink PATH", (1, 1)),
+    call("poll", "poll F … [timeout=SECONDS]", (1, MANY)).options(&["timeout"]),
+    word("set", "set VAR VALUE", (2, 2)),
+    word("add", "add VAR N", (2, 2)),
+    word("repeat", "repeat N { … }", (1, 1)).block(Block::Required),
+    word("forever", "forever { … }", (0, 0)).block(Block::Required),
+    word("if", "if VAR eq|ne|lt|gt VALUE { … }", (3, 3)).block(Block::Required),
+    word("else", "else { … }", (0, 0)).block(Block::Required),
+    word("break", "break", (0, 0)),
+    word("sleep", "sleep SECONDS", (1, 1)),
+    word("note", "note \"…\"", (1, 1)),
+    word("label", "label NAME", (1, 1)),
+    word("barrier", "barrier NAME", (1, 1)),
+];
+
+/// The statements that the language has and this version has not, by family.
+pub const NOT_YET: &[(&str, &[&str])] = &[
+    ("signals", &["sigqueue", "sigsuspend", "sigwait", "signalfd", "setitimer"]),
+    ("descriptors", &["pty"]),
+    (
+        "sockets",
+        &[
+            "socketpair",
+            "socket",
+            "bind",
+            "listen",
+            "accept",
+            "connect",
+            "send",
+            "recv",
+            "sendto",
+            "recvfrom",
+            "shutdown",
+            "send-fd",
+            "recv-fd",
+        ],
+    ),
+    (
+        "System V",
+        &["msgget", "msgsnd", "msgrcv", "msgctl", "shmget", "shmat", "shmdt", "shmctl", "semget", "semctl", "semop"],
+    ),
+    (
+        "POSIX",
+        &[
+            "mq_open",
+            "mq_send",
+            "mq_receive",
+            "mq_notify",
+            "mq_unlink",
+            "shm_open",
+            "shm_unlink",
+            "mmap",
+            "munmap",
+            "sem_open",
+            "sem_wait",
+            "sem_timedwait",
+            "sem_post",
+            "sem_unlink",
+        ],
+    ),
+    ("memory", &["load", "store", "store-text", "atomic-add"]),
+    ("locks", &["fcntl-lock", "fcntl-getlk", "flock"]),
+];
+
+/// What an `expect` block may say.
+pub const EXPECTATIONS: &[Word] = &[
+    word("exited", "exited NAME code=N", (1, 1)).options(&["code"]),
+    word("killed", "killed NAME SIG", (2, 2)),
+    word("moved", "moved CHANNEL bytes=N", (1, 1)).options(&["bytes"]),
+    word("output", "output NAME \"…\"", (2, 2)),
+    word("printed", "printed NAME \"…\"", (2, 2)),
+    word("received", "received QUEUE \"…\" …", (2, MANY)),
+    word("delivered", "delivered NAME SIG [times=N]", (2, 2)).options(&["times"]),
+    word("handled", "handled NAME SIG [times=N]", (2, 2)).options(&["times"]),
+    word("errno", "errno NAME CALL EPIPE", (3, 3)),
+    word("blocked", "blocked NAME CALL [CHANNEL]", (2, 3)),
+    word("value", "value SEGMENT OFFSET N", (3, 3)),
+    word("before", "before \"LABEL\" \"LABEL\"", (2, 2)),
+    word("diagnosed", "diagnosed RULE", (1, 1)),
+    word("not-diagnosed", "not-diagnosed RULE", (1, 1)),
+    word("clean", "clean", (0, 0)),
+];
+
+/// The nodes at the top of a file.
+pub const TOP: &[Word] = &[
+    word("title", "title \"…\"", (1, 1)),
+    word("topic", "topic NAME", (1, 1)),
+    word("level", "level 1|2|3", (1, 1)),
+    word("story", "story \"…\"", (1, 1)),
+    word("see", "see \"pipe(7)\" …", (1, MANY)),
+    word("hint", "hint \"…\"", (1, 1)),
+    word("seed", "seed N", (1, 1)),
+    word("free", "free", (0, 0)),
+    word("schedule", "schedule { … }", (0, 0)).block(Block::Required),
+    word("predict", "predict \"…?\" [at=LABEL] { choice \"…\" [right=#true]; because \"…\" }", (1, 1))
+        .options(&["at"])
+        .block(Block::Required),
+    word("limit", "limit [seconds=10] [processes=32] [events=100000]", (0, 0)).options(&[
+        "seconds",
+        "processes",
+        "events",
+    ]),
+    word("expect", "expect { … }", (0, 0)).block(Block::Required),
+    word("process", "process NAME { … }", (1, 1)).block(Block::Required),
+];
+
+/// What a `schedule` block may say.
+pub const TURNS: &[Word] = &[
+    word("step", "step NAME [N]", (1, 2)),
+    word("run", "run NAME until=blocked|exit|LABEL|CALL   or   run all", (1, 1)).options(&["until"]),
+];
+
+/// What a `predict` block may say.
+pub const PREDICT: &[Word] = &[
+    word("choice", "choice \"…\" [right=#true]", (1, 1)).options(&["right"]),
+    word("because", "because \"…\"", (1, 1)),
+];
+
+/// Calls that a schedule or an expectation may name although no statement bears their name.
+const OTHER_CALLS: &[&str] = &["waitpid", "signal", "sigaction", "sigprocmask", "exec", "prctl"];
+
+/// The entry of `words` for `name`.
+pub fn find(words: &'static [Word], name: &str) -> Option<&'static Word> {
+    words.iter().find(|word| word.name == name)
+}
+
+/// The family of a statement that the language has and this version has not.
+pub fn not_yet(name: &str) -> Option<&'static str> {
+    NOT_YET.iter().find(|(_, words)| words.contains(&name)).map(|(family, _)| *family)
+}
+
+/// The word of the given ones that is most like `wrong`, if one is like it at all.
+pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let lower = wrong.to_lowercase();
+    let length = wrong.chars().count();
+    known
+        .into_iter()
+        .filter_map(|word| {
+            let distance = strsim::damerau_levenshtein(&lower, &word.to_lowercase());
+            let part = length >= 3 && (word.starts_with(wrong) || word.ends_with(wrong));
+            let bound = (length.max(word.chars().count()) / 3).max(1);
+            (distance <= bound && distance < length || part)
+                .then_some((if part { distance.min(1) } else { distance }, word))
+        })
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, word)| word)
+}
+
+/// `did you mean …?`, or the list of what there is if nothing is near and the list is short.
+pub fn suggest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Option<String> {
+    // Words longer than any name are not compared: the distance takes time in the square of the length.
+    if wrong.len() <= 100
+        && let Some(word) = nearest(wrong, known.clone())
+    {
+        return Some(format!("did you mean `{word}`?"));
+    }
+    let all: Vec<&str> = known.into_iter().take(17).collect();
+    match all.as_slice() {
+        [one] => Some(format!("there is `{one}`")),
+        [first @ .., last] if all.len() <= 16 => {
+            let first: Vec<String> = first.iter().map(|word| format!("`{word}`")).collect();
+            Some(format!("there are {} and `{last}`", first.join(", ")))
+        }
+        _ => None,
+    }
+}
+
+/// Whether a system call, a C library call or a statement bears this name.
+pub fn is_call(name: &str) -> bool {
+    find(STATEMENTS, name).is_some_and(|word| word.can_fail || matches!(name, "pause" | "alarm" | "umask" | "sleep"))
+        || matches!(name, "exit" | "_exit" | "block" | "unblock")
+        || not_yet(name).is_some()
+        || OTHER_CALLS.contains(&name)
+        || name.parse::<syscalls::Sysno>().is_ok()
+}
+
+/// The names of calls that a scenario of this version can make, for suggestions.
+pub fn call_names() -> impl Iterator<Item = &'static str> + Clone {
+    STATEMENTS.iter().filter(|word| word.can_fail).map(|word| word.name).chain(["pause", "alarm", "sleep"])
+}
+
+/// Whether a diagnosis bears this name.
+pub fn is_rule(name: &str) -> bool {
+    RULES.contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word() {
+        let names = || STATEMENTS.iter().map(|word| word.name);
+        for (wrong, right) in [
+            ("wirte", Some("write")),
+            ("Fork", Some("fork")),
+            ("exti", Some("exit")),
+            ("unblok", Some("unblock")),
+            ("xyzzy", None),
+            ("q", None),
+        ] {
+            assert_eq!(nearest(wrong, names()), right, "{wrong}");
+        }
+        assert_eq!(nearest("write", ["p.read", "p.write"]), Some("p.write"));
+    }
+
+    #[test]
+    fn no_word_is_listed_twice() {
+        let mut names: Vec<&str> = STATEMENTS.iter().map(|word| word.name).collect();
+        names.extend(NOT_YET.iter().flat_map(|(_, words)| *words));
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn calls_are_known() {
+        for call in ["write", "wait", "wait4", "read", "clone", "pipe2", "pause", "msgrcv"] {
+            assert!(is_call(call), "{call}");
+        }
+        for other in ["note", "label", "wirte", ""] {
+            assert!(!is_call(other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Errors of the operating system that name the call and what it was applied to.
+
+use std::fmt;
+
+/// A system call that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    /// The call, by its name in the manual.
+    pub call: &'static str,
+    /// What it was applied to, for a person: a path, `process 17`.
+    pub target: String,
+    /// The error number.
+    pub errno: i32,
+}
+
+/// The result of a call.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// The failure that `errno` reports now, of `call` on `target`.
+    pub fn last(call: &'static str, target: impl Into<String>) -> Self {
+        Self { call, target: target.into(), errno: nix::errno::Errno::last_raw() }
+    }
+
+    /// A failure with a known number.
+    pub fn new(call: &'static str, target: impl Into<String>, errno: i32) -> Self {
+        Self { call, target: target.into(), errno }
+    }
+
+    /// Whether a stopped tracee turned out to be dying: its end is about to be reported.
+    pub const fn is_gone(&self) -> bool {
+        self.errno == libc::ESRCH
+    }
+
+    /// What to try, where that is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match (self.call, self.errno) {
+            ("ptrace", libc::EPERM) => Some(
+                "the kernel refuses tracing: see /proc/sys/kernel/yama/ptrace_scope (ptrace(2)); in a container, allow \
+                 SYS_PTRACE; a set-user-ID program can only be traced by its owner",
+            ),
+            ("seccomp", _) => Some("the kernel must have CONFIG_SECCOMP_FILTER; in a sandbox, seccomp must be allowed"),
+            ("clone" | "fork", libc::EAGAIN) => Some("the limit on processes is reached: see `ulimit -u`"),
+            ("execve", libc::ENOENT) => Some("there is no such program; is its name spelled as in PATH?"),
+            ("execve", libc::EACCES) => Some("the file is not executable: `chmod +x` it"),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let errno = nix::errno::Errno::from_raw(self.errno);
+        write!(f, "{} {}: {:?} ({})", self.call, self.target, errno, errno.desc())
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Turns the -1 of a C call into an error.
+pub(super) fn check(result: impl Into<i64>, call: &'static str, target: impl FnOnce() -> String) -> Result<i64> {
+    let result = result.into();
+    if result == -1 { Err(Error::last(call, target())) } else { Ok(result) }
+}

@@ -1,0 +1,19 @@
+//! Everything that the language cannot check: ptrace, fork, namespaces, signals, other memory.
+//!
+//! The only module with `unsafe`. Each block says why it is sound; each wrapper gives back an
+//! [`Error`] that names the call and its object.
+#![allow(unsafe_code, reason = "this is where it lives; every block has its SAFETY sentence")]
+
+pub mod call;
+mod error;
+pub mod memory;
+pub mod peek;
+pub mod procfs;
+pub mod ptrace;
+mod pulse;
+pub mod seccomp;
+pub mod signal;
+pub mod spawn;
+
+pub use error::{Error, Result};
+pub use pulse::Pulse;

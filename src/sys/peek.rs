@@ -1,0 +1,68 @@
+//! Looking into channels of another process without taking anything out.
+//!
+//! A borrowed descriptor is closed before anybody resumes: held longer, it would itself keep a pipe
+//! open.
+
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use super::error::{Result, check};
+
+/// Borrows descriptor `fd` of process `pid` (pidfd_getfd(2)).
+pub fn borrow(pid: i32, fd: i32) -> Result<OwnedFd> {
+    let target = || format!("descriptor {fd} of process {pid}");
+    // SAFETY: system calls on numbers; each result is checked before it is owned.
+    unsafe {
+        let process = check(libc::syscall(libc::SYS_pidfd_open, pid, 0), "pidfd_open", target)?;
+        let process = OwnedFd::from_raw_fd(process as i32);
+        let borrowed = libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), fd, 0);
+        Ok(OwnedFd::from_raw_fd(check(borrowed, "pidfd_getfd", target)? as i32))
+    }
+}
+
+/// How many bytes wait to be read (`FIONREAD`).
+pub fn waiting(fd: &OwnedFd) -> Result<u64> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: the argument is a live int, which is what FIONREAD writes.
+    let result = unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &raw mut count) };
+    check(result, "ioctl", || "FIONREAD".into()).map(|_| u64::try_from(count).unwrap_or(0))
+}
+
+/// A copy of what waits in a pipe, at most `limit` bytes, by tee(2); the pipe keeps it.
+pub fn pipe_contents(read_end: &OwnedFd, limit: usize) -> Result<Vec<u8>> {
+    let (copy_read, copy_write) = super::spawn::pipe()?;
+    let size = i32::try_from(limit).unwrap_or(i32::MAX);
+    // SAFETY: system calls on numbers. A pipe that cannot grow holds less, and less is copied.
+    let copied = unsafe {
+        libc::fcntl(copy_write.as_raw_fd(), libc::F_SETPIPE_SZ, size);
+        libc::tee(read_end.as_raw_fd(), copy_write.as_raw_fd(), limit, libc::SPLICE_F_NONBLOCK)
+    };
+    let copied = match check(copied as i64, "tee", || "a pipe".into()) {
+        Ok(copied) => copied as usize,
+        Err(error) if error.errno == libc::EAGAIN => 0,
+        Err(error) => return Err(error),
+    };
+    let mut bytes = vec![0; copied];
+    let mut filled = 0;
+    while filled < copied {
+        let read = nix::unistd::read(&copy_read, &mut bytes[filled..])
+            .map_err(|errno| super::Error::new("read", "a copy of a pipe", errno as i32))?;
+        filled += read;
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_is_looked_into_and_left_as_it_was() {
+        let (read, write) = super::super::spawn::pipe().expect("pipe");
+        nix::unistd::write(&write, b"hello").expect("write");
+        let borrowed = borrow(std::process::id() as i32, read.as_raw_fd()).expect("borrow");
+        assert_eq!(waiting(&borrowed), Ok(5));
+        assert_eq!(pipe_contents(&borrowed, 65_536), Ok(b"hello".to_vec()));
+        assert_eq!(pipe_contents(&borrowed, 2), Ok(b"he".to_vec()));
+        assert_eq!(waiting(&read), Ok(5));
+    }
+}

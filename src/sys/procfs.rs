@@ -1,0 +1,152 @@
+//! What `/proc` says about a process, for the slow paths: a new task, a new descriptor, a task that
+//! has not stopped.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use crate::model::SignalSet;
+
+/// The state letter of a task (`R`, `S`, `D`, `t`, `Z` …); `None` if it is gone.
+pub fn state(tid: i32) -> Option<u8> {
+    let stat = fs::read(format!("/proc/{tid}/stat")).ok()?;
+    let after_name = stat.iter().rposition(|byte| *byte == b')')?;
+    stat.get(after_name + 2).copied()
+}
+
+/// How long a task has had a CPU, in nanoseconds.
+pub fn cpu_time(tid: i32) -> Option<u64> {
+    fs::read_to_string(format!("/proc/{tid}/schedstat")).ok()?.split(' ').next()?.parse().ok()
+}
+
+/// Parent, process group and session of a process, in the PID namespace of this one.
+pub fn family(tid: i32) -> Option<(i32, i32, i32)> {
+    let stat = fs::read_to_string(format!("/proc/{tid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(1).map(str::parse::<i32>);
+    Some((fields.next()?.ok()?, fields.next()?.ok()?, fields.next()?.ok()?))
+}
+
+/// Whether a task whose state is `S` really sleeps.
+///
+/// A task sets its state before it looks for a reason not to sleep, and can be preempted in between:
+/// `wait4`, for one, buries a child in state `S`. `/proc/PID/syscall` waits until a task has left the
+/// CPU or changed its mind, and says `running` then. Where it may not be read, the state has to do.
+pub fn has_left_the_cpu(tid: i32) -> bool {
+    match fs::read(format!("/proc/{tid}/syscall")) {
+        Ok(line) => !line.starts_with(b"running"),
+        Err(error) => error.raw_os_error() != Some(libc::ESRCH),
+    }
+}
+
+/// The call in which a task sleeps: number and arguments. `None` if it runs or is gone.
+pub fn sleeping_in(tid: i32) -> Option<(u64, [u64; 6])> {
+    let line = fs::read_to_string(format!("/proc/{tid}/syscall")).ok()?;
+    let mut words = line.split_ascii_whitespace();
+    let number = words.next()?.parse().ok()?;
+    let mut args = [0; 6];
+    for arg in &mut args {
+        *arg = u64::from_str_radix(words.next()?.trim_start_matches("0x"), 16).ok()?;
+    }
+    Some((number, args))
+}
+
+/// The part of `/proc/PID/status` that the lab needs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Status {
+    /// The thread-group leader, in the PID namespace of this process.
+    pub tgid: i32,
+    /// The parent, likewise.
+    pub ppid: i32,
+    /// The TID in each PID namespace, outermost first.
+    pub ns_tids: Vec<i32>,
+    /// The process group in each PID namespace, outermost first.
+    pub ns_pgids: Vec<i32>,
+    /// The session in each PID namespace, outermost first.
+    pub ns_sids: Vec<i32>,
+    /// Signals pending for the thread.
+    pub pending: SignalSet,
+    /// Signals pending for the process.
+    pub shared_pending: SignalSet,
+    /// Signals blocked.
+    pub blocked: SignalSet,
+    /// Signals ignored.
+    pub ignored: SignalSet,
+    /// Signals caught.
+    pub caught: SignalSet,
+}
+
+/// Reads it; `None` if the task is gone.
+pub fn status(tid: i32) -> Option<Status> {
+    let text = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    let mut status = Status::default();
+    for (key, value) in text.lines().filter_map(|line| line.split_once(':')) {
+        let value = value.trim();
+        let numbers = || value.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect();
+        let set = || SignalSet(u64::from_str_radix(value, 16).unwrap_or(0));
+        match key {
+            "Tgid" => status.tgid = value.parse().ok()?,
+            "PPid" => status.ppid = value.parse().ok()?,
+            "NSpid" => status.ns_tids = numbers(),
+            "NSpgid" => status.ns_pgids = numbers(),
+            "NSsid" => status.ns_sids = numbers(),
+            "SigPnd" => status.pending = set(),
+            "ShdPnd" => status.shared_pending = set(),
+            "SigBlk" => status.blocked = set(),
+            "SigIgn" => status.ignored = set(),
+            "SigCgt" => status.caught = set(),
+            _ => {}
+        }
+    }
+    Some(status)
+}
+
+/// What a descriptor of another process leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FdFacts {
+    /// Its number.
+    pub fd: i32,
+    /// Device and inode: the identity of what it leads to.
+    pub identity: (u64, u64),
+    /// `st_mode`: the kind.
+    pub mode: u32,
+    /// `st_rdev`: which device, if it is one.
+    pub rdev: u64,
+    /// What the link in `/proc/PID/fd` says: a path, `pipe:[4711]`, `anon_inode:[eventfd]`.
+    pub link: PathBuf,
+    /// The flags of open(2) and `O_CLOEXEC`.
+    pub flags: i32,
+    /// The file position.
+    pub position: u64,
+}
+
+/// Looks at one descriptor; `None` if it is not there.
+pub fn fd(tid: i32, fd: i32) -> Option<FdFacts> {
+    let path = format!("/proc/{tid}/fd/{fd}");
+    let link = fs::read_link(&path).ok()?;
+    let facts = fs::metadata(&path).ok()?;
+    let info = fs::read_to_string(format!("/proc/{tid}/fdinfo/{fd}")).ok()?;
+    let field = |key: &str| info.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
+    Some(FdFacts {
+        fd,
+        identity: (facts.dev(), facts.ino()),
+        mode: facts.mode(),
+        rdev: facts.rdev(),
+        link,
+        flags: field("flags:").and_then(|text| i32::from_str_radix(text, 8).ok()).unwrap_or(0),
+        position: field("pos:").and_then(|text| text.parse().ok()).unwrap_or(0),
+    })
+}
+
+/// All descriptors, lowest number first.
+pub fn fds(tid: i32) -> Vec<FdFacts> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{tid}/fd")) else { return Vec::new() };
+    let mut numbers: Vec<i32> =
+        entries.flatten().filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse().ok())).collect();
+    numbers.sort_unstable();
+    numbers.into_iter().filter_map(|number| fd(tid, number)).collect()
+}
+
+/// The program that a process runs; `None` if it is gone or not ours.
+pub fn program(tid: i32) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{tid}/exe")).ok()
+}

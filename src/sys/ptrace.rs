@@ -1,0 +1,337 @@
+//! ptrace(2) as types: what is stopped can be looked into, and resuming it consumes the proof.
+//!
+//! A [`Stopped`] comes from [`wait`] only. Every operation may find that SIGKILL has struck
+//! meanwhile; that is `ESRCH`, and the end is about to be reported by [`wait`]
+//! ([`Error::is_gone`]).
+
+use std::mem::MaybeUninit;
+
+use super::error::{Error, Result, check};
+use crate::model::{Signal, SignalSet, Status};
+
+/// The options that every tracee is seized with; children inherit them.
+const OPTIONS: i32 = libc::PTRACE_O_TRACEFORK
+    | libc::PTRACE_O_TRACEVFORK
+    | libc::PTRACE_O_TRACECLONE
+    | libc::PTRACE_O_TRACEEXEC
+    | libc::PTRACE_O_TRACEEXIT
+    | libc::PTRACE_O_TRACEVFORKDONE
+    | libc::PTRACE_O_TRACESYSGOOD
+    | libc::PTRACE_O_TRACESECCOMP
+    | libc::PTRACE_O_EXITKILL;
+
+const PTRACE_GET_SYSCALL_INFO: u32 = 0x420e;
+
+fn request(request: u32, pid: i32, addr: usize, data: usize) -> Result<i64> {
+    // SAFETY: callers pass either plain numbers or the address of a live buffer of the size that the
+    // request fills; the tracee's memory is not ours, so nothing of this process is aliased.
+    let result = unsafe { libc::ptrace(request as _, pid, addr, data) };
+    check(result, "ptrace", || format!("process {pid}"))
+}
+
+/// Starts to trace a running process, without stopping it, and with it all that it will make.
+pub fn seize(pid: i32) -> Result<()> {
+    request(libc::PTRACE_SEIZE, pid, 0, OPTIONS as usize).map(drop)
+}
+
+/// Makes a running tracee stop soon, with [`Why::Interrupted`].
+pub fn interrupt(pid: i32) -> Result<()> {
+    request(libc::PTRACE_INTERRUPT, pid, 0, 0).map(drop)
+}
+
+/// What [`wait`] came back with.
+#[derive(Debug)]
+pub enum Wait {
+    /// A tracee stopped.
+    Stopped(Stopped, Why),
+    /// A tracee is gone. It was reaped with this.
+    Ended(i32, Status),
+    /// Nothing has happened; only without blocking.
+    Nothing,
+    /// A signal came to this thread.
+    Interrupted,
+    /// There is nobody to wait for.
+    Nobody,
+}
+
+/// Why a tracee stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// It is about to enter a call that the filter marks.
+    Seccomp,
+    /// At the end of a call that was resumed with [`Resume::ToCallExit`]. (At its start, only if
+    /// somebody else asks for it.)
+    Call,
+    /// A signal is about to be delivered.
+    Signal(Signal),
+    /// Job control stopped it, by this signal.
+    GroupStop(Signal),
+    /// It starts to be traced, was interrupted, or was woken from a group-stop.
+    Interrupted,
+    /// It made a task: fork, vfork or clone, as the number says.
+    Made(i32),
+    /// The child that it waited for after a vfork has let it go.
+    VforkDone,
+    /// It has loaded another program.
+    Exec,
+    /// It is about to end; its memory and descriptors are still there.
+    Exit,
+}
+
+/// How to resume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resume {
+    /// Until something that the filter or the options mark.
+    Continue,
+    /// The same, and until the end of the present call.
+    ToCallExit,
+    /// One instruction.
+    OneInstruction,
+}
+
+/// Waits for any tracee or child of this thread.
+pub fn wait(block: bool) -> Result<Wait> {
+    let mut status = 0;
+    let flags = libc::__WALL | libc::__WNOTHREAD | if block { 0 } else { libc::WNOHANG };
+    // SAFETY: `status` is a live i32, the last argument may be null.
+    let pid = unsafe { libc::wait4(-1, &raw mut status, flags, std::ptr::null_mut()) };
+    match pid {
+        0 => Ok(Wait::Nothing),
+        -1 => match Error::last("wait4", "any tracee") {
+            Error { errno: libc::ECHILD, .. } => Ok(Wait::Nobody),
+            Error { errno: libc::EINTR, .. } => Ok(Wait::Interrupted),
+            error => Err(error),
+        },
+        _ => Ok(decode(pid, status)),
+    }
+}
+
+/// The wait status is decoded by hand: nix refuses real-time signals.
+fn decode(pid: i32, status: i32) -> Wait {
+    if libc::WIFEXITED(status) {
+        return Wait::Ended(pid, Status::Code(libc::WEXITSTATUS(status)));
+    }
+    if libc::WIFSIGNALED(status) {
+        let signal = Signal::new(libc::WTERMSIG(status)).unwrap_or(Signal::KILL);
+        return Wait::Ended(pid, Status::Signal { signal, core: libc::WCOREDUMP(status) });
+    }
+    let number = libc::WSTOPSIG(status);
+    let signal = Signal::new(number & 0x7f).unwrap_or(Signal::TRAP);
+    let why = match status >> 16 {
+        0 if number == libc::SIGTRAP | 0x80 => Why::Call,
+        0 => Why::Signal(signal),
+        libc::PTRACE_EVENT_SECCOMP => Why::Seccomp,
+        event @ (libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE) => Why::Made(event),
+        libc::PTRACE_EVENT_VFORK_DONE => Why::VforkDone,
+        libc::PTRACE_EVENT_EXEC => Why::Exec,
+        libc::PTRACE_EVENT_EXIT => Why::Exit,
+        _ if signal == Signal::TRAP => Why::Interrupted,
+        _ => Why::GroupStop(signal),
+    };
+    Wait::Stopped(Stopped { pid }, why)
+}
+
+/// A tracee that is stopped and belongs to this thread.
+#[derive(Debug)]
+pub struct Stopped {
+    pid: i32,
+}
+
+/// A call as it is at a stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallInfo {
+    /// Before it: number and arguments.
+    Entry {
+        /// Its number on this architecture.
+        number: u64,
+        /// Its arguments as passed.
+        args: [u64; 6],
+        /// `AUDIT_ARCH_*`: whether it is a call of this machine's own kind.
+        arch: u32,
+        /// The stack pointer.
+        sp: u64,
+    },
+    /// After it: what it returns.
+    Exit {
+        /// The value, `-errno` on failure.
+        value: i64,
+    },
+    /// Not at a call.
+    None,
+}
+
+/// What a signal carries (sigaction(2), `siginfo_t`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignalInfo {
+    /// `si_code`.
+    pub code: i32,
+    /// `si_pid`, in the PID namespace of the receiver, for codes that have it; else 0.
+    pub pid: i32,
+    /// `si_value`, for `SI_QUEUE`; else 0.
+    pub value: i64,
+}
+
+impl Stopped {
+    /// Its TID as this process sees it.
+    pub const fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Resumes it, delivering `signal` if it stopped for one.
+    pub fn resume(self, how: Resume, signal: Option<Signal>) -> Result<()> {
+        let how = match how {
+            Resume::Continue => libc::PTRACE_CONT,
+            Resume::ToCallExit => libc::PTRACE_SYSCALL,
+            Resume::OneInstruction => libc::PTRACE_SINGLESTEP,
+        };
+        request(how, self.pid, 0, signal.map_or(0, Signal::number) as usize).map(drop)
+    }
+
+    /// Leaves it in its group-stop, to be told when it ends. Anything else would undo the stop.
+    pub fn listen(self) -> Result<()> {
+        request(libc::PTRACE_LISTEN, self.pid, 0, 0).map(drop)
+    }
+
+    /// The call that it is at (needs Linux 5.3).
+    pub fn call_info(&self) -> Result<CallInfo> {
+        let mut info = MaybeUninit::<libc::ptrace_syscall_info>::zeroed();
+        let size = size_of::<libc::ptrace_syscall_info>();
+        request(PTRACE_GET_SYSCALL_INFO, self.pid, size, info.as_mut_ptr() as usize)?;
+        // SAFETY: it was zeroed, and the kernel wrote a prefix of it; every bit pattern is valid.
+        let info = unsafe { info.assume_init() };
+        Ok(match info.op {
+            libc::PTRACE_SYSCALL_INFO_ENTRY | libc::PTRACE_SYSCALL_INFO_SECCOMP => {
+                // SAFETY: the members of the union for these two begin alike with number and
+                // arguments; `op` says that one of them was written.
+                let entry = unsafe { info.u.seccomp };
+                CallInfo::Entry { number: entry.nr, args: entry.args, arch: info.arch, sp: info.stack_pointer }
+            }
+            libc::PTRACE_SYSCALL_INFO_EXIT => {
+                // SAFETY: `op` says that this member was written.
+                let exit = unsafe { info.u.exit };
+                CallInfo::Exit { value: exit.sval }
+            }
+            _ => CallInfo::None,
+        })
+    }
+
+    /// The message of its event: the new task's TID, the old TID at an exec, the status at an exit.
+    pub fn message(&self) -> Result<u64> {
+        let mut message: libc::c_ulong = 0;
+        request(libc::PTRACE_GETEVENTMSG, self.pid, 0, &raw mut message as usize)?;
+        Ok(message)
+    }
+
+    /// What the signal that it stopped for carries.
+    pub fn signal_info(&self) -> Result<SignalInfo> {
+        let info = self.raw_signal_info()?;
+        let from_process = matches!(info.si_code, libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL | libc::SI_MESGQ)
+            || (info.si_signo == libc::SIGCHLD && info.si_code > 0);
+        // SAFETY: for these codes the kernel fills the member with `si_pid` (sigaction(2)).
+        let pid = if from_process { unsafe { info.si_pid() } } else { 0 };
+        // SAFETY: for these codes the kernel fills the member with `si_value` (sigaction(2)).
+        let value = if info.si_code == libc::SI_QUEUE { unsafe { info.si_value().sival_ptr as i64 } } else { 0 };
+        Ok(SignalInfo { code: info.si_code, pid, value })
+    }
+
+    fn raw_signal_info(&self) -> Result<libc::siginfo_t> {
+        let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+        request(libc::PTRACE_GETSIGINFO, self.pid, 0, info.as_mut_ptr() as usize)?;
+        // SAFETY: it was zeroed, then filled by the kernel; every bit pattern is valid.
+        Ok(unsafe { info.assume_init() })
+    }
+
+    /// Makes the signal that it stopped for look as if the kernel had sent it.
+    pub fn set_signal_from_kernel(&self) -> Result<()> {
+        let sent = self.raw_signal_info()?;
+        // SAFETY: an all-zero siginfo is valid: every member is a number.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        info.si_signo = sent.si_signo;
+        info.si_code = libc::SI_KERNEL;
+        request(libc::PTRACE_SETSIGINFO, self.pid, 0, &raw const info as usize).map(drop)
+    }
+
+    /// Its signal mask.
+    pub fn signal_mask(&self) -> Result<SignalSet> {
+        let mut mask = 0_u64;
+        request(libc::PTRACE_GETSIGMASK, self.pid, size_of::<u64>(), &raw mut mask as usize)?;
+        Ok(SignalSet(mask))
+    }
+
+    /// Its general registers.
+    fn registers(&self) -> Result<libc::user_regs_struct> {
+        let mut registers = MaybeUninit::<libc::user_regs_struct>::zeroed();
+        let mut area =
+            libc::iovec { iov_base: registers.as_mut_ptr().cast(), iov_len: size_of::<libc::user_regs_struct>() };
+        request(libc::PTRACE_GETREGSET, self.pid, NT_PRSTATUS, &raw mut area as usize)?;
+        // SAFETY: it was zeroed, then filled by the kernel; every bit pattern is valid.
+        Ok(unsafe { registers.assume_init() })
+    }
+
+    fn set_registers(&self, registers: &mut libc::user_regs_struct) -> Result<()> {
+        let mut area = libc::iovec {
+            iov_base: std::ptr::from_mut(registers).cast(),
+            iov_len: size_of::<libc::user_regs_struct>(),
+        };
+        request(libc::PTRACE_SETREGSET, self.pid, NT_PRSTATUS, &raw mut area as usize).map(drop)
+    }
+
+    /// Changes an argument of the call that it is about to enter.
+    pub fn set_argument(&self, index: usize, value: u64) -> Result<()> {
+        let mut registers = self.registers()?;
+        set_argument(&mut registers, index, value);
+        self.set_registers(&mut registers)
+    }
+
+    /// Changes what the call that it is leaving returns.
+    pub fn set_return(&self, value: i64) -> Result<()> {
+        let mut registers = self.registers()?;
+        set_return(&mut registers, value);
+        self.set_registers(&mut registers)
+    }
+
+    /// The address of its next instruction.
+    pub fn instruction_pointer(&self) -> Result<u64> {
+        Ok(instruction_pointer(&self.registers()?))
+    }
+}
+
+/// `NT_PRSTATUS` of elf(5): the general registers.
+const NT_PRSTATUS: usize = 1;
+
+#[cfg(target_arch = "x86_64")]
+fn set_argument(registers: &mut libc::user_regs_struct, index: usize, value: u64) {
+    match index {
+        0 => registers.rdi = value,
+        1 => registers.rsi = value,
+        2 => registers.rdx = value,
+        3 => registers.r10 = value,
+        4 => registers.r8 = value,
+        _ => registers.r9 = value,
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn set_return(registers: &mut libc::user_regs_struct, value: i64) {
+    registers.rax = value as u64;
+}
+
+#[cfg(target_arch = "x86_64")]
+fn instruction_pointer(registers: &libc::user_regs_struct) -> u64 {
+    registers.rip
+}
+
+#[cfg(target_arch = "aarch64")]
+fn set_argument(registers: &mut libc::user_regs_struct, index: usize, value: u64) {
+    registers.regs[index.min(5)] = value;
+}
+
+#[cfg(target_arch = "aarch64")]
+fn set_return(registers: &mut libc::user_regs_struct, value: i64) {
+    registers.regs[0] = value as u64;
+}
+
+#[cfg(target_arch = "aarch64")]
+fn instruction_pointer(registers: &libc::user_regs_struct) -> u64 {
+    registers.pc
+}

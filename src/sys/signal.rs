@@ -1,0 +1,102 @@
+//! The signal state that programs on the bench inherit.
+//!
+//! They shall find what they would find without the lab. The Rust runtime ignores SIGPIPE before
+//! `main`, and the tracer's thread blocks and handles signals for its own ends; a child is given
+//! back what the lab itself was started with.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::model::SignalSet;
+
+static IGNORED_AT_START: AtomicU64 = AtomicU64::new(0);
+static BLOCKED_AT_START: AtomicU64 = AtomicU64::new(0);
+
+/// The kernel's `struct sigaction`: handler, flags, restorer, mask. The C library's functions refuse
+/// the two signals that it keeps for itself, and it catches one of them as soon as there are threads.
+type KernelAction = [u64; 4];
+
+/// What is done about `signal`, as the kernel has it.
+fn kernel_action(signal: i32) -> KernelAction {
+    let mut action: KernelAction = [0; 4];
+    let nothing = std::ptr::null::<KernelAction>();
+    // SAFETY: no new action; the kernel writes the 32 bytes of its struct. The last argument is the
+    // size of its mask.
+    unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, nothing, &raw mut action, 8) };
+    action
+}
+
+/// Sets what is done about `signal`: `SIG_DFL` or `SIG_IGN`.
+pub(super) fn set_kernel_action(signal: i32, disposition: libc::sighandler_t) {
+    let action: KernelAction = [disposition as u64, 0, 0, 0];
+    let nowhere = std::ptr::null_mut::<KernelAction>();
+    // SAFETY: the struct is live and all of it is set; no handler is named. SIGKILL and SIGSTOP are
+    // refused and need not be set.
+    unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &raw const action, nowhere, 8) };
+}
+
+/// Runs before the Rust runtime, which will ignore SIGPIPE, and before any thread.
+#[used]
+// SAFETY: the loader calls each function in this section once, before main, in the C ABI; this one
+// makes system calls and stores what they say.
+#[unsafe(link_section = ".init_array")]
+static REMEMBER: extern "C" fn() = {
+    extern "C" fn remember() {
+        let mut ignored = SignalSet::EMPTY;
+        for signal in (1..=64).filter_map(crate::model::Signal::new) {
+            if kernel_action(signal.number())[0] == libc::SIG_IGN as u64 {
+                ignored.insert(signal);
+            }
+        }
+        IGNORED_AT_START.store(ignored.0, Ordering::Relaxed);
+        let mut blocked = 0_u64;
+        let how = libc::SIG_SETMASK;
+        // SAFETY: no new set; the kernel writes 8 bytes, the size that is passed.
+        unsafe { libc::syscall(libc::SYS_rt_sigprocmask, how, std::ptr::null::<u64>(), &raw mut blocked, 8) };
+        BLOCKED_AT_START.store(blocked, Ordering::Relaxed);
+    }
+    remember
+};
+
+/// In a child between fork and exec: mask and dispositions are as the lab found them.
+///
+/// Handlers need no care: an exec removes them.
+pub(super) fn reset_for_child() {
+    let ignored = SignalSet(IGNORED_AT_START.load(Ordering::Relaxed));
+    set_kernel_action(libc::SIGPIPE, libc::SIG_DFL);
+    for signal in ignored.iter() {
+        set_kernel_action(signal.number(), libc::SIG_IGN);
+    }
+    let blocked = BLOCKED_AT_START.load(Ordering::Relaxed);
+    let nowhere = std::ptr::null_mut::<u64>();
+    // SAFETY: the mask is live and has the 8 bytes that are passed as its size.
+    unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const blocked, nowhere, 8) };
+}
+
+/// Ends this process by `signal`, as a program on the bench ended: what waits for the lab shall see
+/// what it would see of the program itself. Returns if the signal does not end it.
+pub fn die_of(signal: i32) {
+    // SAFETY: system calls on numbers and on live structures; a core dump of the lab itself would
+    // pass for one of the program, so there is none.
+    unsafe {
+        let limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        libc::setrlimit(libc::RLIMIT_CORE, &raw const limit);
+        libc::signal(signal, libc::SIG_DFL);
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigaddset(&raw mut set, signal);
+        libc::sigprocmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
+        libc::kill(libc::getpid(), signal);
+    }
+}
+
+/// Kills a process that this one has made. One that is gone already is no failure.
+pub fn kill(pid: i32) {
+    // SAFETY: a system call on numbers.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
+}
+
+/// Sends `signal` to a process.
+pub fn send(pid: i32, signal: i32) -> super::Result<()> {
+    // SAFETY: a system call on numbers.
+    let result = unsafe { libc::kill(pid, signal) };
+    super::error::check(result, "kill", || format!("process {pid}")).map(drop)
+}

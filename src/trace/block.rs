@@ -1,0 +1,118 @@
+//! Why a task sleeps: read off the call that it is in, and nothing else.
+
+use super::calls::Family;
+use super::tracee::Call;
+use super::tracer::Tracer;
+use crate::model::{ChannelId, Kind, TaskId, Why};
+use crate::sys::{memory, procfs};
+
+/// What a sleeping task waits for.
+#[derive(Debug, Clone, Copy, Default)]
+struct Cause {
+    channel: Option<ChannelId>,
+    on: Option<TaskId>,
+    why: Option<Why>,
+}
+
+impl Tracer {
+    /// Writes that a task sleeps, and why.
+    pub(super) fn write_block(&mut self, tid: i32) {
+        let Some(tracee) = self.tracees.get_mut(&tid) else { return };
+        let task = tracee.task;
+        let call = match tracee.call {
+            Some(call) => call,
+            // Asleep in a call that does not stop: the kernel says which.
+            None => match procfs::sleeping_in(tid) {
+                Some((number, args)) => {
+                    let name = self.call_names.sym(&mut self.recorder, number);
+                    Call { number, name, family: self.calls.family(number), args }
+                }
+                None => return,
+            },
+        };
+        if let Some(tracee) = self.tracees.get_mut(&tid) {
+            tracee.blocked = true;
+        }
+        let cause = self.cause(tid, task, &call);
+        let kind = Kind::Block { channel: cause.channel, on: cause.on, why: cause.why.unwrap_or(Why::Other) };
+        self.recorder.in_call(task, call.name, kind);
+        if cause.why == Some(Why::Full) {
+            self.relieve_output(cause.channel);
+        }
+    }
+
+    fn cause(&self, tid: i32, task: TaskId, call: &Call) -> Cause {
+        let at = |fd: u64, why| {
+            let channel = self.world().fd(task, fd as i32).map(|entry| entry.channel);
+            Cause { channel, why: Some(why), on: None }
+        };
+        let only = |why| Cause { why: Some(why), ..Cause::default() };
+        let args = &call.args;
+        match call.family {
+            Family::Read | Family::Readv | Family::Recvmsg { .. } => at(args[0], Why::Empty),
+            Family::Write | Family::Writev | Family::Sendmsg { .. } | Family::Vmsplice | Family::Sendfile => {
+                at(args[0], Why::Full)
+            }
+            Family::Splice | Family::Tee => self.between_cause(task, call),
+            Family::Accept | Family::Connect => at(args[0], Why::NoPeer),
+            Family::Open { path } => self.open_cause(tid, args[usize::from(path)]),
+            Family::Wait4 => self.wait_cause(task, (args[0] as i32 > 0).then_some(args[0] as i32)),
+            Family::Waitid => self.wait_cause(task, (args[0] as u32 == libc::P_PID).then_some(args[1] as i32)),
+            Family::Fork => {
+                let child = self.world().children(task).filter(|child| child.is_alive()).last().map(|child| child.id);
+                Cause { on: child, why: Some(Why::Vfork), channel: None }
+            }
+            Family::SignalWait => only(Why::Signal),
+            Family::Sleep { .. } => only(Why::Time),
+            Family::Poll | Family::Ppoll => self.poll_cause(tid, task, args[0], args[1]),
+            Family::Select => only(Why::Poll),
+            Family::Futex => only(Why::Lock),
+            Family::Flock | Family::Fcntl => at(args[0], Why::Lock),
+            _ => only(Why::Other),
+        }
+    }
+
+    fn wait_cause(&self, task: TaskId, pid: Option<i32>) -> Cause {
+        let process = self.world().task(task).map_or(task, |task| task.process);
+        let on =
+            pid.and_then(|pid| self.world().children(process).find(|child| child.pid == pid)).map(|child| child.id);
+        Cause { on, why: Some(Why::Child), channel: None }
+    }
+
+    /// A splice sleeps at its source if that is empty, else at its sink.
+    fn between_cause(&self, task: TaskId, call: &Call) -> Cause {
+        let sink = if call.family == Family::Tee { 1 } else { 2 };
+        let channel = |fd: u64| self.world().fd(task, fd as i32).and_then(|entry| self.world().channel(entry.channel));
+        let (source, sink) = (channel(call.args[0]), channel(call.args[sink]));
+        match source {
+            Some(source) if source.kind.is_queue() && source.contents.is_empty() => {
+                Cause { channel: Some(source.id), why: Some(Why::Empty), on: None }
+            }
+            _ => Cause { channel: sink.map(|sink| sink.id), why: Some(Why::Full), on: None },
+        }
+    }
+
+    /// An open that sleeps is that of a FIFO whose other end nobody has opened.
+    fn open_cause(&self, tid: i32, path: u64) -> Cause {
+        use std::os::unix::ffi::OsStrExt;
+        use std::os::unix::fs::MetadataExt;
+        let channel = memory::read_string(tid, path, 4096).and_then(|path| {
+            let place = if path.starts_with(b"/") { "root" } else { "cwd" };
+            let base = std::path::PathBuf::from(format!("/proc/{tid}/{place}"));
+            let relative: Vec<u8> = path.iter().copied().skip_while(|byte| *byte == b'/').collect();
+            let facts = std::fs::metadata(base.join(std::ffi::OsStr::from_bytes(&relative))).ok()?;
+            self.channels.known((facts.dev(), facts.ino()))
+        });
+        Cause { channel, why: Some(Why::NoPeer), on: None }
+    }
+
+    /// A poll of one descriptor waits for that one.
+    fn poll_cause(&self, tid: i32, task: TaskId, list: u64, count: u64) -> Cause {
+        if count == 0 {
+            return Cause { why: Some(Why::Time), ..Cause::default() };
+        }
+        let fd = (count == 1).then(|| memory::read_i32(tid, list)).flatten();
+        let channel = fd.and_then(|fd| self.world().fd(task, fd)).map(|entry| entry.channel);
+        Cause { channel, why: Some(Why::Poll), on: None }
+    }
+}

@@ -1,0 +1,182 @@
+//! From descriptors to channels: which two descriptors lead to the same thing, and its name.
+
+use std::collections::{HashMap, HashSet};
+use std::os::unix::ffi::OsStrExt;
+
+use super::recorder::Recorder;
+use crate::model::{Access, ChannelId, ChannelKind, FdFlags, Kind, Sym, TaskId};
+use crate::sys::procfs::FdFacts;
+
+/// The channels of the run by what the kernel calls them.
+#[derive(Debug, Default)]
+pub struct Channels {
+    by_identity: HashMap<(u64, u64), ChannelId>,
+    identities: HashMap<ChannelId, (u64, u64)>,
+    names: HashSet<String>,
+    count: usize,
+}
+
+impl Channels {
+    /// The channel that `facts` lead to. A new one is written to the log as `task`'s; it is called
+    /// `name` if that is given and free.
+    pub fn find(&mut self, recorder: &mut Recorder, task: TaskId, facts: &FdFacts, name: Option<&str>) -> ChannelId {
+        let kind = kind(facts);
+        if let Some(&channel) = self.by_identity.get(&facts.identity)
+            && Self::is_same(recorder, channel, kind, facts)
+        {
+            return channel;
+        }
+        let default = default_name(kind, facts);
+        let name = self.unique(name.unwrap_or(&default));
+        let channel = ChannelId::from_index(self.count);
+        self.count += 1;
+        // Inodes of anonymous files are shared by all of a kind: such a descriptor is its own identity.
+        if !shares_inode(facts) {
+            self.by_identity.insert(facts.identity, channel);
+            self.identities.insert(channel, facts.identity);
+        }
+        let name = recorder.intern(&name);
+        let capacity = if kind.is_queue() { 65_536 } else { 0 };
+        recorder.plain(task, Kind::Create { channel, kind, name, capacity });
+        channel
+    }
+
+    /// An inode number is used again after a file is deleted: then kind or name differ, and nobody
+    /// holds the old one.
+    fn is_same(recorder: &Recorder, channel: ChannelId, kind: ChannelKind, facts: &FdFacts) -> bool {
+        recorder.world().channel(channel).is_some_and(|known| {
+            known.kind == kind
+                && known.alive
+                && (known.holders > 0
+                    || !matches!(kind, ChannelKind::File | ChannelKind::Fifo)
+                    || same_file(recorder.names().get(known.name), facts))
+        })
+    }
+
+    /// What the log calls a channel whose identity is known, if it has met it.
+    pub fn known(&self, identity: (u64, u64)) -> Option<ChannelId> {
+        self.by_identity.get(&identity).copied()
+    }
+
+    /// Forgets a channel that is gone: its inode number may come back as another.
+    pub fn forget(&mut self, channel: ChannelId) {
+        if let Some(identity) = self.identities.remove(&channel) {
+            self.by_identity.remove(&identity);
+        }
+    }
+
+    fn unique(&mut self, name: &str) -> String {
+        let mut unique = name.to_owned();
+        let mut number = 1;
+        while !self.names.insert(unique.clone()) {
+            number += 1;
+            unique = format!("{name}#{number}");
+        }
+        unique
+    }
+}
+
+fn same_file(name: &str, facts: &FdFacts) -> bool {
+    let path = facts.link.to_string_lossy();
+    name.split('#').next() == Some(&path) || path.ends_with(name)
+}
+
+fn shares_inode(facts: &FdFacts) -> bool {
+    facts.link.as_os_str().as_bytes().starts_with(b"anon_inode:")
+}
+
+/// What kind of thing a descriptor leads to.
+pub fn kind(facts: &FdFacts) -> ChannelKind {
+    let link = facts.link.as_os_str().as_bytes();
+    match facts.mode & libc::S_IFMT {
+        libc::S_IFIFO if link.starts_with(b"pipe:") => ChannelKind::Pipe,
+        libc::S_IFIFO => ChannelKind::Fifo,
+        libc::S_IFREG if link.starts_with(b"/memfd:") => ChannelKind::Memfd,
+        libc::S_IFREG if link.starts_with(b"/dev/mqueue/") => ChannelKind::Mq,
+        libc::S_IFREG => ChannelKind::File,
+        libc::S_IFDIR => ChannelKind::Directory,
+        libc::S_IFSOCK => ChannelKind::Socket,
+        libc::S_IFCHR if is_terminal(facts.rdev) => ChannelKind::Terminal,
+        libc::S_IFCHR | libc::S_IFBLK => ChannelKind::Device,
+        _ => anonymous(link),
+    }
+}
+
+/// Terminals by their major numbers (Documentation/admin-guide/devices.txt).
+fn is_terminal(rdev: u64) -> bool {
+    let (major, minor) = (libc::major(rdev), libc::minor(rdev));
+    matches!(major, 4 | 136..=143) || (major == 5 && minor < 3)
+}
+
+fn anonymous(link: &[u8]) -> ChannelKind {
+    let kinds: [(&[u8], ChannelKind); 7] = [
+        (b"anon_inode:[eventfd", ChannelKind::Eventfd),
+        (b"anon_inode:[eventpoll", ChannelKind::Epoll),
+        (b"anon_inode:[signalfd", ChannelKind::Signalfd),
+        (b"anon_inode:[timerfd", ChannelKind::Timerfd),
+        (b"anon_inode:inotify", ChannelKind::Inotify),
+        (b"anon_inode:[pidfd", ChannelKind::Pidfd),
+        (b"pidfd:", ChannelKind::Pidfd),
+    ];
+    kinds.iter().find(|(prefix, _)| link.starts_with(prefix)).map_or(ChannelKind::Anonymous, |(_, kind)| *kind)
+}
+
+fn default_name(kind: ChannelKind, facts: &FdFacts) -> String {
+    match kind {
+        ChannelKind::Fifo | ChannelKind::File | ChannelKind::Directory | ChannelKind::Device | ChannelKind::Mq => {
+            facts.link.to_string_lossy().into_owned()
+        }
+        ChannelKind::Terminal => match facts.link.to_string_lossy() {
+            path if path == "/dev/ptmx" || path == "/dev/pts/ptmx" => "ptmx".to_owned(),
+            path => path.into_owned(),
+        },
+        ChannelKind::Memfd => {
+            let link = facts.link.to_string_lossy();
+            link.trim_start_matches('/').trim_end_matches(" (deleted)").to_owned()
+        }
+        kind => kind.as_str().to_owned(),
+    }
+}
+
+/// In which directions a descriptor may be used.
+pub fn access(facts: &FdFacts) -> Access {
+    if facts.flags & libc::O_PATH != 0 {
+        return Access::None;
+    }
+    match facts.flags & libc::O_ACCMODE {
+        libc::O_RDONLY => Access::Read,
+        libc::O_WRONLY => Access::Write,
+        _ => Access::ReadWrite,
+    }
+}
+
+/// The flags that the lab follows.
+pub const fn flags(facts: &FdFacts) -> FdFlags {
+    FdFlags {
+        cloexec: facts.flags & libc::O_CLOEXEC != 0,
+        nonblock: facts.flags & libc::O_NONBLOCK != 0,
+        append: facts.flags & libc::O_APPEND != 0,
+    }
+}
+
+/// The name of a call's symbol, for calls made so often that a look-up would show.
+#[derive(Debug, Default)]
+pub struct CallNames {
+    syms: Vec<Option<Sym>>,
+}
+
+impl CallNames {
+    /// The symbol of a call's name.
+    pub fn sym(&mut self, recorder: &mut Recorder, number: u64) -> Sym {
+        let index = usize::try_from(number).unwrap_or(usize::MAX);
+        if let Some(Some(sym)) = self.syms.get(index) {
+            return *sym;
+        }
+        let sym = recorder.intern(&super::calls::name(number));
+        if index < 1024 {
+            self.syms.resize(self.syms.len().max(index + 1), None);
+            self.syms[index] = Some(sym);
+        }
+        sym
+    }
+}

@@ -1,0 +1,104 @@
+//! From a call that has ended to events: one decoder for each family of calls.
+
+mod descriptors;
+mod process;
+mod signals;
+mod transfer;
+
+pub(super) use process::clone_flags;
+
+use super::calls::Family;
+use super::recorder::Outcome;
+use super::tracee::Call;
+use super::tracer::{Result, Tracer};
+use crate::model::{Kind, TaskId};
+use crate::sys::ptrace::Stopped;
+
+/// A call that has ended, as its decoder sees it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ended<'a> {
+    pub tid: i32,
+    pub task: TaskId,
+    pub call: &'a Call,
+    pub ret: i64,
+}
+
+impl Ended<'_> {
+    pub const fn outcome(&self) -> Outcome {
+        Outcome { call: self.call.name, ret: self.ret }
+    }
+
+    /// An argument that is a descriptor or another `int`.
+    pub const fn int(&self, index: usize) -> i32 {
+        self.call.args[index] as i32
+    }
+
+    pub const fn failed(&self) -> bool {
+        self.ret < 0
+    }
+}
+
+impl Tracer {
+    /// Writes what a call that has ended amounts to.
+    pub(super) fn decode(&mut self, tid: i32, stopped: &Stopped, call: &Call, ret: i64) -> Result<()> {
+        let Some(task) = self.task_of(tid) else { return Ok(()) };
+        let ended = Ended { tid, task, call, ret };
+        match call.family {
+            Family::Read | Family::Readv | Family::Recvmsg { .. } => self.read(&ended),
+            Family::Write | Family::Writev | Family::Sendmsg { .. } | Family::Vmsplice => self.write(&ended),
+            Family::Sendfile | Family::Splice | Family::Tee => self.between(&ended),
+            Family::NewFd | Family::Open { .. } | Family::Accept => self.new_fd(&ended),
+            Family::Pipe | Family::Socketpair => self.two_fds(&ended),
+            Family::Dup | Family::Dup2 => self.dup(&ended),
+            Family::Fcntl => self.fcntl(&ended),
+            Family::Ioctl => self.ioctl(&ended),
+            Family::Close => self.close(&ended),
+            Family::CloseRange => self.close_range(&ended),
+            Family::Lseek => self.lseek(&ended),
+            Family::Exec { .. } => self.exec_failed(&ended),
+            Family::Wait4 | Family::Waitid => self.waited(&ended),
+            Family::Setpgid | Family::Setsid => self.group(&ended),
+            Family::Kill
+            | Family::Tkill
+            | Family::Tgkill
+            | Family::Sigqueue
+            | Family::Tgsigqueue
+            | Family::PidfdSendSignal => self.killed(&ended),
+            Family::Sigaction => self.sigaction(&ended),
+            Family::Sigprocmask => self.sigprocmask(&ended, stopped)?,
+            Family::Sigreturn => self.sigreturn(&ended, stopped)?,
+            Family::Fork if !ended.failed() => {}
+            Family::Fork
+            | Family::Connect
+            | Family::SignalWait
+            | Family::Sleep { .. }
+            | Family::Alarm
+            | Family::Poll
+            | Family::Ppoll
+            | Family::Select
+            | Family::Flock
+            | Family::Futex
+            | Family::Exit
+            | Family::Restart
+            | Family::Plain => self.plain_call(&ended),
+        }
+        Ok(())
+    }
+
+    /// A call that no event describes: said under `--all`, in scenarios, and when it failed in a way
+    /// that the program will have to deal with.
+    fn plain_call(&mut self, ended: &Ended<'_>) {
+        let actor = self.tracees.get(&ended.tid).is_some_and(|tracee| tracee.actor);
+        let telling = ended.failed() && ended.call.family != Family::Plain;
+        if self.options.all || actor || telling {
+            self.syscall_event(ended);
+        }
+    }
+
+    /// Writes a call with its arguments as text.
+    fn syscall_event(&mut self, ended: &Ended<'_>) {
+        let text = super::describe::arguments(ended.tid, ended.call);
+        let args = self.recorder.keep(text.as_bytes());
+        self.recorder.of_call(ended.task, ended.outcome(), Kind::Syscall { args });
+    }
+}

@@ -1,0 +1,233 @@
+//! Bytes that move: how many, exactly, and the first of them.
+
+use super::super::calls::Family;
+use super::super::recorder::Outcome;
+use super::super::tracee::Call;
+use super::super::tracer::Tracer;
+use super::Ended;
+use crate::model::{Blob, ChannelId, ChannelKind, Kind, TaskId};
+use crate::sys::{memory, peek};
+
+/// How many entries of a vector are looked at.
+const MAX_VECTOR: u64 = 64;
+
+impl Tracer {
+    pub(super) fn read(&mut self, ended: &Ended<'_>) {
+        let fd = ended.int(0);
+        let Some(channel) = self.channel_of(ended, fd) else { return self.plain_call(ended) };
+        let (bytes, data) = self.payload(ended, channel);
+        self.recorder.of_call(ended.task, ended.outcome(), Kind::Read { channel, fd, bytes, data });
+    }
+
+    pub(super) fn write(&mut self, ended: &Ended<'_>) {
+        let fd = ended.int(0);
+        let Some(channel) = self.channel_of(ended, fd) else { return self.plain_call(ended) };
+        let (bytes, data) = self.payload(ended, channel);
+        self.write_rest(ended, channel, fd, bytes, data);
+        self.drain_output(channel);
+    }
+
+    /// Writes what of a transfer is not in the log yet.
+    fn write_rest(&mut self, ended: &Ended<'_>, channel: ChannelId, fd: i32, bytes: u64, data: Blob) {
+        let told = self.tracees.get_mut(&ended.tid).map_or(0, |tracee| std::mem::take(&mut tracee.progress));
+        let (bytes, data) = if told == 0 {
+            (bytes, data)
+        } else {
+            let bytes = bytes.saturating_sub(told);
+            (bytes, self.keep_part(ended.tid, ended.call, told, bytes))
+        };
+        self.recorder.of_call(ended.task, ended.outcome(), Kind::Write { channel, fd, bytes, data });
+    }
+
+    /// The bytes of a `write` or `writev` from `skip` on.
+    fn keep_part(&mut self, tid: i32, call: &Call, skip: u64, bytes: u64) -> Blob {
+        let length = self.options.capture.min(usize::try_from(bytes).unwrap_or(usize::MAX));
+        match call.family {
+            Family::Write => self.keep_from(tid, call.args[1].wrapping_add(skip), length),
+            _ => Blob::EMPTY,
+        }
+    }
+
+    /// A write that waits for room has put some of its bytes in already: the pipe says how many.
+    pub fn write_progress(&mut self) {
+        let mut waiting: Vec<i32> = self.sleeping();
+        waiting.sort_by_key(|tid| self.task_of(*tid));
+        for tid in waiting {
+            self.write_progress_of(tid);
+        }
+    }
+
+    fn write_progress_of(&mut self, tid: i32) {
+        let Some(tracee) = self.tracees.get(&tid) else { return };
+        let Some(call) = tracee.call.filter(|call| matches!(call.family, Family::Write | Family::Writev)) else {
+            return;
+        };
+        let (task, fd) = (tracee.task, call.args[0] as i32);
+        let Some(channel) = self.world().fd(task, fd).and_then(|entry| self.world().channel(entry.channel)) else {
+            return;
+        };
+        if !channel.kind.is_queue() {
+            return;
+        }
+        let (channel, known) = (channel.id, channel.contents.len());
+        let leader = self.world().task(task).and_then(|task| self.tids.get(&task.process).copied()).unwrap_or(tid);
+        let Ok(inside) = peek::borrow(leader, fd).and_then(|end| peek::waiting(&end)) else { return };
+        let Some(entered @ 1..) = inside.checked_sub(known) else { return };
+        let told = self.tracees.get(&tid).map_or(0, |tracee| tracee.progress);
+        let data = self.keep_part(tid, &call, told, entered);
+        if let Some(tracee) = self.tracees.get_mut(&tid) {
+            tracee.progress += entered;
+        }
+        let outcome = Outcome { call: call.name, ret: (told + entered) as i64 };
+        self.recorder.of_call(task, outcome, Kind::Write { channel, fd, bytes: entered, data });
+    }
+
+    /// From one descriptor to another without passing through the program.
+    pub(super) fn between(&mut self, ended: &Ended<'_>) {
+        let (from, to) = match ended.call.family {
+            Family::Sendfile => (ended.int(1), ended.int(0)),
+            Family::Tee => (ended.int(0), ended.int(1)),
+            _ => (ended.int(0), ended.int(2)),
+        };
+        let bytes = ended.ret.max(0) as u64;
+        let (source, sink) = (self.channel_of(ended, from), self.channel_of(ended, to));
+        // What moves out of a queue is known from what went in.
+        let known = source.and_then(|channel| self.world().channel(channel)).map(|channel| {
+            let limit = self.options.capture.min(usize::try_from(bytes).unwrap_or(usize::MAX));
+            channel.contents.prefix(limit).0
+        });
+        let data = self.recorder.keep(&known.unwrap_or_default());
+        if let Some(channel) = source.filter(|_| ended.call.family != Family::Tee) {
+            let kind = Kind::Read { channel, fd: from, bytes, data };
+            self.recorder.of_call(ended.task, ended.outcome(), kind);
+        }
+        if let Some(channel) = sink {
+            self.recorder.of_call(ended.task, ended.outcome(), Kind::Write { channel, fd: to, bytes, data });
+            self.drain_output(channel);
+        }
+    }
+
+    fn channel_of(&self, ended: &Ended<'_>, fd: i32) -> Option<ChannelId> {
+        self.world().fd(ended.task, fd).map(|entry| entry.channel)
+    }
+
+    /// How many bytes moved, and the first of them.
+    fn payload(&mut self, ended: &Ended<'_>, channel: ChannelId) -> (u64, Blob) {
+        if ended.failed() {
+            return (0, Blob::EMPTY);
+        }
+        let args = &ended.call.args;
+        match ended.call.family {
+            Family::Read | Family::Write => {
+                let bytes = ended.ret as u64;
+                let limit = self.limit(channel, bytes);
+                (bytes, self.keep_from(ended.tid, args[1], limit))
+            }
+            Family::Readv | Family::Writev | Family::Vmsplice => {
+                let bytes = ended.ret as u64;
+                let limit = self.limit(channel, bytes);
+                (bytes, self.keep_vector(ended.tid, args[1], args[2], limit))
+            }
+            Family::Recvmsg { many: false } | Family::Sendmsg { many: false } => {
+                let bytes = ended.ret as u64;
+                let limit = self.limit(channel, bytes);
+                (bytes, self.keep_message(ended.tid, args[1], limit))
+            }
+            _ => self.many_messages(ended, channel),
+        }
+    }
+
+    /// `struct mmsghdr` is a `struct msghdr` of 56 bytes and its length, padded to 64.
+    fn many_messages(&mut self, ended: &Ended<'_>, channel: ChannelId) -> (u64, Blob) {
+        let headers = ended.call.args[1];
+        let lengths = (0..ended.ret.max(0) as u64).map(|n| memory::read_i32(ended.tid, headers + n * 64 + 56));
+        let bytes = lengths.flatten().map(|length| u64::from(length as u32)).sum();
+        let limit = self.limit(channel, bytes);
+        (bytes, self.keep_message(ended.tid, headers, limit))
+    }
+
+    /// How many bytes of a transfer are kept: of the run's own output all, within reason.
+    fn limit(&mut self, channel: ChannelId, bytes: u64) -> usize {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        if self.is_output(channel) && bytes > self.options.capture && bytes <= self.output_budget {
+            self.output_budget -= bytes;
+            return bytes;
+        }
+        bytes.min(self.options.capture)
+    }
+
+    fn keep_from(&mut self, tid: i32, address: u64, length: usize) -> Blob {
+        if length == 0 {
+            return Blob::EMPTY;
+        }
+        if self.buffer.len() < length {
+            self.buffer.resize(length, 0);
+        }
+        let read = memory::read(tid, address, &mut self.buffer[..length]).unwrap_or(0);
+        self.recorder.keep(&self.buffer[..read])
+    }
+
+    fn keep_vector(&mut self, tid: i32, vector: u64, count: u64, length: usize) -> Blob {
+        let mut kept = Vec::new();
+        for entry in 0..count.min(MAX_VECTOR) {
+            if kept.len() == length {
+                break;
+            }
+            let Some((address, size)) =
+                memory::read_u64(tid, vector + entry * 16).zip(memory::read_u64(tid, vector + entry * 16 + 8))
+            else {
+                break;
+            };
+            let room = usize::try_from(size).unwrap_or(usize::MAX).min(length - kept.len());
+            let from = kept.len();
+            kept.resize(from + room, 0);
+            let read = memory::read(tid, address, &mut kept[from..]).unwrap_or(0);
+            kept.truncate(from + read);
+            if read < room {
+                break;
+            }
+        }
+        self.recorder.keep(&kept)
+    }
+
+    /// `struct msghdr`: the vector stands at 16, its count at 24.
+    fn keep_message(&mut self, tid: i32, header: u64, length: usize) -> Blob {
+        match memory::read_u64(tid, header + 16).zip(memory::read_u64(tid, header + 24)) {
+            Some((vector, count)) => self.keep_vector(tid, vector, count, length),
+            None => Blob::EMPTY,
+        }
+    }
+
+    /// Whether the run's output goes into this channel.
+    pub(in crate::trace) fn is_output(&self, channel: ChannelId) -> bool {
+        self.outputs.iter().any(|output| output.channel == Some(channel))
+    }
+
+    /// Empties a pipe that the run's output goes into: the log has the bytes already. As long as the
+    /// lab reads after each write, nobody ever waits for it.
+    pub(in crate::trace) fn drain_output(&mut self, channel: ChannelId) {
+        let Some(output) = self.outputs.iter().find(|output| output.channel == Some(channel)) else { return };
+        let mut bytes = [0; 16_384];
+        let mut drained = 0;
+        while let Ok(read @ 1..) = nix::unistd::read(&output.pipe, &mut bytes) {
+            drained += read as u64;
+            if let Some(forward) = output.forward {
+                // Should nobody want it any more, the run is not the one to suffer.
+                drop(crate::sys::spawn::write_to(forward, &bytes[..read]));
+            }
+        }
+        if drained > 0 {
+            let kind = Kind::Read { channel, fd: -1, bytes: drained, data: Blob::EMPTY };
+            self.recorder.plain(TaskId::LAB, kind);
+        }
+    }
+
+    /// Whether a task that sleeps in a write waits for the lab itself to read; then it has read now.
+    pub(in crate::trace) fn relieve_output(&mut self, channel: Option<ChannelId>) {
+        if let Some(channel) = channel
+            && self.world().channel(channel).is_some_and(|channel| channel.kind == ChannelKind::Pipe)
+        {
+            self.drain_output(channel);
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Stops become events: the tracer, its tables, and one decoder for each family of calls.
+//!
+//! [`Tracer`] knows how to see and how to let go; whose turn it is, `control` decides. What it holds
+//! besides the log's own world is only what cannot be logged: proofs of being stopped, and calls
+//! between their entry and their exit.
+
+mod block;
+pub mod calls;
+mod channels;
+mod clock;
+mod decode;
+mod delivery;
+mod describe;
+mod launch;
+mod recorder;
+mod tracee;
+mod tracer;
+
+pub use launch::Output;
+pub use recorder::Recorder;
+pub use tracee::{Call, Rest};
+pub use tracer::{Options, Tracer};

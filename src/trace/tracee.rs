@@ -1,0 +1,142 @@
+//! A task as the tracer holds it: what it is in the middle of, and what would be its next step.
+
+use crate::model::{Signal, Status, Sym, TaskId};
+use crate::scenario::StatementId;
+use crate::sys::ptrace::{SignalInfo, Stopped};
+
+use super::calls::Family;
+
+/// A call between its entry and its exit.
+#[derive(Debug, Clone, Copy)]
+pub struct Call {
+    /// Its number.
+    pub number: u64,
+    /// Its name.
+    pub name: Sym,
+    /// Its decoder.
+    pub family: Family,
+    /// Its arguments as passed.
+    pub args: [u64; 6],
+}
+
+/// Where a stopped task stands.
+#[derive(Debug)]
+pub enum Rest {
+    /// Before a call.
+    Call(Stopped, Call),
+    /// Before a statement of the scenario.
+    Statement(Stopped, StatementId),
+    /// A signal is about to be delivered.
+    Signal(Stopped, Signal, SignalInfo),
+    /// Before the first instruction of a handler.
+    Handler(Stopped),
+    /// Somewhere in its own code, where the lab stopped it.
+    Anywhere(Stopped),
+}
+
+impl Rest {
+    /// The proof that it is stopped.
+    pub const fn stopped(&self) -> &Stopped {
+        match self {
+            Self::Call(stopped, _)
+            | Self::Statement(stopped, _)
+            | Self::Signal(stopped, ..)
+            | Self::Handler(stopped)
+            | Self::Anywhere(stopped) => stopped,
+        }
+    }
+
+    /// The same, to resume it.
+    pub fn into_stopped(self) -> Stopped {
+        match self {
+            Self::Call(stopped, _)
+            | Self::Statement(stopped, _)
+            | Self::Signal(stopped, ..)
+            | Self::Handler(stopped)
+            | Self::Anywhere(stopped) => stopped,
+        }
+    }
+}
+
+/// What the tracer knows of a task besides what stands in the log.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and they combine freely")]
+pub struct Tracee {
+    /// Which task it is in the log.
+    pub task: TaskId,
+    /// Whether it interprets a scenario.
+    pub actor: bool,
+    /// Whether its name is settled: a foreign program's is, once it was loaded.
+    pub named: bool,
+    /// Whether its first stop is still to come.
+    pub newborn: bool,
+    /// What it is loading: path and arguments, while it is in an `execve`.
+    pub exec: Option<(String, Vec<u8>)>,
+    /// Where it stands, if it is stopped and waits for its turn.
+    pub rest: Option<Rest>,
+    /// The call that it is in.
+    pub call: Option<Call>,
+    /// A call that a signal has interrupted and that may go on as if nothing had been: what it is, and
+    /// what the kernel says of it (`-ERESTART…`).
+    pub suspended: Option<(Call, i64)>,
+    /// How many bytes of the call that it is in are in the log already.
+    pub progress: u64,
+    /// Whether the log says that it sleeps in that call.
+    pub blocked: bool,
+    /// The statement that it executes.
+    pub statement: Option<StatementId>,
+    /// The statements that handlers have interrupted, innermost last.
+    pub interrupted: Vec<Option<StatementId>>,
+    /// Whether a statement has begun and its first call belongs to the same step.
+    pub fresh: bool,
+    /// The signal whose handler is about to be entered.
+    pub entering: Option<(Signal, SignalInfo)>,
+    /// Whether the log has its end already.
+    pub ended: bool,
+    /// How a leader ended whose other threads still live: the process ends with the last of them.
+    pub left: Option<Status>,
+    /// Whether it is in a group-stop.
+    pub listening: bool,
+    /// Whether the lab's clock has ended its sleep.
+    pub expired: bool,
+    /// What its `alarm` returns in the lab's clock.
+    pub alarm_left: Option<u64>,
+    /// Whether a SIGALRM of the lab's clock is under way to it.
+    pub alarm_sent: bool,
+    /// Whether it waits at a scenario's barrier.
+    pub at_barrier: bool,
+}
+
+impl Tracee {
+    /// A task that has just been found.
+    pub const fn new(task: TaskId, actor: bool) -> Self {
+        Self {
+            task,
+            actor,
+            named: actor,
+            newborn: true,
+            exec: None,
+            rest: None,
+            call: None,
+            suspended: None,
+            progress: 0,
+            blocked: false,
+            statement: None,
+            interrupted: Vec::new(),
+            fresh: false,
+            entering: None,
+            ended: false,
+            left: None,
+            listening: false,
+            expired: false,
+            alarm_left: None,
+            alarm_sent: false,
+            at_barrier: false,
+        }
+    }
+
+    /// Whether it may stop at any moment: it neither rests nor is known to sleep.
+    pub const fn is_moving(&self) -> bool {
+        self.rest.is_none() && !self.blocked && !self.listening
+    }
+}

@@ -1,0 +1,602 @@
+//! Stops become events here.
+//!
+//! The tracer knows how; whose turn it is, is decided in `control`. [`Tracer::stopped`] takes what
+//! `wait4` brought and carries the task on by itself as long as nothing worth naming lies ahead; then
+//! the task *rests*, and [`Tracer::go`] takes its next step.
+
+use rustc_hash::FxHashMap as HashMap;
+use std::sync::Arc;
+
+use super::calls::{Calls, Family, MARKER};
+use super::channels::{CallNames, Channels};
+use super::clock::Clock;
+use super::launch::{Muster, Output};
+use super::recorder::{Outcome, Recorder};
+use super::tracee::{Call, Rest, Tracee};
+use crate::model::{Blocked, ChannelId, Header, How, Kind, Shares, State, Status, TaskId, World};
+use crate::scenario::{Scenario, StatementId};
+use crate::sys::ptrace::{CallInfo, Resume, Stopped, Why};
+use crate::sys::{Error, procfs, ptrace, seccomp};
+
+/// Anything that goes wrong between a tracee and the tracer, other than its death.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// How the tracer looks.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Whether every call is an event.
+    pub all: bool,
+    /// How many bytes of each transfer are kept.
+    pub capture: usize,
+    /// Whether sleeps of scenario processes elapse in the lab's own clock.
+    pub virtual_time: bool,
+}
+
+/// The tracees, and the log that grows from them.
+#[derive(Debug)]
+pub struct Tracer {
+    pub(super) recorder: Recorder,
+    pub(super) tracees: HashMap<i32, Tracee>,
+    pub(super) tids: HashMap<TaskId, i32>,
+    pub(super) channels: Channels,
+    pub(super) calls: Calls,
+    pub(super) call_names: CallNames,
+    pub(super) clock: Clock,
+    pub(super) options: Options,
+    pub(super) scenario: Option<Arc<Scenario>>,
+    pub(super) buffer: Vec<u8>,
+    pub(super) barriers: HashMap<u16, Vec<i32>>,
+    /// Signals that were seen at their receiver before the call of their sender had ended.
+    pub(super) seen_early: Vec<(TaskId, TaskId, crate::model::Signal)>,
+    /// Stopped tasks whose makers have not yet said what they made.
+    pub(super) strangers: HashMap<i32, Stopped>,
+    /// The process that the root processes of a scenario are forked by; it is not in the log.
+    pub(super) init: Option<i32>,
+    pub(super) root: Option<i32>,
+    pub(super) muster: Muster,
+    pub(super) root_status: Option<Status>,
+    /// Where the root processes' output is taken from.
+    pub(super) outputs: Vec<Output>,
+    /// How many bytes of output may still be kept whole.
+    pub(super) output_budget: usize,
+    next_task: usize,
+    names: HashMap<String, u32>,
+}
+
+/// Output is kept whole as long as all of it stays below this many bytes.
+const OUTPUT_BUDGET: usize = 8 << 20;
+
+impl Tracer {
+    /// A tracer without tracees.
+    pub fn new(header: &Header, options: Options, scenario: Option<Arc<Scenario>>) -> Self {
+        Self {
+            recorder: Recorder::new(header),
+            tracees: HashMap::default(),
+            tids: HashMap::default(),
+            channels: Channels::default(),
+            calls: Calls::default(),
+            call_names: CallNames::default(),
+            clock: Clock::default(),
+            options,
+            scenario,
+            buffer: Vec::new(),
+            barriers: HashMap::default(),
+            seen_early: Vec::new(),
+            strangers: HashMap::default(),
+            init: None,
+            root: None,
+            muster: Muster::default(),
+            root_status: None,
+            outputs: Vec::new(),
+            output_budget: OUTPUT_BUDGET,
+            next_task: 1,
+            names: HashMap::default(),
+        }
+    }
+
+    /// The world after the last event.
+    pub const fn world(&self) -> &World {
+        self.recorder.world()
+    }
+
+    /// The log as it is written.
+    pub const fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
+    /// The same, to take from it and to add remarks.
+    pub const fn recorder_mut(&mut self) -> &mut Recorder {
+        &mut self.recorder
+    }
+
+    /// How the first root process ended, if it did.
+    pub const fn root_status(&self) -> Option<Status> {
+        self.root_status
+    }
+
+    /// The tasks that rest and could move, in the order of their birth.
+    pub fn ready(&self) -> Vec<TaskId> {
+        let mut ready: Vec<TaskId> = self
+            .tracees
+            .values()
+            .filter(|tracee| tracee.rest.is_some() && !tracee.at_barrier)
+            .map(|tracee| tracee.task)
+            .collect();
+        ready.sort_unstable();
+        ready
+    }
+
+    /// The task with this TID, if it rests and could move.
+    pub fn ready_at(&self, tid: i32) -> Option<TaskId> {
+        let tracee = self.tracees.get(&tid)?;
+        (tracee.rest.is_some() && !tracee.at_barrier).then_some(tracee.task)
+    }
+
+    /// Whether any task of the run is left.
+    pub fn is_over(&self) -> bool {
+        self.tracees.is_empty() && self.strangers.is_empty()
+    }
+
+    /// Whether a task has stopped before, be it announced or not.
+    pub fn has_met(&self, tid: i32) -> bool {
+        self.tracees.contains_key(&tid) || self.strangers.contains_key(&tid)
+    }
+
+    /// How many tasks of the run are left.
+    pub fn count(&self) -> usize {
+        self.tracees.len()
+    }
+
+    /// The tasks that may stop at any moment, by TID.
+    pub fn moving(&self) -> Vec<i32> {
+        self.tracees.iter().filter(|(_, tracee)| tracee.is_moving()).map(|(tid, _)| *tid).collect()
+    }
+
+    /// The tasks that the log says to sleep in a call, or that job control has stopped, by TID.
+    pub fn sleeping(&self) -> Vec<i32> {
+        let sleeps = |tracee: &Tracee| (tracee.blocked || tracee.listening) && tracee.rest.is_none();
+        self.tracees.iter().filter(|(_, tracee)| sleeps(tracee)).map(|(tid, _)| *tid).collect()
+    }
+
+    /// Whether a task interprets a scenario.
+    pub fn is_actor(&self, task: TaskId) -> bool {
+        self.tids.get(&task).and_then(|tid| self.tracees.get(tid)).is_some_and(|tracee| tracee.actor)
+    }
+
+    /// The statement before which a task rests, and the call before which it does.
+    pub fn next_word(&self, task: TaskId) -> Option<String> {
+        match self.rest(task)? {
+            Rest::Statement(_, id) => {
+                self.scenario.as_ref()?.program.statements.get(id.index()).map(|info| info.word.to_owned())
+            }
+            Rest::Call(_, call) => Some(self.recorder.names().get(call.name).to_owned()),
+            _ => None,
+        }
+    }
+
+    /// The task of a TID.
+    pub fn task_of(&self, tid: i32) -> Option<TaskId> {
+        self.tracees.get(&tid).map(|tracee| tracee.task)
+    }
+
+    /// Where the task rests.
+    pub fn rest(&self, task: TaskId) -> Option<&Rest> {
+        self.tracees.get(self.tids.get(&task)?)?.rest.as_ref()
+    }
+
+    /// Where a task sleeps, if it does.
+    pub fn blocked(&self, task: TaskId) -> Option<Blocked> {
+        match self.world().task(task)?.state {
+            State::Blocked(blocked) => Some(blocked),
+            _ => None,
+        }
+    }
+
+    /// A name that no task has had yet: `name`, `name#2`, `name#3` …
+    pub(super) fn unique_name(&mut self, name: &str) -> String {
+        let count = self.names.entry(name.to_owned()).or_insert(0);
+        *count += 1;
+        match *count {
+            1 => name.to_owned(),
+            number => format!("{name}#{number}"),
+        }
+    }
+
+    /// Puts a task in the books and its birth in the log.
+    pub(super) fn adopt(&mut self, tid: i32, maker: TaskId, birth: &Birth) -> TaskId {
+        let task = TaskId::from_index(self.next_task);
+        self.next_task += 1;
+        let pid = procfs::status(tid).and_then(|status| status.ns_tids.last().copied()).unwrap_or(tid);
+        let name = self.unique_name(&birth.name);
+        let name = self.recorder.intern(&name);
+        let kind = Kind::Spawn { child: task, pid, name, how: birth.how, shares: birth.shares };
+        match birth.outcome {
+            Some(outcome) => self.recorder.of_call(maker, Outcome { ret: i64::from(pid), ..outcome }, kind),
+            None => self.recorder.plain(maker, kind),
+        }
+        self.tracees.insert(tid, Tracee::new(task, birth.actor));
+        self.tids.insert(task, tid);
+        task
+    }
+
+    /// Takes a stop in. An `ESRCH` on the way means that SIGKILL has struck: the end is coming.
+    pub fn stopped(&mut self, stopped: Stopped, why: Why) -> Result<()> {
+        let tid = stopped.pid();
+        if Some(tid) == self.init {
+            return dying_is_fine(Self::init_stopped(stopped, why));
+        }
+        if !self.tracees.contains_key(&tid) {
+            return dying_is_fine(self.stranger(stopped, why));
+        }
+        dying_is_fine(self.known_stopped(tid, stopped, why))
+    }
+
+    fn known_stopped(&mut self, tid: i32, stopped: Stopped, why: Why) -> Result<()> {
+        match why {
+            Why::Seccomp => self.at_entry(tid, stopped),
+            Why::Call => self.at_exit(tid, stopped),
+            Why::Signal(signal) => self.at_signal(tid, stopped, signal),
+            Why::GroupStop(_) => {
+                self.wake(tid);
+                if let Some(tracee) = self.tracees.get_mut(&tid) {
+                    tracee.listening = true;
+                }
+                stopped.listen()
+            }
+            Why::Interrupted => self.at_interruption(tid, stopped),
+            Why::Made(event) => self.at_made(tid, stopped, event),
+            Why::VforkDone => self.pass(tid, stopped),
+            Why::Exec => self.at_exec(tid, stopped),
+            Why::Exit => self.at_end(tid, stopped),
+        }
+    }
+
+    /// Goes on without a step: nothing worth naming has happened. A task in the middle of a call
+    /// goes on to the end of that call.
+    pub(super) fn pass(&mut self, tid: i32, stopped: Stopped) -> Result<()> {
+        let in_call = self.tracees.get(&tid).is_some_and(|tracee| tracee.call.is_some());
+        stopped.resume(if in_call { Resume::ToCallExit } else { Resume::Continue }, None)
+    }
+
+    pub(super) fn set_rest(&mut self, tid: i32, rest: Rest) {
+        if let Some(tracee) = self.tracees.get_mut(&tid) {
+            tracee.rest = Some(rest);
+        }
+    }
+
+    fn at_entry(&mut self, tid: i32, stopped: Stopped) -> Result<()> {
+        let CallInfo::Entry { number, args, arch, .. } = stopped.call_info()? else {
+            return self.pass(tid, stopped);
+        };
+        if arch != seccomp::NATIVE_ARCH {
+            return self.pass(tid, stopped);
+        }
+        let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
+        let family = self.calls.family(number);
+        if let Some((call, value)) = tracee.suspended.take() {
+            if family == Family::Restart || (call.number == number && call.args == args) {
+                // It goes on as if nothing had been.
+                tracee.call = Some(call);
+                return stopped.resume(Resume::ToCallExit, None);
+            }
+            self.conclude(tid, &stopped, &call, value)?;
+        }
+        self.wake(tid);
+        let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
+        tracee.progress = 0;
+        if tracee.actor && number == u64::from(MARKER) {
+            self.at_marker(tid, stopped, StatementId(args[0] as u16));
+            return Ok(());
+        }
+        let name = self.call_names.sym(&mut self.recorder, number);
+        let call = Call { number, name, family, args };
+        // The first call of a statement belongs to the step that the statement's name announced.
+        if tracee.actor && std::mem::take(&mut tracee.fresh) {
+            return self.enter(tid, stopped, call);
+        }
+        self.set_rest(tid, Rest::Call(stopped, call));
+        Ok(())
+    }
+
+    /// Lets a task into the call that it stands before.
+    pub(super) fn enter(&mut self, tid: i32, stopped: Stopped, call: Call) -> Result<()> {
+        self.before_call(tid, &stopped, &call)?;
+        if let Some(tracee) = self.tracees.get_mut(&tid) {
+            tracee.call = Some(call);
+        }
+        stopped.resume(Resume::ToCallExit, None)
+    }
+
+    fn at_exit(&mut self, tid: i32, stopped: Stopped) -> Result<()> {
+        let CallInfo::Exit { value } = stopped.call_info()? else { return self.pass(tid, stopped) };
+        let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
+        let Some(call) = tracee.call.take() else { return stopped.resume(Resume::Continue, None) };
+        if is_restart(value) && !tracee.expired {
+            // A signal has interrupted it; what becomes of it depends on the signal.
+            tracee.suspended = Some((call, value));
+        } else {
+            self.conclude(tid, &stopped, &call, value)?;
+        }
+        stopped.resume(Resume::Continue, None)
+    }
+
+    /// Writes what has come of a call.
+    pub(super) fn conclude(&mut self, tid: i32, stopped: &Stopped, call: &Call, value: i64) -> Result<()> {
+        self.wake(tid);
+        let value = self.after_call(tid, stopped, call, value)?;
+        self.decode(tid, stopped, call, value)
+    }
+
+    /// Writes that a task sleeps no more, if the log says it does.
+    pub(super) fn wake(&mut self, tid: i32) {
+        let Some(tracee) = self.tracees.get_mut(&tid).filter(|tracee| tracee.blocked) else { return };
+        tracee.blocked = false;
+        let task = tracee.task;
+        let blocked = self.blocked(task);
+        let channel = blocked.and_then(|blocked| blocked.channel);
+        let kind = Kind::Unblock { channel };
+        match blocked.and_then(|blocked| blocked.call) {
+            Some(call) => self.recorder.in_call(task, call, kind),
+            None => self.recorder.plain(task, kind),
+        }
+    }
+
+    fn at_interruption(&mut self, tid: i32, stopped: Stopped) -> Result<()> {
+        let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
+        if std::mem::take(&mut tracee.newborn) || std::mem::take(&mut tracee.listening) {
+            return stopped.resume(Resume::Continue, None);
+        }
+        if tracee.call.is_some() {
+            return stopped.resume(Resume::ToCallExit, None);
+        }
+        if std::mem::take(&mut tracee.expired) {
+            return stopped.resume(Resume::Continue, None);
+        }
+        self.set_rest(tid, Rest::Anywhere(stopped));
+        Ok(())
+    }
+
+    /// A stop of a task that nobody has announced yet: its first one, which can come before the
+    /// event of its maker.
+    fn stranger(&mut self, stopped: Stopped, why: Why) -> Result<()> {
+        if let Some(init) = self.init {
+            match procfs::status(stopped.pid()) {
+                // A thread that the first process uses to read its orders.
+                Some(status) if status.tgid == init => return Self::init_stopped(stopped, why),
+                Some(status) if status.ppid == init && self.is_mustering() => {
+                    return self.root_stopped(stopped, why);
+                }
+                _ => {}
+            }
+        }
+        self.strangers.insert(stopped.pid(), stopped);
+        Ok(())
+    }
+
+    fn at_made(&mut self, tid: i32, stopped: Stopped, event: i32) -> Result<()> {
+        let child = stopped.message()? as i32;
+        let call = self.tracees.get(&tid).and_then(|tracee| tracee.call);
+        let flags = call.map_or(0, |call| super::decode::clone_flags(tid, &call));
+        let how = match event {
+            _ if flags & libc::CLONE_THREAD as u64 != 0 => How::Thread,
+            libc::PTRACE_EVENT_VFORK => How::Vfork,
+            libc::PTRACE_EVENT_FORK => How::Fork,
+            _ => How::Clone,
+        };
+        let shares = Shares {
+            files: flags & libc::CLONE_FILES as u64 != 0,
+            actions: flags & libc::CLONE_SIGHAND as u64 != 0,
+            parent: flags & libc::CLONE_PARENT as u64 != 0,
+        };
+        let outcome = call.map(|call| Outcome { call: call.name, ret: 0 });
+        let Some(maker) = self.tracees.get(&tid) else { return Ok(()) };
+        let (maker_task, actor, statement) = (maker.task, maker.actor, maker.statement);
+        let name = self.child_name(maker_task, actor, statement, how);
+        let task = self.adopt(child, maker_task, &Birth { name, how, shares, outcome, actor });
+        if let Some(newborn) = self.tracees.get_mut(&child) {
+            newborn.statement = statement;
+        }
+        // A handler that forks leaves the child in the handler too.
+        let interrupted = self.tracees.get(&tid).map(|maker| maker.interrupted.clone()).unwrap_or_default();
+        if let Some(newborn) = self.tracees.get_mut(&child) {
+            newborn.interrupted = interrupted;
+        }
+        debug_assert_eq!(self.task_of(child), Some(task));
+        if let Some(waiting) = self.strangers.remove(&child) {
+            if let Some(newborn) = self.tracees.get_mut(&child) {
+                newborn.newborn = false;
+            }
+            waiting.resume(Resume::Continue, None).or_else(unless_gone)?;
+        }
+        self.pass(tid, stopped)
+    }
+
+    /// What a new task is called: a scenario's process by its block, a foreign one by its maker until
+    /// it loads a program.
+    fn child_name(&self, maker: TaskId, actor: bool, statement: Option<StatementId>, how: How) -> String {
+        let name_of = |task: TaskId| self.world().task(task).map_or("?", |task| self.recorder.names().get(task.name));
+        let leader = self.world().task(maker).map_or(maker, |task| task.process);
+        let base = name_of(leader).split('#').next().unwrap_or("?");
+        if how == How::Thread {
+            return format!("{}/thread", name_of(leader));
+        }
+        match statement.filter(|_| actor).and_then(|id| self.scenario.as_ref()?.program.statement(id)) {
+            Some(statement) => match statement.op {
+                crate::scenario::Op::Fork { name, .. } => {
+                    let program = self.scenario.as_ref().map(|scenario| &scenario.program);
+                    let child = program.and_then(|program| program.processes.get(name.index()));
+                    format!("{}.{}", name_of(leader), child.map_or("?", String::as_str))
+                }
+                _ => base.to_owned(),
+            },
+            None => base.to_owned(),
+        }
+    }
+
+    /// Takes the end of a tracee in, which `wait4` has reaped.
+    pub fn ended(&mut self, tid: i32, status: Status) {
+        self.strangers.remove(&tid);
+        if Some(tid) == self.init {
+            self.init = None;
+        }
+        let Some(tracee) = self.tracees.remove(&tid) else { return };
+        self.tids.remove(&tracee.task);
+        self.clock.forget(tid);
+        if Some(tid) == self.root {
+            self.root_status = Some(status);
+        }
+        if !tracee.ended || tracee.left.is_some() {
+            self.write_end(tracee.task, status);
+        }
+        self.write_reparenting(tracee.task);
+    }
+
+    fn at_end(&mut self, tid: i32, stopped: Stopped) -> Result<()> {
+        let status = stopped.message()? as i32;
+        self.wake(tid);
+        if let Some(tracee) = self.tracees.get_mut(&tid)
+            && !std::mem::replace(&mut tracee.ended, true)
+        {
+            tracee.call = None;
+            let task = tracee.task;
+            let status = decode_status(status);
+            // The process goes on without its leader, or under another one's program.
+            if self.has_living_threads(tid) {
+                if let Some(tracee) = self.tracees.get_mut(&tid) {
+                    tracee.left = Some(status);
+                }
+            } else {
+                self.write_end(task, status);
+            }
+        }
+        stopped.resume(Resume::Continue, None)
+    }
+
+    fn write_end(&mut self, task: TaskId, status: Status) {
+        let held: Vec<ChannelId> = self.world().fds(task).map(|fd| fd.channel).collect();
+        self.recorder.plain(task, Kind::Exit { status });
+        self.write_destroyed(task, &held);
+    }
+
+    /// Writes which of `held` nobody holds any more.
+    pub(super) fn write_destroyed(&mut self, task: TaskId, held: &[ChannelId]) {
+        for &channel in held {
+            let gone = self
+                .world()
+                .channel(channel)
+                .is_some_and(|channel| channel.alive && channel.holders == 0 && channel.kind.is_anonymous());
+            if gone && !self.is_output(channel) {
+                self.recorder.plain(task, Kind::Destroy { channel });
+                self.channels.forget(channel);
+            }
+        }
+    }
+
+    /// The children of a process that is gone have another parent now; `/proc` says which.
+    fn write_reparenting(&mut self, task: TaskId) {
+        let children: Vec<TaskId> = self.world().children(task).map(|child| child.id).collect();
+        for child in children {
+            let parent = self.tids.get(&child).and_then(|tid| procfs::status(*tid)).map_or(0, |status| status.ppid);
+            let to = self.task_of(parent).unwrap_or(TaskId::LAB);
+            self.recorder.plain(child, Kind::Reparent { to });
+        }
+    }
+
+    /// Whether a task that has been resumed and has not stopped sleeps in a call: it will not stop
+    /// before something happens elsewhere.
+    pub fn is_asleep(&self, tid: i32) -> bool {
+        let Some(tracee) = self.tracees.get(&tid) else { return true };
+        let vforking = tracee.call.is_some_and(|call| call.family == Family::Fork);
+        match procfs::state(tid) {
+            // On its way out a task may sleep for a moment; its end comes by itself.
+            Some(b'S') => !tracee.ended && procfs::has_left_the_cpu(tid),
+            // A vfork's parent sleeps uninterruptibly until the child lets it go.
+            Some(b'D') => vforking && self.has_vforked(tid),
+            // The leader of a process whose other threads still live.
+            Some(b'Z') => tracee.ended && self.has_living_threads(tid),
+            _ => false,
+        }
+    }
+
+    /// Whether a task that the log says to sleep, or that job control has stopped, is coming back.
+    pub fn is_waking(&self, tid: i32) -> bool {
+        let listening = self.tracees.get(&tid).is_some_and(|tracee| tracee.listening);
+        match procfs::state(tid) {
+            Some(b'S' | b'D') => !procfs::has_left_the_cpu(tid),
+            // Of a sleeper this is a stop that has not been taken in yet.
+            Some(b't' | b'T') => !listening,
+            _ => true,
+        }
+    }
+
+    /// Writes that a task sleeps and why, unless the log says so already.
+    pub fn fell_asleep(&mut self, tid: i32) {
+        if self.tracees.get(&tid).is_some_and(|tracee| tracee.is_moving() && !tracee.ended) {
+            self.write_block(tid);
+        }
+    }
+
+    fn has_vforked(&self, tid: i32) -> bool {
+        self.task_of(tid).is_some_and(|task| self.world().children(task).any(|child| child.how == How::Vfork))
+    }
+
+    fn has_living_threads(&self, tid: i32) -> bool {
+        let Some(task) = self.task_of(tid) else { return false };
+        self.world().living().any(|other| other.process == task && other.id != task)
+    }
+
+    /// Ends the life of everything that is left.
+    pub fn kill_all(&self) {
+        for tid in self.tracees.keys().chain(self.strangers.keys()).chain(self.init.iter()) {
+            crate::sys::signal::kill(*tid);
+        }
+    }
+
+    /// Makes every task that runs stop where it is.
+    pub fn interrupt_all(&self) {
+        for tid in self.moving() {
+            // One that has gone meanwhile will be reported as such.
+            drop(ptrace::interrupt(tid));
+        }
+    }
+}
+
+/// How a task came to be.
+#[derive(Debug)]
+pub struct Birth {
+    /// Its name, if nobody else has it.
+    pub name: String,
+    /// By which call.
+    pub how: How,
+    /// What it shares.
+    pub shares: Shares,
+    /// The call, if it was one of a task.
+    pub outcome: Option<Outcome>,
+    /// Whether it interprets a scenario.
+    pub actor: bool,
+}
+
+/// Whether a call has been interrupted and may be restarted: `ERESTARTSYS`, `ERESTARTNOINTR`,
+/// `ERESTARTNOHAND`, `ERESTART_RESTARTBLOCK` of linux/errno.h, which no program ever sees.
+const fn is_restart(value: i64) -> bool {
+    matches!(value, -512 | -513 | -514 | -516)
+}
+
+/// Decodes a wait status as `PTRACE_GETEVENTMSG` gives it at an exit.
+fn decode_status(status: i32) -> Status {
+    if libc::WIFSIGNALED(status) {
+        let signal = crate::model::Signal::new(libc::WTERMSIG(status)).unwrap_or(crate::model::Signal::KILL);
+        Status::Signal { signal, core: libc::WCOREDUMP(status) }
+    } else {
+        Status::Code(libc::WEXITSTATUS(status))
+    }
+}
+
+/// `ESRCH` at a stop means that SIGKILL has struck; the end of the task is about to be reported.
+fn dying_is_fine(result: Result<()>) -> Result<()> {
+    result.or_else(unless_gone)
+}
+
+pub(super) fn unless_gone(error: Error) -> Result<()> {
+    if error.is_gone() { Ok(()) } else { Err(error) }
+}

@@ -1,0 +1,229 @@
+//! Where things stand in the log, kept up to date as it grows.
+//!
+//! A frame may not cost more on a long log than on a short one. Whatever a pane would have to look
+//! for event by event is noted here once, when the event comes in.
+
+use crate::model::{Access, Batch, ChannelId, Event, Header, Kind, Log, Names, TaskId, World};
+
+/// Which of the standard streams something went to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// `stdout`.
+    Out,
+    /// `stderr`.
+    Error,
+}
+
+/// How many of the tasks that used a channel are remembered, on each side.
+const USERS: usize = 4;
+
+/// Who wrote to a channel and who read from it, in the order in which they first did.
+#[derive(Debug, Clone, Default)]
+struct Users {
+    writers: Vec<TaskId>,
+    readers: Vec<TaskId>,
+}
+
+/// Numbers of events, by what one wants to find.
+#[derive(Debug)]
+pub struct Index {
+    rows: Vec<u32>,
+    of_task: Vec<Vec<u32>>,
+    signals: Vec<Vec<u32>>,
+    diagnoses: Vec<u32>,
+    output: Vec<u32>,
+    ends: Vec<(u32, Access)>,
+    streams: Vec<Option<Stream>>,
+    users: Vec<Users>,
+    last: Option<Event>,
+    names: Names,
+    world: World,
+}
+
+impl Index {
+    /// The index of an empty log with this header.
+    pub fn new(header: &Header) -> Self {
+        let mut names = Names::default();
+        let world = World::new(names.intern(&header.lab), header.lab_pid);
+        Self {
+            rows: Vec::new(),
+            of_task: Vec::new(),
+            signals: Vec::new(),
+            diagnoses: Vec::new(),
+            output: Vec::new(),
+            ends: Vec::new(),
+            streams: Vec::new(),
+            users: Vec::new(),
+            last: None,
+            names,
+            world,
+        }
+    }
+
+    /// Takes the next batch of the log in.
+    pub fn append(&mut self, batch: &Batch) {
+        for name in &batch.names {
+            self.names.intern(name);
+        }
+        for event in &batch.events {
+            self.observe(event);
+        }
+    }
+
+    /// Takes a whole log in, which must be this index's own.
+    pub fn read(&mut self, log: &Log) {
+        for name in log.names().since(self.names.len()) {
+            self.names.intern(name);
+        }
+        for (_, event) in log.range(self.world.applied()..log.len()) {
+            self.observe(event);
+        }
+    }
+
+    fn observe(&mut self, event: &Event) {
+        let seq = self.world.applied() as u32;
+        match event.kind {
+            Kind::Close { fd, .. } | Kind::Dup { fd, .. } => {
+                if let Some(entry) = self.world.fd(event.task, fd) {
+                    self.ends.push((seq, entry.access));
+                }
+            }
+            Kind::Create { channel, name, .. } => {
+                let stream = match self.names.get(name) {
+                    "stdout" => Some(Stream::Out),
+                    "stderr" => Some(Stream::Error),
+                    _ => None,
+                };
+                self.note_stream(channel, stream);
+            }
+            Kind::Write { channel, .. } if !event.failed() => {
+                if self.stream(channel).is_some() {
+                    self.output.push(seq);
+                }
+                note_user(&mut at(&mut self.users, channel.index()).writers, event.task);
+            }
+            Kind::Read { channel, .. } if !event.failed() => {
+                note_user(&mut at(&mut self.users, channel.index()).readers, event.task);
+            }
+            Kind::Diagnosis { .. } => self.diagnoses.push(seq),
+            Kind::Signal { .. } => push_at(&mut self.signals, event.task, seq),
+            _ => {}
+        }
+        if self.rows.is_empty() || self.is_row(event) {
+            self.rows.push(seq);
+            push_at(&mut self.of_task, event.task, seq);
+        }
+        self.last = Some(*event);
+        self.world.apply(event, &[]);
+    }
+
+    /// Whether an event has a row of its own. What a process is born with belongs to its birth, and
+    /// the descriptors that a call returns belong to the channel that it made.
+    fn is_row(&self, event: &Event) -> bool {
+        let newborn = || {
+            let started = self.world.task(event.task).is_some_and(|task| task.line.is_some());
+            event.call.is_none() && !started && self.of_task(event.task).is_empty()
+        };
+        match event.kind {
+            Kind::Line { .. } => false,
+            // The lab takes away what it captures; that is no step of the run.
+            Kind::Read { .. } => event.task != TaskId::LAB,
+            Kind::Create { .. } | Kind::Group { .. } => !newborn(),
+            Kind::Open { channel, .. } => {
+                let goes_on = self.last.is_some_and(|last| {
+                    let same = last.task == event.task && last.kind.channel() == Some(channel);
+                    let made = matches!(last.kind, Kind::Create { .. });
+                    same && (made || (matches!(last.kind, Kind::Open { .. }) && last.call == event.call))
+                });
+                !goes_on && !newborn()
+            }
+            _ => true,
+        }
+    }
+
+    fn note_stream(&mut self, channel: ChannelId, stream: Option<Stream>) {
+        if stream.is_some() {
+            *at(&mut self.streams, channel.index()) = stream;
+        }
+    }
+
+    /// Which standard stream a channel is.
+    pub fn stream(&self, channel: ChannelId) -> Option<Stream> {
+        self.streams.get(channel.index()).copied().flatten()
+    }
+
+    /// Who wrote to a channel (or read from it): the first few who did.
+    pub fn users(&self, channel: ChannelId, writers: bool) -> &[TaskId] {
+        let users = self.users.get(channel.index());
+        users.map_or(&[], |users| if writers { &users.writers } else { &users.readers })
+    }
+
+    /// The events that have a row in the timeline.
+    pub fn rows(&self) -> &[u32] {
+        &self.rows
+    }
+
+    /// How many rows stand before this event.
+    pub fn rows_before(&self, seq: u64) -> usize {
+        self.rows.partition_point(|row| u64::from(*row) < seq)
+    }
+
+    /// The rows of one task.
+    pub fn of_task(&self, task: TaskId) -> &[u32] {
+        self.of_task.get(task.index()).map_or(&[], Vec::as_slice)
+    }
+
+    /// The first row of a task at or after an event.
+    pub fn next_of_task(&self, task: TaskId, seq: u64) -> Option<u64> {
+        let rows = self.of_task(task);
+        rows.get(rows.partition_point(|row| u64::from(*row) < seq)).map(|row| u64::from(*row))
+    }
+
+    /// The signal events of a task before an event.
+    pub fn signals_before(&self, task: TaskId, seq: u64) -> &[u32] {
+        before(self.signals.get(task.index()).map_or(&[], Vec::as_slice), seq)
+    }
+
+    /// The rows of a task before an event.
+    pub fn of_task_before(&self, task: TaskId, seq: u64) -> &[u32] {
+        before(self.of_task(task), seq)
+    }
+
+    /// The diagnoses before an event.
+    pub fn diagnoses_before(&self, seq: u64) -> &[u32] {
+        before(&self.diagnoses, seq)
+    }
+
+    /// The writes to standard streams before an event.
+    pub fn output_before(&self, seq: u64) -> &[u32] {
+        before(&self.output, seq)
+    }
+
+    /// What the descriptor of a `close` or `dup` could be used for.
+    pub fn access_at(&self, seq: u64) -> Option<Access> {
+        let at = self.ends.binary_search_by_key(&seq, |(at, _)| u64::from(*at)).ok()?;
+        Some(self.ends[at].1)
+    }
+}
+
+fn push_at(lists: &mut Vec<Vec<u32>>, task: TaskId, seq: u32) {
+    at(lists, task.index()).push(seq);
+}
+
+/// The place at an index, made if it is not there.
+fn at<T: Clone + Default>(list: &mut Vec<T>, index: usize) -> &mut T {
+    if list.len() <= index {
+        list.resize(index + 1, T::default());
+    }
+    &mut list[index]
+}
+
+fn note_user(users: &mut Vec<TaskId>, task: TaskId) {
+    if users.len() < USERS && !users.contains(&task) {
+        users.push(task);
+    }
+}
+
+fn before(list: &[u32], seq: u64) -> &[u32] {
+    &list[..list.partition_point(|at| u64::from(*at) < seq)]
+}

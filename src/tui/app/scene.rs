@@ -1,0 +1,155 @@
+//! What the world at the cursor looks like as a whole: the tree of tasks, and who holds what.
+//!
+//! Made anew for a frame, in one pass over the tasks and one over the channels.
+
+use std::collections::HashMap;
+
+use crate::model::{Access, ChannelId, State, Task, TaskId, World};
+
+use super::{App, Gone};
+
+/// How many tasks that are gone stay in the tree for a while.
+const RECENT: usize = 8;
+
+/// A row of the tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TaskRow {
+    /// The task.
+    pub task: TaskId,
+    /// How deep it stands below the lab.
+    pub depth: usize,
+    /// Whether it is the last of its siblings.
+    pub last: bool,
+    /// Bit `n`: the ancestor at depth `n` has younger siblings, so its line goes on.
+    pub guides: u64,
+}
+
+/// Somebody who holds a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holder {
+    /// The process.
+    pub task: TaskId,
+    /// Its descriptor.
+    pub fd: i32,
+    /// What the descriptor may be used for.
+    pub access: Access,
+}
+
+/// The tree.
+#[derive(Debug, Default)]
+pub struct Tree {
+    /// Its rows from the top.
+    pub rows: Vec<TaskRow>,
+    /// How many tasks are gone and not in it.
+    pub hidden: usize,
+}
+
+impl Tree {
+    /// The tree of the world at the cursor.
+    pub fn of(app: &App) -> Self {
+        let world = app.world();
+        let gone = world.tasks().filter(|task| task.state == State::Dead).count();
+        let shown_gone = match app.gone {
+            Gone::Recent => RECENT.min(gone),
+            Gone::All => gone,
+            Gone::Hidden => 0,
+        };
+        let mut skip = gone - shown_gone;
+        let hidden = skip;
+        let visible = world.tasks().filter(|task| {
+            let is_gone = task.state == State::Dead;
+            let skipped = is_gone && skip > 0;
+            skip -= usize::from(skipped);
+            !skipped
+        });
+        Self { rows: arrange(world, visible), hidden }
+    }
+
+    /// Where a task stands.
+    pub fn position(&self, task: TaskId) -> Option<usize> {
+        self.rows.iter().position(|row| row.task == task)
+    }
+}
+
+fn arrange<'a>(world: &World, visible: impl Iterator<Item = &'a Task>) -> Vec<TaskRow> {
+    let visible: Vec<&Task> = visible.collect();
+    let mut shown = vec![false; world.tasks().len()];
+    for task in &visible {
+        shown[task.id.index()] = true;
+    }
+    let mut children: Vec<(TaskId, TaskId)> = Vec::with_capacity(visible.len());
+    for task in visible.iter().filter(|task| task.id != TaskId::LAB) {
+        let above = if task.is_process() { task.parent } else { task.process };
+        let is_shown = shown.get(above.index()).copied().unwrap_or(false);
+        children.push((if is_shown { above } else { TaskId::LAB }, task.id));
+    }
+    children.sort_unstable();
+    walk(&children)
+}
+
+/// Depth first, without recursion: a chain of forks may be as long as the process table.
+fn walk(children: &[(TaskId, TaskId)]) -> Vec<TaskRow> {
+    let of = |parent: TaskId| {
+        let from = children.partition_point(|(p, _)| *p < parent);
+        let to = children.partition_point(|(p, _)| *p <= parent);
+        &children[from..to]
+    };
+    let mut rows = Vec::with_capacity(children.len() + 1);
+    let mut stack = vec![TaskRow { task: TaskId::LAB, depth: 0, last: true, guides: 0 }];
+    while let Some(row) = stack.pop() {
+        rows.push(row);
+        let below = row.guides | if row.last { 0 } else { 1_u64.checked_shl(row.depth as u32).unwrap_or(0) };
+        let family = of(row.task);
+        for (n, (_, child)) in family.iter().enumerate().rev() {
+            let last = n + 1 == family.len();
+            stack.push(TaskRow { task: *child, depth: row.depth + 1, last, guides: below });
+        }
+    }
+    rows
+}
+
+/// The channels in the order in which they are shown, and who holds them.
+#[derive(Debug, Default)]
+pub struct Channels {
+    /// What is shown.
+    pub shown: Vec<ChannelId>,
+    /// How many of them are meeting points; they stand first.
+    pub meeting_points: usize,
+    /// How many files, devices and standard streams there are, shown or not.
+    pub others: usize,
+    holders: HashMap<ChannelId, Vec<Holder>>,
+}
+
+impl Channels {
+    /// The channels of the world at the cursor.
+    pub fn of(app: &App) -> Self {
+        let world = app.world();
+        let (mut meeting, mut others) = (Vec::new(), Vec::new());
+        for channel in world.channels().filter(|channel| channel.alive) {
+            let is_stream = matches!(app.log.name(channel.name), "stdin" | "stdout" | "stderr");
+            let list = if channel.kind.is_meeting_point() && !is_stream { &mut meeting } else { &mut others };
+            list.push(channel.id);
+        }
+        let mut channels =
+            Self { meeting_points: meeting.len(), others: others.len(), shown: meeting, holders: HashMap::new() };
+        if app.show_files {
+            channels.shown.append(&mut others);
+        }
+        channels.find_holders(world);
+        channels
+    }
+
+    fn find_holders(&mut self, world: &World) {
+        for task in world.living().filter(|task| task.is_process()) {
+            for fd in world.fds(task.id) {
+                let holder = Holder { task: task.id, fd: fd.fd, access: fd.access };
+                self.holders.entry(fd.channel).or_default().push(holder);
+            }
+        }
+    }
+
+    /// Who holds a channel, in the order of birth.
+    pub fn holders(&self, channel: ChannelId) -> &[Holder] {
+        self.holders.get(&channel).map_or(&[], Vec::as_slice)
+    }
+}

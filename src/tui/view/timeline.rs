@@ -1,0 +1,340 @@
+//! The sequence diagram: time runs downward, each process has a lane, and what goes from one to
+//! the other is an arrow.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use super::lanes::{Doing, Lane, Lanes, Life};
+use super::put;
+use crate::model::{Access, ChannelId, ChannelKind, Event, Kind, Phase, TaskId, errno_name};
+use crate::tui::app::App;
+use crate::tui::text;
+use crate::tui::theme::Role;
+
+/// The first row that is shown; a third of the room is for what comes, if anything does.
+fn first_row(app: &App, height: usize) -> usize {
+    let here = app.row();
+    let ahead = if app.following() { 0 } else { height / 3 };
+    let last = app.index.rows().len().saturating_sub(height);
+    here.saturating_sub(height - ahead).min(last)
+}
+
+/// The row of the timeline on a line of the pane.
+pub fn row_at(app: &App, area: Rect, line: usize) -> Option<usize> {
+    let height = usize::from(area.height.saturating_sub(1));
+    let row = first_row(app, height) + line.checked_sub(1)?;
+    (row < app.index.rows().len()).then_some(row)
+}
+
+/// Columns of the event number and its description.
+fn gutter(area: Rect, digits: usize) -> (u16, u16) {
+    let words = match area.width {
+        0..100 => 28,
+        100..160 => 34,
+        _ => 44,
+    };
+    let number = digits.max(3) as u16 + 2;
+    (number, words.min(area.width.saturating_sub(number + 14)))
+}
+
+/// Draws the pane.
+pub fn render(app: &App, area: Rect, buf: &mut Buffer) {
+    if area.height < 2 || app.index.rows().is_empty() {
+        let text = match (app.is_live(), app.started) {
+            (true, true) => "nothing has happened yet: space plays, s makes one step",
+            (false, true) => "this log is empty",
+            (_, false) => "",
+        };
+        put(buf, area, area.x + 1, area.y, text, app.style(Role::Faded));
+        return;
+    }
+    let height = usize::from(area.height - 1);
+    let first = first_row(app, height);
+    let rows = app.index.rows();
+    let rows = &rows[first..(first + height).min(rows.len())];
+    let events: Vec<(u64, Event)> =
+        rows.iter().filter_map(|seq| app.log.get(u64::from(*seq)).map(|event| (u64::from(*seq), *event))).collect();
+    let digits = events.last().map_or(1, |(seq, _)| (seq + 1).to_string().len());
+    let (number, words) = gutter(area, digits);
+    let left = area.x + number + words + 1;
+    let lanes = Lanes::of(app, &events, left, area.right().saturating_sub(left));
+    let diagram = Diagram { app, area, left, lanes: &lanes, events: &events };
+    diagram.header(buf);
+    let lives = lanes.lives(app, &events);
+    for (n, y) in (area.y + 1..area.bottom()).enumerate().take(events.len()) {
+        diagram.lines(&lives[n], y, events[n].0 >= app.applied(), buf);
+        diagram.event(n, y, buf);
+        diagram.description(n, y, number, words, buf);
+    }
+}
+
+/// One frame of the diagram.
+struct Diagram<'a> {
+    app: &'a App,
+    area: Rect,
+    /// The first column of the lanes.
+    left: u16,
+    lanes: &'a Lanes,
+    events: &'a [(u64, Event)],
+}
+
+impl Diagram<'_> {
+    fn header(&self, buf: &mut Buffer) {
+        let Rect { x, y, .. } = self.area;
+        let start = if self.app.row() == 0 { "▶ before the first event" } else { " event" };
+        put(buf, self.area, x, y, start, self.app.style(Role::Faded));
+        for lane in &self.lanes.shown {
+            let (x, name) = self.lanes.header(lane, self.left);
+            let chosen = self.app.chosen_task == Some(lane.task);
+            put(buf, self.area, x, y, &name, self.app.style(if chosen { Role::Selected } else { Role::Strong }));
+        }
+        if self.lanes.more > 0 {
+            let note = format!(" +{} more", self.lanes.more);
+            let x = self.area.right().saturating_sub(text::width(&note) as u16);
+            put(buf, self.area, x, y, &note, self.app.style(Role::Signal));
+        }
+    }
+
+    fn description(&self, n: usize, y: u16, number: u16, words: u16, buf: &mut Buffer) {
+        let (seq, event) = &self.events[n];
+        let here = self.app.last_row().is_some_and(|(last, _)| last == *seq);
+        let role = self.role(n);
+        let label = format!("{:>width$}", seq + 1, width = usize::from(number) - 2);
+        put(buf, self.area, self.area.x, y, if here { "▶" } else { " " }, self.app.style(Role::Cursor));
+        let label_role = if here { Role::Cursor } else { Role::Faded };
+        put(buf, self.area, self.area.x + 1, y, &label, self.app.style(label_role));
+        // What the lab itself says has no lane, and may be a whole sentence.
+        let says = event.task == TaskId::LAB && matches!(event.kind, Kind::Note { .. });
+        let room = if says { self.area.width.saturating_sub(number) } else { words };
+        let text = text::fit(&self.app.words().brief(*seq, event), usize::from(room));
+        let role = if here { Role::Cursor } else { role };
+        put(buf, self.area, self.area.x + number, y, &text, self.app.style(role));
+    }
+
+    fn role(&self, n: usize) -> Role {
+        let (seq, event) = &self.events[n];
+        if *seq >= self.app.applied() {
+            return Role::Faded;
+        }
+        if event.failed() {
+            return Role::Bad;
+        }
+        match event.kind {
+            Kind::Spawn { .. } | Kind::Exit { .. } | Kind::Reap { .. } | Kind::Exec { .. } => Role::Life,
+            Kind::Write { .. } | Kind::Read { .. } => Role::Bytes,
+            Kind::Signal { .. } => Role::Signal,
+            Kind::Block { .. } => Role::Blocked,
+            Kind::Unblock { .. } => Role::Ready,
+            Kind::Diagnosis { .. } => Role::Bad,
+            _ => Role::Text,
+        }
+    }
+
+    /// The vertical lines of all lanes.
+    fn lines(&self, lives: &[Life], y: u16, future: bool, buf: &mut Buffer) {
+        for (lane, life) in self.lanes.shown.iter().zip(lives) {
+            let (symbol, role) = match life.doing {
+                Doing::Absent => continue,
+                Doing::Blocked => ("┊", Role::Blocked),
+                Doing::Stopped => ("‖", Role::Stopped),
+                Doing::Zombie => ("·", Role::Stopped),
+                Doing::Moving if life.handlers > 0 => ("┃", Role::Signal),
+                Doing::Moving => ("│", Role::Text),
+            };
+            put(buf, self.area, lane.x, y, symbol, self.app.style(if future { Role::Faded } else { role }));
+        }
+    }
+
+    fn event(&self, n: usize, y: u16, buf: &mut Buffer) {
+        let (_, event) = &self.events[n];
+        let style = self.app.style(self.role(n));
+        let mut pen = Pen { area: self.area, left: self.left, y, style, buf };
+        match event.kind {
+            Kind::Diagnosis { parties, .. } => self.diagnosis(parties, &mut pen),
+            Kind::Spawn { child, .. } if event.task == TaskId::LAB => {
+                let Some(x) = self.lanes.x(child) else { return };
+                pen.text(x.saturating_sub(3).max(self.left), "──▶");
+                pen.text(x, "●");
+            }
+            _ => {
+                let Some(lane) = self.lanes.shown.iter().find(|lane| lane.task == event.task) else { return };
+                self.on_lane(n, lane, &mut pen);
+            }
+        }
+    }
+
+    /// A finding concerns several tasks at once.
+    fn diagnosis(&self, parties: crate::model::Blob, pen: &mut Pen<'_>) {
+        let parties = crate::model::Parties::from_bytes(self.app.log.bytes(parties));
+        for task in parties.tasks {
+            if let Some(x) = self.lanes.x(task) {
+                pen.text(x, "⚠");
+            }
+        }
+    }
+
+    fn on_lane(&self, n: usize, lane: &Lane, pen: &mut Pen<'_>) {
+        let (_, event) = &self.events[n];
+        if let Some(errno) = event.errno() {
+            pen.text(lane.x, "✗");
+            pen.text(lane.x + 2, &errno_name(errno));
+            return;
+        }
+        match event.kind {
+            Kind::Spawn { child, .. } => match self.lanes.x(child) {
+                Some(x) => pen.arrow(lane.x, x, '─', "", true),
+                None => pen.text(lane.x, "●"),
+            },
+            Kind::Reap { child, .. } => match self.lanes.x(child) {
+                Some(x) => {
+                    pen.arrow(x, lane.x, '─', "", false);
+                    pen.text(x, if x > lane.x { "┘" } else { "└" });
+                }
+                None => pen.text(lane.x, "●"),
+            },
+            Kind::Exit { .. } => pen.text(lane.x, "✗"),
+            Kind::Block { .. } => pen.text(lane.x, "◌"),
+            Kind::Write { channel, bytes, .. } => self.transfer(n, lane, channel, &format!("{bytes} B"), true, pen),
+            Kind::Read { channel, bytes: 0, .. } => self.transfer(n, lane, channel, "EOF", false, pen),
+            Kind::Read { channel, bytes, .. } => self.transfer(n, lane, channel, &format!("{bytes} B"), false, pen),
+            Kind::Signal { phase: Phase::Generated, signal, from, .. } => {
+                let name = signal.to_string();
+                let name = name.trim_start_matches("SIG");
+                match from.filter(|from| *from != event.task).and_then(|from| self.lanes.x(from)) {
+                    Some(x) => pen.arrow(x, lane.x, '╌', name, true),
+                    None => pen.outside(lane.x, name),
+                }
+            }
+            Kind::Signal { .. } => pen.text(lane.x, "◆"),
+            Kind::Unblock { .. } | Kind::Exec { .. } | Kind::Create { .. } | Kind::Note { .. } => {
+                pen.text(lane.x, "●");
+            }
+            _ => pen.text(lane.x, "•"),
+        }
+    }
+
+    /// Bytes go into a channel toward whoever reads it, or come out from the side of who wrote.
+    fn transfer(&self, n: usize, lane: &Lane, channel: ChannelId, label: &str, write: bool, pen: &mut Pen<'_>) {
+        let name = self.app.words().channel(channel);
+        let peer = self.peer(n, lane, channel, write);
+        let right = peer.is_none_or(|x| x > lane.x);
+        let (from, to) = match (peer, right) {
+            (Some(x), true) => (lane.x + 1, x),
+            (Some(x), false) => (x + 1, lane.x),
+            (None, _) => (lane.x + 1, (lane.x + self.lanes.width).min(self.area.right())),
+        };
+        pen.text(lane.x, "●");
+        pen.text(from, &flow(usize::from(to.saturating_sub(from)), &name, label, right, write));
+    }
+
+    /// The lane of the task at the other end: who reads what was written, who wrote what is read.
+    fn peer(&self, n: usize, lane: &Lane, channel: ChannelId, write: bool) -> Option<u16> {
+        let kind = self.app.world().channel(channel).or(self.app.log.head().channel(channel))?.kind;
+        // What is written to a device or a terminal is for nobody in the run.
+        if !kind.is_meeting_point() && kind != ChannelKind::File {
+            return None;
+        }
+        let partner = |event: &Event| match event.kind {
+            Kind::Read { channel: at, .. } if write && at == channel => Some(event.task),
+            Kind::Write { channel: at, .. } if !write && at == channel => Some(event.task),
+            Kind::Block { channel: Some(at), .. } if at == channel => Some(event.task),
+            _ => None,
+        };
+        let others = |task: &TaskId| *task != lane.task && self.lanes.x(*task).is_some();
+        let (before, after) = self.events.split_at(n);
+        let after = after.iter().skip(1).map(|(_, event)| event);
+        let before = before.iter().rev().map(|(_, event)| event);
+        let seen = if write {
+            after.filter_map(partner).find(others).or_else(|| before.filter_map(partner).find(others))
+        } else {
+            before.filter_map(partner).find(others).or_else(|| after.filter_map(partner).find(others))
+        };
+        let fits = |access: Access| if write { access.reads() } else { access.writes() };
+        let holder = || {
+            let holds = |task: TaskId| self.app.world().fds(task).any(|fd| fd.channel == channel && fits(fd.access));
+            let mut tasks = self.lanes.shown.iter().map(|lane| lane.task);
+            tasks.find(|task| kind.is_meeting_point() && others(task) && holds(*task))
+        };
+        let ever = || self.app.index.users(channel, !write).iter().copied().find(|task| others(task));
+        seen.or_else(ever).or_else(holder).and_then(|task| self.lanes.x(task))
+    }
+}
+
+/// `━━ 29 B ━━▶ p `, as long as the space between two lanes.
+fn flow(columns: usize, name: &str, label: &str, right: bool, write: bool) -> String {
+    let name = text::fit(name, columns.saturating_sub(6).clamp(1, 16));
+    let shaft = columns.saturating_sub(text::width(&name) + 3);
+    let label = format!(" {label} ");
+    let shaft = if shaft >= text::width(&label) + 2 {
+        let bar = shaft - text::width(&label);
+        format!("{}{label}{}", "━".repeat(bar / 2), "━".repeat(bar - bar / 2))
+    } else {
+        "━".repeat(shaft)
+    };
+    match (right, write) {
+        (true, true) => format!("{shaft}▶ {name}"),
+        (true, false) => format!("◀{shaft} {name}"),
+        (false, true) => format!(" {name} ◀{shaft}"),
+        (false, false) => format!(" {name} {shaft}▶"),
+    }
+}
+
+/// Draws into one line of the lanes.
+struct Pen<'a> {
+    area: Rect,
+    left: u16,
+    y: u16,
+    style: Style,
+    buf: &'a mut Buffer,
+}
+
+impl Pen<'_> {
+    fn text(&mut self, x: u16, text: &str) {
+        put(self.buf, self.area, x.max(self.left), self.y, text, self.style);
+    }
+
+    /// From lane to lane; `fork` begins with a branch and ends in a dot.
+    fn arrow(&mut self, from: u16, to: u16, shaft: char, label: &str, fork: bool) {
+        let right = to > from;
+        let (low, high) = (from.min(to) + 1, from.max(to));
+        let columns = usize::from(high.saturating_sub(low));
+        let label =
+            if label.is_empty() || columns < text::width(label) + 4 { String::new() } else { format!(" {label} ") };
+        let bar = columns.saturating_sub(text::width(&label) + 1);
+        let half = |n: usize| std::iter::repeat_n(shaft, n).collect::<String>();
+        let line = format!("{}{label}{}", half(bar / 2), half(bar - bar / 2));
+        let line = if right { format!("{line}▶") } else { format!("◀{line}") };
+        if columns > 0 {
+            self.text(low, &line);
+        }
+        if fork {
+            self.text(from, if right { "├" } else { "┤" });
+        }
+        self.text(to, "●");
+    }
+
+    /// A signal that no task of the run sent.
+    fn outside(&mut self, x: u16, name: &str) {
+        let line = format!("{name} ╌▶");
+        let start = x.saturating_sub(text::width(&line) as u16);
+        if start >= self.left {
+            self.text(start, &line);
+        }
+        self.text(x, "●");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::flow;
+
+    #[test]
+    fn bytes_flow_toward_the_channel_or_from_it() {
+        assert_eq!(flow(20, "p", "29 B", true, true), "━━━━━ 29 B ━━━━━▶ p");
+        assert_eq!(flow(20, "p", "29 B", true, false), "◀━━━━━ 29 B ━━━━━ p");
+        assert_eq!(flow(20, "p", "29 B", false, true), " p ◀━━━━━ 29 B ━━━━━");
+        assert_eq!(flow(20, "p", "EOF", false, false), " p ━━━━━ EOF ━━━━━━▶");
+        assert_eq!(flow(8, "pipe", "29 B", true, true), "━━━▶ p…");
+    }
+}

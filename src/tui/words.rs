@@ -1,0 +1,324 @@
+//! Events in words: short for the timeline, longer for the event list, the search and the panes.
+//!
+//! Everything that comes out of here is safe to show; see [`super::text`].
+
+use crate::model::{
+    Access, Blocked, ChannelId, ChannelKind, Disposition, Event, How, Kind, Log, MaskHow, Parties, Phase, Signal,
+    SignalSet, State, Status, TaskId, Why, World,
+};
+
+use super::app::Index;
+use super::text;
+
+/// How many columns of payload a line quotes.
+const QUOTE: usize = 60;
+
+/// Names things of one log, as they were called at one point of it.
+#[derive(Clone, Copy)]
+pub struct Words<'a> {
+    log: &'a Log,
+    index: &'a Index,
+    world: &'a World,
+    scenario: bool,
+}
+
+impl<'a> Words<'a> {
+    /// Words over a log; names are taken from `world` where it already has them.
+    pub fn new(log: &'a Log, index: &'a Index, world: &'a World) -> Self {
+        Self { log, index, world, scenario: log.header().scenario.is_some() }
+    }
+
+    /// A task's name: the last part of the path of its blocks, for a scenario process.
+    pub fn task(&self, id: TaskId) -> String {
+        let Some(task) = self.world.task(id).or_else(|| self.log.head().task(id)) else { return "?".to_owned() };
+        let name = self.log.name(task.name);
+        let short = if self.scenario { name.rsplit('.').next().unwrap_or(name) } else { name };
+        text::clean(if short.is_empty() { name } else { short })
+    }
+
+    /// A channel's name.
+    pub fn channel(&self, id: ChannelId) -> String {
+        self.log.head().channel(id).map_or_else(|| "?".to_owned(), |channel| text::clean(self.log.name(channel.name)))
+    }
+
+    /// What one end of a channel is called: `p.read`, `p.write`; the channel's name where it has no ends.
+    pub fn end(&self, id: ChannelId, access: Access) -> String {
+        let name = self.channel(id);
+        let is_pipe = self.log.head().channel(id).is_some_and(|channel| channel.kind.is_queue());
+        match access {
+            Access::Read if is_pipe => format!("{name}.read"),
+            Access::Write if is_pipe => format!("{name}.write"),
+            _ => name,
+        }
+    }
+
+    /// A string of the log.
+    pub fn sym(&self, sym: crate::model::Sym) -> String {
+        text::clean(self.log.name(sym))
+    }
+
+    /// The event in as few words as will do, without its task.
+    pub fn brief(&self, seq: u64, event: &Event) -> String {
+        if let Some(errno) = event.errno() {
+            return self.failure(event, errno);
+        }
+        match event.kind {
+            Kind::Spawn { child, how, .. } => self.spawn(event.task, child, how),
+            Kind::Exec { path, .. } => format!("exec {}", self.sym(path)),
+            Kind::Exit { status } => ended(status),
+            Kind::Reap { child, status } => format!("reaps {}: {}", self.task(child), ended(status)),
+            Kind::Reparent { to } => format!("parent is now {}", self.task(to)),
+            Kind::Group { pgid, sid } => format!("group {pgid}, session {sid}"),
+            Kind::Open { fd, channel, access, .. } => format!("fd {fd} is {}", self.end(channel, access)),
+            Kind::Close { fd, channel } => self.close(seq, fd, channel),
+            Kind::Dup { fd, to, channel, .. } => {
+                let what = channel.map_or_else(|| fd.to_string(), |channel| self.end_at(seq, channel));
+                format!("{} {what} as {to}", self.call(event, "dup"))
+            }
+            Kind::Flags { fd, flags } => self::flags(fd, flags),
+            Kind::Create { channel, kind, .. } => self.create(seq, channel, kind),
+            Kind::Destroy { channel } => format!("{} is gone", self.channel(channel)),
+            Kind::Capacity { channel, bytes } => format!("{} holds {bytes} B", self.channel(channel)),
+            Kind::Write { channel, bytes, .. } => {
+                format!("{} {} {bytes} B", self.call(event, "write"), self.channel(channel))
+            }
+            Kind::Read { channel, bytes: 0, .. } => {
+                format!("{} {}: end of file", self.call(event, "read"), self.channel(channel))
+            }
+            Kind::Read { channel, bytes, .. } => {
+                format!("{} {} {bytes} B", self.call(event, "read"), self.channel(channel))
+            }
+            Kind::Seek { channel, position, .. } => format!("lseek {} to {position}", self.channel(channel)),
+            Kind::Block { channel, on, why } => {
+                format!("waits in {}", self.waiting(&Blocked { call: event.call, channel, on, why }))
+            }
+            Kind::Unblock { .. } => "wakes".to_owned(),
+            _ => self.brief_signal(event),
+        }
+    }
+
+    fn brief_signal(&self, event: &Event) -> String {
+        match event.kind {
+            Kind::Action { signal, disposition, .. } => match disposition {
+                Disposition::Default => format!("{signal} back to default"),
+                Disposition::Ignore => format!("ignores {signal}"),
+                Disposition::Handler => format!("catches {signal}"),
+            },
+            Kind::Mask { how, set, blocked } => mask(how, set, blocked),
+            Kind::Signal { phase, signal, from, .. } => self.phase(phase, signal, from),
+            Kind::Syscall { args } => {
+                let call = self.call(event, "syscall");
+                format!("{call}({}) = {}", text::clean_bytes(self.log.bytes(args), QUOTE), event.ret)
+            }
+            Kind::Line { line, text } => format!("line {line}: {}", self.sym(text)),
+            Kind::Note { text, label: true } => format!("label {}", self.sym(text)),
+            Kind::Note { text, label: false } => format!("note: {}", self.sym(text)),
+            Kind::Diagnosis { rule, .. } => format!("⚠ {}", self.sym(rule)),
+            _ => String::new(),
+        }
+    }
+
+    /// The event as a line of its own, with its task and what it carried.
+    pub fn full(&self, seq: u64, event: &Event) -> String {
+        let who = self.task(event.task);
+        match event.kind {
+            Kind::Diagnosis { rule, text, .. } => format!("⚠ {}: {}", self.sym(rule), self.sym(text)),
+            Kind::Exec { argv, .. } => format!("{who}: exec {}", self.argv(argv)),
+            Kind::Spawn { .. } if event.task == TaskId::LAB => format!("the lab {}", self.brief(seq, event)),
+            Kind::Write { data, bytes, .. } | Kind::Read { data, bytes, .. } if !data.is_empty() => {
+                format!("{who}: {} {}", self.brief(seq, event), self.quote(data, bytes))
+            }
+            _ => format!("{who}: {}", self.brief(seq, event)),
+        }
+    }
+
+    /// The event as something that is about to happen.
+    pub fn next(&self, seq: u64, event: &Event) -> String {
+        match event.kind {
+            Kind::Block { channel, on, why } => self.waiting(&Blocked { call: event.call, channel, on, why }),
+            _ => self.brief(seq, event),
+        }
+    }
+
+    /// The start of a payload between quotation marks.
+    pub fn quote(&self, data: crate::model::Blob, bytes: u64) -> String {
+        let shown = text::clean_bytes(self.log.bytes(data), QUOTE);
+        let cut = u64::from(data.len) < bytes || text::width(&shown) > QUOTE;
+        format!("\"{}{}\"", text::fit(&shown, QUOTE).trim_end_matches('…'), if cut { "…" } else { "" })
+    }
+
+    fn argv(&self, argv: crate::model::Blob) -> String {
+        let bytes = self.log.bytes(argv);
+        let bytes = bytes.strip_suffix(b"\0").unwrap_or(bytes);
+        let words = bytes.split(|byte| *byte == 0).take(32).map(|word| text::clean_bytes(word, QUOTE));
+        words.collect::<Vec<_>>().join(" ")
+    }
+
+    fn call(&self, event: &Event, otherwise: &str) -> String {
+        event.call.map_or_else(|| otherwise.to_owned(), |call| self.sym(call))
+    }
+
+    fn failure(&self, event: &Event, errno: i32) -> String {
+        let what = match event.kind {
+            Kind::Syscall { args } => format!("({})", text::clean_bytes(self.log.bytes(args), QUOTE)),
+            kind => kind.channel().map_or_else(String::new, |channel| format!(" {}", self.channel(channel))),
+        };
+        format!("{}{what}: {}", self.call(event, event.kind.name()), crate::model::errno_name(errno))
+    }
+
+    fn spawn(&self, maker: TaskId, child: TaskId, how: How) -> String {
+        let verb = if maker == TaskId::LAB { "starts" } else { how.as_str() };
+        format!("{verb} {}", self.task(child))
+    }
+
+    fn close(&self, seq: u64, fd: i32, channel: Option<ChannelId>) -> String {
+        let Some(channel) = channel else { return format!("close {fd}") };
+        format!("close {}", self.end_at(seq, channel))
+    }
+
+    /// The end of a channel that a descriptor led to when the event happened.
+    fn end_at(&self, seq: u64, channel: ChannelId) -> String {
+        self.index.access_at(seq).map_or_else(|| self.channel(channel), |access| self.end(channel, access))
+    }
+
+    fn create(&self, seq: u64, channel: ChannelId, kind: ChannelKind) -> String {
+        let name = self.channel(channel);
+        let what = match kind {
+            ChannelKind::Fifo => format!("FIFO {name}"),
+            ChannelKind::Unix | ChannelKind::Tcp | ChannelKind::Udp => format!("{} socket {name}", kind.as_str()),
+            ChannelKind::Mq => format!("message queue {name}"),
+            ChannelKind::Terminal => format!("terminal {name}"),
+            ChannelKind::Directory => format!("directory {name}"),
+            ChannelKind::Device => format!("device {name}"),
+            kind => format!("{} {name}", kind.as_str()),
+        };
+        let ends = self.ends_made(seq, channel);
+        if ends.is_empty() { what } else { format!("{what}: {}", ends.join(", ")) }
+    }
+
+    /// The descriptors that came with a channel: the events right after its creation.
+    fn ends_made(&self, seq: u64, channel: ChannelId) -> Vec<String> {
+        let after = self.log.range(seq + 1..seq + 3).map(|(_, event)| event.kind);
+        let end = |kind| match kind {
+            Kind::Open { fd, channel: opened, access, .. } if opened == channel => Some(match access {
+                Access::Read => format!("read {fd}"),
+                Access::Write => format!("write {fd}"),
+                _ => format!("fd {fd}"),
+            }),
+            _ => None,
+        };
+        after.map_while(end).collect()
+    }
+
+    /// `read p: empty`, `wait: no child has ended`.
+    pub fn waiting(&self, blocked: &Blocked) -> String {
+        let call = blocked.call.map_or_else(|| "a call".to_owned(), |call| self.sym(call));
+        let place = match (blocked.channel, blocked.why) {
+            (Some(channel), Why::Empty) => format!(" {}", self.end(channel, Access::Read)),
+            (Some(channel), Why::Full) => format!(" {}", self.end(channel, Access::Write)),
+            (Some(channel), _) => format!(" {}", self.channel(channel)),
+            (None, _) => String::new(),
+        };
+        match (blocked.why, blocked.on) {
+            (Why::Child | Why::Vfork, Some(child)) => format!("{call} for {}", self.task(child)),
+            (Why::Lock, Some(holder)) => format!("{call}{place}: held by {}", self.task(holder)),
+            (Why::Other, _) => format!("{call}{place}"),
+            (why, _) => format!("{call}{place}: {}", reason(why)),
+        }
+    }
+
+    /// One phase of a signal's life.
+    pub fn phase(&self, phase: Phase, signal: Signal, from: Option<TaskId>) -> String {
+        match phase {
+            Phase::Generated => format!("{signal} from {}", self.sender(from)),
+            Phase::Pending => format!("{signal} pending: it is blocked"),
+            Phase::Delivered => format!("{signal} delivered"),
+            Phase::Handler => format!("{signal}: handler entered"),
+            Phase::Returned => format!("{signal}: handler returned"),
+            Phase::Ignored => format!("{signal} ignored"),
+            Phase::Default => format!("{signal}: default action {}", signal.default_action().as_str()),
+            Phase::Suppressed => format!("{signal} suppressed by you"),
+        }
+    }
+
+    /// Who sent a signal.
+    pub fn sender(&self, from: Option<TaskId>) -> String {
+        match from {
+            None => "the kernel".to_owned(),
+            Some(TaskId::LAB) => "the lab".to_owned(),
+            Some(task) => self.task(task),
+        }
+    }
+
+    /// The tasks of a diagnosis, by name.
+    pub fn parties(&self, parties: crate::model::Blob) -> Vec<String> {
+        let parties = Parties::from_bytes(self.log.bytes(parties));
+        parties.tasks.iter().map(|task| self.task(*task)).collect()
+    }
+}
+
+/// Why a task sleeps.
+pub const fn reason(why: Why) -> &'static str {
+    match why {
+        Why::Empty => "empty",
+        Why::Full => "full",
+        Why::NoPeer => "nobody at the other end",
+        Why::Child => "no child has ended",
+        Why::Signal => "no signal has come",
+        Why::Time => "time is not over",
+        Why::Poll => "nothing is ready",
+        Why::Lock => "somebody holds the lock",
+        Why::Vfork => "until the child execs or ends",
+        Why::Barrier => "not everybody has come",
+        Why::Other => "asleep",
+    }
+}
+
+/// How a task ended.
+pub fn ended(status: Status) -> String {
+    match status {
+        Status::Code(code) => format!("exit {code}"),
+        Status::Signal { signal, core: false } => format!("killed by {signal}"),
+        Status::Signal { signal, core: true } => format!("killed by {signal}, core dumped"),
+    }
+}
+
+/// A state as a symbol and a word; `ready` is a task that may move and does not.
+pub const fn state(state: State, ready: bool) -> (&'static str, &'static str) {
+    match state {
+        State::Running if ready => ("●", "ready"),
+        State::Running => ("▸", "running"),
+        State::Blocked(_) => ("◌", "blocked"),
+        State::Stopped(_) => ("⏸", "stopped"),
+        State::Zombie => ("☠", "zombie"),
+        State::Dead => ("✗", "gone"),
+    }
+}
+
+fn flags(fd: i32, flags: crate::model::FdFlags) -> String {
+    let all = [(flags.cloexec, "close-on-exec"), (flags.nonblock, "nonblocking"), (flags.append, "append")];
+    let names: Vec<&str> = all.iter().filter(|(set, _)| *set).map(|(_, name)| *name).collect();
+    if names.is_empty() { format!("fd {fd}: no flags") } else { format!("fd {fd}: {}", names.join(", ")) }
+}
+
+fn mask(how: MaskHow, set: SignalSet, blocked: SignalSet) -> String {
+    match how {
+        MaskHow::Block => format!("blocks {}", signals(set)),
+        MaskHow::Unblock => format!("unblocks {}", signals(set)),
+        MaskHow::Set if blocked.is_empty() => "blocks no signal".to_owned(),
+        MaskHow::Set => format!("mask is {}", signals(blocked)),
+    }
+}
+
+/// A set of signals without the `SIG` of their names.
+pub fn signals(set: SignalSet) -> String {
+    let short = |signal: Signal| signal.to_string().trim_start_matches("SIG").to_owned();
+    let inside: Vec<String> = Signal::all().filter(|signal| set.contains(*signal)).map(short).collect();
+    let outside: Vec<String> = Signal::all().filter(|signal| !set.contains(*signal)).map(short).collect();
+    match (inside.len(), outside.len()) {
+        (0, _) => "none".to_owned(),
+        (_, 0) => "all".to_owned(),
+        (n, m) if n > 12 && m <= 6 => format!("all but {}", outside.join(" ")),
+        _ => inside.join(" "),
+    }
+}

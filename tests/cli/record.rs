@@ -1,0 +1,161 @@
+//! `record`: whole logs, and programs that do not notice.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::Stdio;
+
+use super::{GOOD, Place, finish, read_events};
+
+fn named<'a>(events: &'a [serde_json::Value], event: &str) -> Vec<&'a serde_json::Value> {
+    events.iter().filter(|line| line["event"] == event).collect()
+}
+
+#[test]
+fn the_exit_status_is_the_programs() {
+    let place = Place::new();
+    for code in [0, 1, 7, 255] {
+        let ran = place.run(&["record", "--", "sh", "-c", &format!("exit {code}")]).code(code);
+        let events = ran.events();
+        assert_eq!(events[0]["command"][0], "sh");
+        assert_eq!(events[0]["mode"], "free");
+        assert_eq!(named(&events, "exit").last().expect("an exit")["code"], code);
+        assert_eq!(ran.stderr, "", "nothing to say");
+    }
+}
+
+#[test]
+fn proclab_dies_of_the_signal_that_killed_the_program() {
+    let place = Place::new();
+    for (name, number) in [("TERM", 15), ("KILL", 9), ("SEGV", 11), ("USR1", 10)] {
+        let ran = place.run(&["record", "-o", "log", "--", "sh", "-c", &format!("kill -{name} $$")]);
+        assert_eq!(ran.status.signal(), Some(number), "{}", ran.stderr);
+        assert!(!ran.status.core_dumped(), "the core is the program's");
+        let events = read_events(&place.path("log"));
+        assert_eq!(named(&events, "exit").last().expect("an exit")["signal"], format!("SIG{name}"));
+    }
+}
+
+#[test]
+fn with_the_log_on_standard_output_the_program_has_standard_error() {
+    let place = Place::new();
+    let ran = place.run(&["record", "--", "sh", "-c", "echo out; echo err >&2"]).code(0);
+    assert_eq!(ran.stderr, "out\nerr\n");
+    assert!(ran.events().len() > 3);
+    let ran = place.run(&["record", "-o", "-", "--", "echo", "x"]).code(0);
+    assert_eq!(ran.stderr, "x\n");
+}
+
+#[test]
+fn with_the_log_in_a_file_bytes_pass_through_untouched() {
+    let place = Place::new();
+    let bytes: Vec<u8> = (0..300_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let mut command = place.proclab(&["record", "-o", "log", "--", "cat"]);
+    let mut lab = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("started");
+    let mut input = lab.stdin.take().expect("piped");
+    let sent = bytes.clone();
+    let writer = std::thread::spawn(move || input.write_all(&sent).expect("written"));
+    let mut received = Vec::new();
+    lab.stdout.take().expect("piped").read_to_end(&mut received).expect("read");
+    writer.join().expect("joined");
+    assert!(lab.wait().expect("ended").success());
+    assert!(received == bytes, "{} bytes of {}", received.len(), bytes.len());
+    let events = read_events(&place.path("log"));
+    let written: u64 = named(&events, "write").iter().filter_map(|event| event["bytes"].as_u64()).sum();
+    assert_eq!(written, 300_000);
+}
+
+#[test]
+fn a_program_is_found_where_the_shell_finds_it() {
+    let place = Place::new();
+    let ran = place.run(&["record", "-o", "log", "--", "sh", "-c", "pwd; echo $0 $1", "name", "-x y"]).code(0);
+    let here = place.dir.path().canonicalize().expect("there");
+    assert_eq!(ran.text(), format!("{}\nname -x y\n", here.display()));
+}
+
+#[test]
+fn a_scenario_tells_its_schedule_and_follows_it_again() {
+    let place = Place::new();
+    let ran = place.run(&["record", "pipes/one-pipe", "--seed", "5"]).code(0);
+    let schedule = ran.stderr.trim_end().strip_prefix("schedule: ").expect("a schedule").to_owned();
+    let events = ran.events();
+    assert_eq!((&events[0]["scenario"], &events[0]["seed"]), (&"pipes/one-pipe".into(), &5.into()));
+    assert_eq!(events[0]["mode"], "serial");
+    let again = place.run(&["record", "pipes/one-pipe", "--schedule", &schedule]).code(0);
+    assert_eq!(again.stderr, ran.stderr);
+    let story = |ran: &super::Ran| -> Vec<String> {
+        ran.events()[1..]
+            .iter()
+            .map(|event| format!("{} {} {}", event["task"], event["event"], event["call"]))
+            .collect()
+    };
+    assert_eq!(story(&again), story(&ran));
+}
+
+#[test]
+fn a_scenario_says_nothing_when_it_shall_be_quiet() {
+    let place = Place::new();
+    place.write("mine/good.kdl", GOOD);
+    let ran = place.run(&["record", "-q", "-o", "log", "mine/good.kdl"]).code(0);
+    assert_eq!((ran.text(), ran.stderr.as_str()), ("hello\n", ""));
+    let ran = place.run(&["record", "--free", "mine/good.kdl"]).code(0);
+    assert_eq!(ran.stderr, "hello\n", "a free run has no schedule");
+    assert_eq!(ran.events()[0]["mode"], "free");
+}
+
+#[test]
+fn a_run_that_is_stuck_is_done_and_said() {
+    let place = Place::new();
+    let ran = place.run(&["record", "pipes/two-way-deadlock"]).code(0);
+    assert!(ran.stderr.starts_with("proclab: the run is stuck"), "{}", ran.stderr);
+    assert!(!named(&ran.events(), "diagnosis").is_empty());
+}
+
+#[test]
+fn a_limit_cuts_off_and_is_said() {
+    let place = Place::new();
+    let ran = place.run(&["record", "--timeout", "1", "--", "sleep", "1000"]).code(124);
+    assert!(ran.stderr.contains("--timeout is over"), "{}", ran.stderr);
+    assert!(ran.events().len() > 2);
+    place.write("mine/long.kdl", "limit events=50\nprocess a { forever { note \"x\" } }\n");
+    let ran = place.run(&["record", "mine/long.kdl"]).code(124);
+    assert!(ran.stderr.contains("limit of 50 events"), "{}", ran.stderr);
+}
+
+#[test]
+fn options_of_the_run_reach_it() {
+    let place = Place::new();
+    let script = "printf 0123456789; exit 0";
+    let ran = place.run(&["record", "--capture", "4", "--all", "--serial", "--", "sh", "-c", script]).code(0);
+    let events = ran.events();
+    assert_eq!(events[0]["mode"], "serial");
+    assert!(!named(&events, "syscall").is_empty(), "--all shows every call");
+    let writes = named(&events, "write");
+    assert_eq!((&writes[0]["data"], &writes[0]["bytes"]), (&"0123".into(), &10.into()));
+    let none = place.run(&["record", "--", "sh", "-c", script]).code(0);
+    let none = none.events();
+    assert!(named(&none, "syscall").is_empty(), "{:?}", named(&none, "syscall"));
+}
+
+#[test]
+fn a_program_can_be_isolated() {
+    let place = Place::new();
+    let ran = place.run(&["record", "--isolate", "-o", "log", "--", "sh", "-c", "echo $$"]).code(0);
+    let pid: i32 = ran.text().trim().parse().expect("a PID");
+    let probed = proclab::control::probe_namespaces().is_ok();
+    assert!(pid <= 2 || !probed, "PID {pid} in a namespace of its own");
+}
+
+#[test]
+fn programs_see_one_cpu_unless_all_are_asked_for() {
+    let place = Place::new();
+    let cpus = |args: &[&str]| -> usize {
+        let args = [&["record", "-o", "log"], args, &["--", "nproc"]].concat();
+        place.run(&args).code(0).text().trim().parse().expect("a number")
+    };
+    assert_eq!(cpus(&[]), 1);
+    let own: usize = String::from_utf8_lossy(&finish(&mut std::process::Command::new("nproc")).stdout)
+        .trim()
+        .parse()
+        .expect("a number");
+    assert_eq!(cpus(&["--cpus", "all"]), own);
+}

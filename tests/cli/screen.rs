@@ -1,0 +1,77 @@
+//! The commands that open the screen, on a real terminal.
+
+use std::io::{Read as _, Write as _};
+
+use portable_pty::{CommandBuilder, PtySize, native_pty_system};
+
+use super::Place;
+
+/// How long a lab may draw nothing although something is expected.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// Runs proclab on a terminal, types each answer as soon as its prompt has been drawn, and returns
+/// the exit status.
+fn converse(place: &Place, args: &[&str], script: &[(&str, &str)]) -> u32 {
+    let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
+    let pty = native_pty_system().openpty(size).expect("a terminal");
+    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_proclab"));
+    command.args(args);
+    command.cwd(place.dir.path());
+    for (name, value) in [("TERM", "xterm-256color"), ("LC_ALL", "C.UTF-8"), ("HOME", "/nonexistent")] {
+        command.env(name, value);
+    }
+    let mut lab = pty.slave.spawn_command(command).expect("started");
+    drop(pty.slave);
+    let mut reader = pty.master.try_clone_reader().expect("a reader");
+    let mut writer = pty.master.take_writer().expect("a writer");
+    let (drawn, shown) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut chunk = [0; 4096];
+        while let Ok(count @ 1..) = reader.read(&mut chunk) {
+            if drawn.send(chunk[..count].to_vec()).is_err() {
+                break;
+            }
+        }
+    });
+    let mut parser = vt100::Parser::new(24.try_into().expect("rows"), 80.try_into().expect("columns"), 0);
+    for (prompt, answer) in script {
+        while !parser.screen().contents().contains(prompt) {
+            let Ok(bytes) = shown.recv_timeout(PATIENCE) else {
+                lab.kill().expect("killed");
+                panic!("no {prompt:?} in\n{}", parser.screen().contents());
+            };
+            parser.process(&bytes);
+        }
+        writer.write_all(answer.as_bytes()).expect("typed");
+    }
+    while shown.recv_timeout(PATIENCE).is_ok() {}
+    lab.wait().expect("ended").exit_code()
+}
+
+#[test]
+fn the_picker_opens_a_scenario_and_takes_the_user_back() {
+    let place = Place::new();
+    let script = [
+        ("a laboratory for processes", "/one-pipe"),
+        ("› One pipe", "\r"),
+        ("paused", "q"),
+        ("a laboratory for processes", "\x03"),
+    ];
+    assert_eq!(converse(&place, &[], &script), 0);
+}
+
+#[test]
+fn a_scenario_runs_to_its_end_and_is_judged() {
+    let place = Place::new();
+    place.write("mine/bad.kdl", super::bad());
+    let script = [("paused", "]]]]]]]] "), ("ended", "666"), ("exited child code=4", "q")];
+    assert_eq!(converse(&place, &["run", "mine/bad.kdl"], &script), 0);
+}
+
+#[test]
+fn programs_and_recordings_open_too() {
+    let place = Place::new();
+    assert_eq!(converse(&place, &["trace", "sh", "-c", "exit 7"], &[("paused", "q")]), 0);
+    place.write("log", place.run(&["record", "pipes/one-pipe"]).code(0).stdout);
+    assert_eq!(converse(&place, &["replay", "log"], &[("event 0 of", "q")]), 0);
+}

@@ -1,0 +1,189 @@
+//! The session: stepping, breakpoints, limits, and what is left of a run.
+
+mod support;
+
+use std::time::Duration;
+
+use proclab::control::{Breakpoint, Command, Outcome, Pace, Session, Start, Status, Subject, Update};
+use proclab::model::{Kind, Log, Phase, Signal, State};
+
+/// A paused session and its log so far.
+struct Paused {
+    session: Session,
+    log: Log,
+}
+
+impl Paused {
+    fn start(subject: Subject) -> Self {
+        let mut plan = support::plan(subject);
+        plan.start = Start::Paused;
+        let session = Session::start(plan).expect("the run starts");
+        let log = Log::new(session.header().clone());
+        let mut paused = Self { session, log };
+        paused.until_paused();
+        paused
+    }
+
+    /// Takes in what comes until the session says that it is paused; `None` if it has ended.
+    fn until_paused(&mut self) -> Option<Status> {
+        loop {
+            match self.session.updates().recv_timeout(Duration::from_secs(30)).expect("the session goes on") {
+                Update::Batch(batch) => self.log.append(&batch),
+                Update::Status(status) if status.playing.is_none() => return Some(status),
+                Update::Status(_) => {}
+                Update::Ended(_) => return None,
+            }
+        }
+    }
+
+    fn play_to(&mut self, breakpoint: Breakpoint) -> Status {
+        self.session.send(Command::Breakpoints(vec![breakpoint]));
+        self.session.send(Command::Play(Pace::Full));
+        self.until_paused().expect("it stops there")
+    }
+
+    fn last_event_name(&self) -> Option<&'static str> {
+        self.log.get(self.log.len() - 1).map(|event| event.kind.name())
+    }
+}
+
+fn scenario(name: &str) -> Subject {
+    Subject::Scenario(Box::new(support::scenario(name)))
+}
+
+fn text(text: &str) -> Subject {
+    Subject::Scenario(Box::new(support::scenario_of(text)))
+}
+
+#[test]
+fn a_breakpoint_on_a_call_stops_before_it_and_lets_go_on() {
+    let mut run = Paused::start(scenario("pipes/one-pipe"));
+    let status = run.play_to(Breakpoint::Call("write".into()));
+    assert!(status.paused_by.is_some_and(|why| why.contains("write p.write")));
+    assert!(!run.log.range(0..run.log.len()).any(|(_, event)| matches!(event.kind, Kind::Write { .. })));
+    run.session.send(Command::Play(Pace::Full));
+    assert_eq!(run.until_paused(), None, "it writes only once");
+}
+
+#[test]
+fn a_breakpoint_on_a_signal_stops_at_its_delivery() {
+    let mut run = Paused::start(scenario("signals/graceful-shutdown"));
+    let status = run.play_to(Breakpoint::Signal(Signal::TERM));
+    assert!(status.next.iter().any(|next| next.text.starts_with("take SIGTERM")), "{status:?}");
+    let delivered = |log: &Log| {
+        log.range(0..log.len())
+            .any(|(_, event)| matches!(event.kind, Kind::Signal { phase: Phase::Delivered, signal: Signal::TERM, .. }))
+    };
+    assert!(!delivered(&run.log));
+    run.session.send(Command::Step(None));
+    run.until_paused();
+    run.session.send(Command::Breakpoints(Vec::new()));
+    run.session.send(Command::Play(Pace::Full));
+    assert_eq!(run.until_paused(), None);
+    assert!(delivered(&run.log));
+}
+
+#[test]
+fn a_breakpoint_on_a_task_and_one_on_a_channel() {
+    let mut run = Paused::start(scenario("pipes/one-pipe"));
+    let status = run.play_to(Breakpoint::Task("child".into()));
+    assert_eq!(status.paused_by.as_deref(), Some("child is about to move"));
+    let mut run = Paused::start(scenario("pipes/one-pipe"));
+    let status = run.play_to(Breakpoint::Channel("p".into()));
+    assert!(status.paused_by.is_some_and(|why| why.ends_with("at p")));
+}
+
+#[test]
+fn a_breakpoint_on_a_diagnosis() {
+    let mut run = Paused::start(scenario("pipes/forgotten-write-end"));
+    let status = run.play_to(Breakpoint::Diagnosis(Some("self-held-write-end".into())));
+    assert!(status.paused_by.is_some_and(|why| why.starts_with("self-held-write-end: ")));
+}
+
+#[test]
+fn a_chosen_task_steps_alone_and_a_blocked_one_stalls_nobody() {
+    let mut run = Paused::start(text(
+        "process reader { pipe p\nfork writer { write p.write \"x\"\nexit 3 }\nclose p.write\nread p.read until=eof\nwait writer }",
+    ));
+    let name = |run: &Paused, name: &str| {
+        let log = &run.log;
+        log.head().tasks().find(|task| log.name(task.name).ends_with(name)).map(|task| task.id)
+    };
+    let reader = name(&run, "reader").expect("the reader");
+    for _ in 0..4 {
+        run.session.send(Command::Step(Some(reader)));
+        run.until_paused();
+    }
+    assert!(matches!(run.log.head().task(reader).map(|task| task.state), Some(State::Blocked(_))));
+    let writer = name(&run, "writer").expect("the writer");
+    run.session.send(Command::Step(Some(writer)));
+    run.until_paused();
+    let moved = run.log.range(0..run.log.len()).any(|(_, event)| matches!(event.kind, Kind::Read { bytes: 1, .. }));
+    assert!(moved, "the write woke the reader, whose read is part of the step");
+    run.session.send(Command::Play(Pace::Full));
+    assert_eq!(run.until_paused(), None);
+}
+
+#[test]
+fn everything_of_a_foreign_program_can_be_stopped_and_stepped() {
+    let mut run = Paused::start(support::command(&["sh", "-c", "echo one | cat; echo two"]));
+    let before = run.log.len();
+    run.session.send(Command::Step(None));
+    run.until_paused();
+    assert!(run.log.len() > before);
+    assert_ne!(run.last_event_name(), None);
+    let status = run.play_to(Breakpoint::Call("write".into()));
+    assert!(status.paused_by.is_some_and(|why| why.contains("write")));
+}
+
+#[test]
+fn a_program_without_end_can_be_paused_and_ended() {
+    for script in ["while :; do :; done", "yes", "sleep 1000", "cat", "sleep 1000 & sleep 1000 & wait"] {
+        let mut plan = support::plan(support::command(&["sh", "-c", script]));
+        plan.serial = false;
+        let session = Session::start(plan).expect("the run starts");
+        let log = Log::new(session.header().clone());
+        let mut run = Paused { session, log };
+        run.session.send(Command::Pause);
+        assert!(run.until_paused().is_some() || script == "cat", "{script}");
+        run.session.send(Command::End);
+        assert_eq!(run.until_paused(), None, "{script}");
+    }
+}
+
+fn outcome(text: &str) -> Outcome {
+    let mut plan = support::plan(Subject::Scenario(Box::new(support::scenario_of(text))));
+    plan.seed = 1;
+    support::run(plan).1.outcome
+}
+
+#[test]
+fn limits_end_a_run_and_say_which() {
+    let limit = |text| match outcome(text) {
+        Outcome::Limit(why) => why,
+        other => panic!("{text}: {other:?}"),
+    };
+    assert!(limit("process p { forever { sleep 1 } }").contains("10 seconds"));
+    assert!(limit("limit events=500\nprocess p { forever { write stdout \"x\" } }").contains("500 events"));
+    assert!(limit("limit processes=8\nprocess p { forever { fork c { pause } } }").contains("processes"));
+    assert!(limit("limit seconds=1\nprocess p { set x 0\nforever { add x 1 } }").contains("1 second"));
+}
+
+#[test]
+fn a_run_in_which_nothing_can_move_is_over() {
+    assert_eq!(outcome("process p { pipe q\nread q.read }"), Outcome::Stuck);
+    assert_eq!(outcome("process p { pause }"), Outcome::Stuck);
+}
+
+#[test]
+fn a_run_without_namespaces_leaves_nothing_either() {
+    let status = std::process::Command::new(env!("CARGO_BIN_EXE_proclab"))
+        .args(["check", "one-pipe", "orphan", "unrelated-rendezvous", "daemon"])
+        .env("PROCLAB_NO_NAMESPACES", "1")
+        .env("XDG_RUNTIME_DIR", std::env::temp_dir())
+        .output()
+        .expect("it runs");
+    assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stdout));
+    let left = std::fs::read_dir(std::env::temp_dir().join("proclab")).into_iter().flatten().flatten().count();
+    assert_eq!(left, 0, "directories of runs are left");
+}

@@ -1,0 +1,190 @@
+//! The engine against the kernel: after every step the world is what `/proc`, `FIONREAD` and `tee` say.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use proclab::control::{Command, Session, Start, Status, Subject, Update};
+use proclab::model::{Access, ChannelId, Disposition, Log, SignalSet, State, Task, World};
+use proclab::sys::{peek, procfs};
+
+/// Processes are found by what they are to this one, so there is one run at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Every process below `root`, by its PID as it sees it itself.
+fn family(root: i32) -> BTreeMap<i32, i32> {
+    let mut parents = BTreeMap::new();
+    for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
+        if let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok())
+            && let Some(status) = procfs::status(pid)
+        {
+            parents.insert(pid, status);
+        }
+    }
+    let below = |pid: i32| {
+        let mut at = pid;
+        while let Some(status) = parents.get(&at) {
+            if status.ppid == root {
+                return true;
+            }
+            at = status.ppid;
+        }
+        false
+    };
+    parents
+        .iter()
+        .filter(|(pid, _)| below(**pid))
+        .filter_map(|(pid, status)| Some((*status.ns_tids.last()?, *pid)))
+        .collect()
+}
+
+/// Steps until the run is over, and compares after each step.
+fn compare_every_step(name: &str, seed: u64) {
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut plan = support::plan(Subject::Scenario(Box::new(support::scenario(name))));
+    plan.seed = seed;
+    plan.start = Start::Paused;
+    let session = Session::start(plan).expect("the run starts");
+    let mut log = Log::new(session.header().clone());
+    let mut steps = 0;
+    loop {
+        match session.updates().recv().expect("the session goes on") {
+            Update::Batch(batch) => log.append(&batch),
+            Update::Status(status) => {
+                compare(&log, &status, &format!("{name}, seed {seed}, after {steps} steps"));
+                steps += 1;
+                session.send(Command::Step(None));
+            }
+            Update::Ended(_) => break,
+        }
+    }
+    assert!(steps > 5, "{name} took {steps} steps only");
+}
+
+fn compare(log: &Log, status: &Status, when: &str) {
+    let world = log.head();
+    let pids = family(std::process::id() as i32);
+    let mut links = BTreeMap::new();
+    for task in world.living() {
+        let Some(pid) = pids.get(&task.pid) else { panic!("{when}: {} is not there", log.name(task.name)) };
+        let about = format!("{when}: {}", log.name(task.name));
+        compare_state(task, *pid, &about);
+        compare_signals(world, task, *pid, status, &about);
+        compare_descriptors(world, task, *pid, &mut links, &about);
+    }
+    for channel in world.channels().filter(|channel| channel.alive && channel.kind.is_queue()) {
+        let about = format!("{when}: channel {}", log.name(channel.name));
+        compare_contents(world, channel.id, &pids, &about);
+    }
+}
+
+fn compare_state(task: &Task, pid: i32, about: &str) {
+    let state = procfs::state(pid).map(char::from);
+    match task.state {
+        State::Blocked(_) => assert!(matches!(state, Some('S' | 't')), "{about} is blocked, but {state:?}"),
+        State::Running | State::Stopped(_) => assert_eq!(state, Some('t'), "{about}"),
+        State::Zombie => assert_eq!(state, Some('Z'), "{about}"),
+        State::Dead => panic!("{about} is dead, but {state:?}"),
+    }
+}
+
+fn compare_signals(world: &World, task: &Task, pid: i32, status: &Status, about: &str) {
+    let kernel = procfs::status(pid).expect("it lives");
+    assert_eq!(task.blocked, kernel.blocked, "{about}: SigBlk");
+    let leader = world.task(task.process).expect("a leader");
+    assert_eq!(leader.with_disposition(Disposition::Ignore), kernel.ignored, "{about}: SigIgn");
+    assert_eq!(leader.with_disposition(Disposition::Handler), kernel.caught, "{about}: SigCgt");
+    // A signal at whose delivery the task stands is in the kernel's hands, and in no queue.
+    let delivering = status.next.iter().any(|next| next.task == task.id && next.text.starts_with("take "));
+    let pending = SignalSet(kernel.pending.0 | kernel.shared_pending.0);
+    if !delivering {
+        // What is about to be ignored is still queued, because the task is traced.
+        let ignored = |signal| {
+            leader.action(signal).disposition == Disposition::Ignore
+                || (leader.action(signal).disposition == Disposition::Default
+                    && signal.default_action() == proclab::model::DefaultAction::Ignore)
+        };
+        let pending: SignalSet = pending.iter().filter(|signal| !ignored(*signal)).collect();
+        let known: SignalSet = task.pending_set().iter().filter(|signal| !ignored(*signal)).collect();
+        assert_eq!(known, pending, "{about}: pending");
+    }
+}
+
+fn compare_descriptors(world: &World, task: &Task, pid: i32, links: &mut BTreeMap<ChannelId, (u64, u64)>, about: &str) {
+    let kernel = procfs::fds(pid);
+    let known: Vec<_> = world.fds(task.id).copied().collect();
+    let numbers = |list: Vec<i32>| list;
+    assert_eq!(
+        numbers(known.iter().map(|fd| fd.fd).collect()),
+        numbers(kernel.iter().map(|facts| facts.fd).collect()),
+        "{about}: descriptors"
+    );
+    for (fd, facts) in known.iter().zip(&kernel) {
+        let about = format!("{about}: descriptor {} ({})", fd.fd, facts.link.display());
+        let identity = *links.entry(fd.channel).or_insert(facts.identity);
+        assert_eq!(identity, facts.identity, "{about}: leads elsewhere");
+        assert_eq!(fd.flags.cloexec, facts.flags & libc::O_CLOEXEC != 0, "{about}: close-on-exec");
+        assert_eq!(fd.flags.nonblock, facts.flags & libc::O_NONBLOCK != 0, "{about}: O_NONBLOCK");
+        let access = match facts.flags & libc::O_ACCMODE {
+            libc::O_RDONLY => Access::Read,
+            libc::O_WRONLY => Access::Write,
+            _ => Access::ReadWrite,
+        };
+        assert_eq!(fd.access, access, "{about}: access");
+        if facts.mode & libc::S_IFMT == libc::S_IFREG {
+            assert_eq!(fd.position, facts.position, "{about}: position");
+        }
+    }
+}
+
+fn compare_contents(world: &World, channel: ChannelId, pids: &BTreeMap<i32, i32>, about: &str) {
+    let known = world.channel(channel).expect("it is there");
+    let Some((pid, fd)) = world
+        .holders(channel)
+        .find(|(_, fd)| fd.access.reads())
+        .and_then(|(task, fd)| Some((*pids.get(&task.pid)?, fd.fd)))
+    else {
+        return;
+    };
+    let end = peek::borrow(pid, fd).expect("pidfd_getfd");
+    assert_eq!(known.contents.len(), peek::waiting(&end).expect("FIONREAD"), "{about}: fill");
+    let (prefix, _) = known.contents.prefix(65_536);
+    let kernel = peek::pipe_contents(&end, prefix.len().max(1)).expect("tee");
+    assert_eq!(prefix, kernel.get(..prefix.len()).unwrap_or(&kernel), "{about}: contents");
+}
+
+macro_rules! compare {
+    ($($test:ident: $name:literal;)*) => {
+        $(
+            #[test]
+            fn $test() {
+                for seed in 0..4 {
+                    compare_every_step($name, seed);
+                }
+            }
+        )*
+    };
+}
+
+compare! {
+    one_pipe: "pipes/one-pipe";
+    forgotten_write_end: "pipes/forgotten-write-end";
+    shell_pipeline: "pipes/shell-pipeline";
+    pipe_capacity: "pipes/pipe-capacity";
+    pipe_buf_atomic: "pipes/pipe-buf-atomic";
+    two_way_deadlock: "pipes/two-way-deadlock";
+    sigpipe: "pipes/sigpipe";
+    unrelated_rendezvous: "pipes/unrelated-rendezvous";
+    fork_tree: "processes/fork-tree";
+    exec_keeps_the_process: "processes/exec-keeps-the-process";
+    shared_offset: "processes/shared-offset";
+    zombie: "processes/zombie";
+    daemon: "processes/daemon";
+    graceful_shutdown: "signals/graceful-shutdown";
+    handler_reentered: "signals/handler-reentered";
+    long_handler: "signals/long-handler";
+    mask_inherited: "signals/mask-inherited";
+    whole_group: "signals/whole-group";
+    self_pipe: "signals/self-pipe";
+}

@@ -1,0 +1,272 @@
+//! The lab on a real terminal: what it draws, and that it gives the terminal back.
+
+use std::io::{Read, Write};
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use portable_pty::{Child, CommandBuilder, ExitStatus, MasterPty, PtySize, native_pty_system};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Terminal {
+    master: Box<dyn MasterPty + Send>,
+    writer: Box<dyn Write + Send>,
+    child: Box<dyn Child + Send + Sync>,
+    screen: Arc<Mutex<vt100::Parser>>,
+    raw: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Terminal {
+    /// Runs the example program, which shows a recording.
+    fn run(arguments: &str) -> Self {
+        let mut command = CommandBuilder::new(example());
+        command.args(arguments.split(' '));
+        command.cwd(env!("CARGO_MANIFEST_DIR"));
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: CommandBuilder) -> Self {
+        let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
+        let pty = native_pty_system().openpty(size).expect("a terminal");
+        command.env("TERM", "xterm-256color");
+        command.env("LC_ALL", "C.UTF-8");
+        command.env_remove("NO_COLOR");
+        command.env("RUST_BACKTRACE", "0");
+        let child = pty.slave.spawn_command(command).expect("the example program");
+        drop(pty.slave);
+        let (rows, columns) = (NonZero::new(24).expect("rows"), NonZero::new(80).expect("columns"));
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(rows, columns, 0)));
+        let raw = Arc::new(Mutex::new(Vec::new()));
+        let mut reader = pty.master.try_clone_reader().expect("a reader");
+        let (parser, bytes) = (Arc::clone(&screen), Arc::clone(&raw));
+        std::thread::spawn(move || {
+            let mut chunk = [0; 4096];
+            while let Ok(n @ 1..) = reader.read(&mut chunk) {
+                parser.lock().expect("the screen").process(&chunk[..n]);
+                bytes.lock().expect("the bytes").extend_from_slice(&chunk[..n]);
+            }
+        });
+        let writer = pty.master.take_writer().expect("a writer");
+        Self { master: pty.master, writer, child, screen, raw }
+    }
+
+    fn send(&mut self, keys: &str) {
+        self.writer.write_all(keys.as_bytes()).expect("typing");
+        self.writer.flush().expect("typing");
+    }
+
+    fn contents(&self) -> String {
+        self.screen.lock().expect("the screen").screen().contents()
+    }
+
+    fn wait_for(&self, text: &str) {
+        let began = Instant::now();
+        while !self.contents().contains(text) {
+            assert!(began.elapsed() < PATIENCE, "no {text:?} in\n{}", self.contents());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn wait_for_end(&mut self) -> ExitStatus {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("waiting") {
+                return status;
+            }
+            assert!(began.elapsed() < PATIENCE, "it did not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn pid(&self) -> nix::unistd::Pid {
+        nix::unistd::Pid::from_raw(self.child.process_id().expect("a PID") as i32)
+    }
+
+    /// Nothing is left of what the lab did to the terminal.
+    fn is_restored(&self) {
+        self.shows_the_shell();
+        let termios = self.master.get_termios().expect("the modes");
+        assert_ne!(termios.local_flags.bits() & libc::ICANON, 0, "canonical mode");
+        assert_ne!(termios.local_flags.bits() & libc::ECHO, 0, "echo");
+    }
+
+    fn shows_the_shell(&self) {
+        std::thread::sleep(Duration::from_millis(100));
+        let parser = self.screen.lock().expect("the screen");
+        let screen = parser.screen();
+        assert!(!screen.alternate_screen(), "the alternate screen");
+        assert!(!screen.hide_cursor(), "the cursor");
+        assert!(!screen.bracketed_paste(), "bracketed paste");
+        assert_eq!(screen.mouse_protocol_mode(), vt100::MouseProtocolMode::None, "the mouse");
+    }
+}
+
+/// `target/debug/examples/screen`, which cargo builds together with the tests.
+fn example() -> PathBuf {
+    let mut path = std::env::current_exe().expect("the path of the test");
+    path.pop();
+    path.pop();
+    path.join("examples").join("screen")
+}
+
+#[test]
+fn it_draws_answers_keys_and_leaves() {
+    let mut terminal = Terminal::run("one-pipe");
+    terminal.wait_for("event 0 of 36");
+    terminal.send("\x1b[C\x1b[C");
+    terminal.wait_for("event 9 of 36");
+    terminal.master.resize(PtySize { rows: 10, cols: 40, pixel_width: 0, pixel_height: 0 }).expect("resizing");
+    terminal.wait_for("needs 80×24");
+    terminal.send("q");
+    assert!(terminal.wait_for_end().success());
+    terminal.is_restored();
+}
+
+#[test]
+fn real_processes_are_stepped_rewound_restarted_and_left() {
+    let mut terminal = Terminal::run("live scenarios/pipes/one-pipe.kdl");
+    terminal.wait_for("paused");
+    terminal.wait_for("seed 7");
+    terminal.send("ss");
+    terminal.wait_for("▸ close p");
+    terminal.send("b");
+    terminal.wait_for("back in the log");
+    terminal.send("G]]]] ");
+    terminal.wait_for("ended");
+    terminal.send("R");
+    terminal.wait_for("seed 8");
+    terminal.wait_for("paused");
+    terminal.send("s");
+    terminal.wait_for("2 parent");
+    terminal.send("q");
+    assert!(terminal.wait_for_end().success());
+    terminal.is_restored();
+}
+
+#[test]
+fn a_busy_run_does_not_hold_up_the_keys() {
+    let mut terminal = Terminal::run("trace dd if=/dev/zero of=/dev/null bs=1 count=200000000 status=none");
+    terminal.wait_for("write /dev/null");
+    for _ in 0..5 {
+        let began = Instant::now();
+        terminal.send("?");
+        terminal.wait_for("any other key closes");
+        // 50 ms is promised; a test machine may be slow and this is not an optimised build.
+        assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
+        terminal.send("q");
+        while terminal.contents().contains("any other key closes") {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    terminal.send("q");
+    assert!(terminal.wait_for_end().success());
+    terminal.is_restored();
+}
+
+#[test]
+fn keys_are_answered_at_once() {
+    let mut terminal = Terminal::run("one-pipe");
+    terminal.wait_for("event 0 of 36");
+    let began = Instant::now();
+    terminal.send("/by a person who types very fast, faster than anybody could");
+    terminal.wait_for("faster than anybody could");
+    assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
+    terminal.send("\r");
+    terminal.wait_for("no event matches");
+    terminal.send("q");
+    terminal.wait_for_end();
+}
+
+#[test]
+fn signals_end_it_properly() {
+    for signal in
+        [nix::sys::signal::Signal::SIGTERM, nix::sys::signal::Signal::SIGHUP, nix::sys::signal::Signal::SIGINT]
+    {
+        let mut terminal = Terminal::run("one-pipe");
+        terminal.wait_for("event 0 of 36");
+        nix::sys::signal::kill(terminal.pid(), signal).expect("kill");
+        assert!(terminal.wait_for_end().success(), "{signal}");
+        terminal.is_restored();
+    }
+}
+
+#[test]
+fn a_panic_is_readable() {
+    let mut terminal = Terminal::run("panic");
+    assert!(!terminal.wait_for_end().success());
+    terminal.is_restored();
+    assert!(terminal.contents().contains("the engine is broken"), "{}", terminal.contents());
+}
+
+#[test]
+fn a_run_that_cannot_start_says_why() {
+    let mut terminal = Terminal::run("refused");
+    assert!(!terminal.wait_for_end().success());
+    terminal.is_restored();
+    assert!(terminal.contents().contains("cannot start ./a.out: execve: ENOENT"), "{}", terminal.contents());
+}
+
+#[test]
+fn the_terminal_may_vanish() {
+    let terminal = Terminal::run("one-pipe");
+    terminal.wait_for("event 0 of 36");
+    let Terminal { master, writer, mut child, .. } = terminal;
+    drop(writer);
+    drop(master);
+    // The reader's copy of the descriptor keeps the terminal; SIGHUP is what a shell would send.
+    let pid = nix::unistd::Pid::from_raw(child.process_id().expect("a PID") as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGHUP).expect("kill");
+    let began = Instant::now();
+    while child.try_wait().expect("waiting").is_none() {
+        assert!(began.elapsed() < PATIENCE, "it did not end");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn control_z_gives_the_terminal_back_for_a_while() {
+    let mut shell = CommandBuilder::new("sh");
+    shell.args(["-i"]);
+    let mut terminal = Terminal::spawn(shell);
+    terminal.send(&format!("{} one-pipe\r", example().display()));
+    terminal.wait_for("event 0 of 36");
+    terminal.send("\x1a");
+    terminal.wait_for("Stopped");
+    terminal.shows_the_shell();
+    terminal.send("fg\r");
+    terminal.wait_for("event 0 of 36");
+    terminal.send("\x1b[C");
+    terminal.wait_for("event 1 of 36");
+    terminal.send("q");
+    terminal.wait_for("Back");
+    terminal.send("exit\r");
+    terminal.wait_for_end();
+}
+
+#[test]
+fn no_program_can_steer_the_terminal() {
+    let mut terminal = Terminal::run("hostile");
+    terminal.wait_for("event 0 of");
+    for keys in ["\x1b[F", "6", "6", "6", "6", "2z", "x", "z1z", "z5z"] {
+        terminal.send(keys);
+        std::thread::sleep(Duration::from_millis(60));
+    }
+    terminal.send("q");
+    assert!(terminal.wait_for_end().success());
+    terminal.is_restored();
+    let raw = terminal.raw.lock().expect("the bytes");
+    let holds = |needle: &[u8]| raw.windows(needle.len()).any(|window| window == needle);
+    assert!(!holds(b"\x1b]0;"), "a title");
+    assert!(!holds(b"\x07"), "a bell");
+    assert!(!holds("\u{202e}".as_bytes()), "a change of direction");
+}
+
+#[test]
+fn without_a_terminal_it_says_so() {
+    let output = std::process::Command::new(example()).stdin(std::process::Stdio::null()).output().expect("running");
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("is not a terminal"), "{said}");
+}
