@@ -177,13 +177,14 @@ fn a_run_in_which_nothing_can_move_is_over() {
 
 #[test]
 fn a_run_without_namespaces_leaves_nothing_either() {
+    let home = tempfile::tempdir().expect("a directory");
     let status = std::process::Command::new(env!("CARGO_BIN_EXE_proclab"))
         .args(["check", "one-pipe", "orphan", "unrelated-rendezvous", "daemon"])
         .env("PROCLAB_NO_NAMESPACES", "1")
-        .env("XDG_RUNTIME_DIR", std::env::temp_dir())
+        .env("XDG_RUNTIME_DIR", home.path())
         .output()
         .expect("it runs");
     assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stdout));
-    let left = std::fs::read_dir(std::env::temp_dir().join("proclab")).into_iter().flatten().flatten().count();
+    let left = std::fs::read_dir(home.path().join("proclab")).expect("it was used").count();
     assert_eq!(left, 0, "directories of runs are left");
 }

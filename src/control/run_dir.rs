@@ -34,12 +34,20 @@ impl RunDir {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let home = home();
         fs::create_dir_all(&home)?;
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = home.join(format!("run-{}-{number}", std::process::id()));
-        let lock = File::create(lock_of(&path))?;
-        lock.try_lock().map_err(io::Error::from)?;
-        fs::create_dir_all(&path)?;
-        Ok(Self { path, _lock: lock })
+        loop {
+            let number = COUNT.fetch_add(1, Ordering::Relaxed);
+            let path = home.join(format!("run-{}-{number}", std::process::id()));
+            let lock = File::create(lock_of(&path))?;
+            // Another lab that starts now may take the new lock for one that was left behind.
+            match lock.try_lock() {
+                Err(TryLockError::Error(error)) => return Err(error),
+                Ok(()) if lock_of(&path).exists() => {
+                    fs::create_dir_all(&path)?;
+                    return Ok(Self { path, _lock: lock });
+                }
+                Ok(()) | Err(TryLockError::WouldBlock) => {}
+            }
+        }
     }
 
     /// Where it is.
