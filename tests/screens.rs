@@ -11,7 +11,9 @@ use proclab::control::{self, Ending, Next, Outcome, Pace, Status};
 use proclab::model::{ChannelKind, Log, TaskId, Why};
 use proclab::tui::app::{Pane, Tab};
 use proclab::tui::update::{Action, Effect, update};
-use proclab::tui::{App, LabExit, Look, Picker, PickerAction, PickerEffect, PickerEntry, PickerOptions, Theme, view};
+use proclab::tui::{
+    App, LabExit, Look, Picker, PickerAction, PickerDetails, PickerEffect, PickerEntry, PickerOptions, Theme, view,
+};
 use proptest::prelude::*;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -415,20 +417,18 @@ fn entries() -> Vec<PickerEntry> {
         topic: name.split('/').next().unwrap_or("").into(),
         title: title.into(),
         level,
-        ..PickerEntry::default()
+        details: Some(PickerDetails::default()),
     };
+    let one_pipe =
+        PickerDetails { story: scenario.story, see: scenario.see, source: scenario.source, ..PickerDetails::default() };
+    let problem = Some("line 3: no process is called `chlid`; did you mean `child`?".into());
     vec![
-        PickerEntry {
-            story: scenario.story,
-            see: scenario.see,
-            source: scenario.source,
-            ..entry("pipes/one-pipe", "One pipe, two processes", 1)
-        },
+        PickerEntry { details: Some(one_pipe), ..entry("pipes/one-pipe", "One pipe, two processes", 1) },
         entry("signals/graceful-shutdown", "Asking a process to stop", 1),
         entry("signals/signals-do-not-queue", "Five kills, one signal", 2),
         entry("pipes/shell-pipeline", "What the shell does for sort | uniq", 2),
         PickerEntry {
-            problem: Some("line 3: no process is called `chlid`; did you mean `child`?".into()),
+            details: Some(PickerDetails { problem, ..PickerDetails::default() }),
             ..entry("pipes/broken", "Broken", 3)
         },
     ]

@@ -36,7 +36,7 @@ struct Item<'a> {
     name: &'a str,
     topic: &'a str,
     level: u8,
-    title: &'a str,
+    title: String,
     origin: String,
     /// What is wrong with its file, if something is.
     problem: Option<String>,
@@ -50,7 +50,7 @@ pub fn list(args: &Args) -> Result<Exit, Failure> {
         Format::Json => print(&json(&library))?,
     }
     let invalid: Vec<String> =
-        library.entries().filter_map(|entry| Some(entry.result.as_ref().err()?.to_string())).collect();
+        library.entries().filter_map(|entry| Some(entry.scenario().err()?.to_string())).collect();
     for problem in &invalid {
         say_lines(problem);
     }
@@ -66,8 +66,8 @@ fn human(library: &Library) -> String {
             let gap = if text.is_empty() { "" } else { "\n" };
             let _ = writeln!(text, "{gap}{}", entry.topic);
         }
-        let title = if entry.result.is_ok() { entry.title.as_str() } else { "(not a valid scenario)" };
-        let _ = writeln!(text, "  {:width$}  {}  {title}", stem(entry), entry.level);
+        let title = if entry.scenario().is_ok() { entry.title() } else { "(not a valid scenario)".to_owned() };
+        let _ = writeln!(text, "  {:width$}  {}  {title}", stem(entry), entry.level());
     }
     text
 }
@@ -83,7 +83,7 @@ fn json(library: &Library) -> String {
 }
 
 fn item(entry: &Entry) -> Item<'_> {
-    let Entry { name, topic, title, level, origin, result } = entry;
-    let problem = result.as_ref().err().map(ToString::to_string);
-    Item { name, topic, level: *level, title, origin: origin.to_string(), problem }
+    let problem = entry.scenario().err().map(ToString::to_string);
+    let (level, title, origin) = (entry.level(), entry.title(), entry.origin.to_string());
+    Item { name: &entry.name, topic: &entry.topic, level, title, origin, problem }
 }

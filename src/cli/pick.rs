@@ -3,7 +3,7 @@
 use super::options::{LibraryOptions, RunOptions, ScreenOptions};
 use super::{Exit, Failure, begin, run, screen};
 use crate::scenario::library::Entry;
-use crate::tui::{self, LabExit, PickerEntry, PickerOptions};
+use crate::tui::{self, LabExit, PickerDetails, PickerEntry, PickerOptions};
 
 /// What can be asked of the picker.
 #[derive(Debug, clap::Args)]
@@ -19,9 +19,10 @@ pub fn pick(args: &Args) -> Result<Exit, Failure> {
     let library = args.library.library()?;
     screen::require_terminal()?;
     begin();
-    let entries: Vec<PickerEntry> = library.entries().map(entry).collect();
+    let entries: Vec<PickerEntry> = library.entries().map(heading).collect();
+    let details = |name: &str| library.entries().find(|entry| entry.name == name).map(details);
     let mut options = PickerOptions { look: screen::look(&args.screen), selected: None };
-    while let Some(name) = tui::pick(&options, entries.clone()).map_err(|report| screen::failure(&report))? {
+    while let Some(name) = tui::pick(&options, entries.clone(), details).map_err(|report| screen::failure(&report))? {
         let scenario = library.find(&name)?;
         if run::open(scenario, &RunOptions::default(), &args.screen)? == LabExit::Quit {
             break;
@@ -31,17 +32,20 @@ pub fn pick(args: &Args) -> Result<Exit, Failure> {
     Ok(Exit::DONE)
 }
 
-fn entry(entry: &Entry) -> PickerEntry {
-    let Entry { name, topic, title, level, result, .. } = entry;
-    let (name, topic, title, level) = (name.clone(), topic.clone(), title.clone(), *level);
-    let empty = PickerEntry { name, topic, title, level, ..PickerEntry::default() };
-    match result {
-        Ok(scenario) => PickerEntry {
+/// What can be said of a scenario without understanding its file.
+fn heading(entry: &Entry) -> PickerEntry {
+    let (name, topic) = (entry.name.clone(), entry.topic.clone());
+    PickerEntry { name, topic, title: entry.title(), level: entry.level(), details: None }
+}
+
+fn details(entry: &Entry) -> PickerDetails {
+    match entry.scenario() {
+        Ok(scenario) => PickerDetails {
             story: scenario.story.clone(),
             see: scenario.see.clone(),
             source: scenario.source.clone(),
-            ..empty
+            problem: None,
         },
-        Err(error) => PickerEntry { problem: Some(error.to_string()), ..empty },
+        Err(error) => PickerDetails { problem: Some(error.to_string()), ..PickerDetails::default() },
     }
 }

@@ -3,16 +3,21 @@
 //! The one place of this module that reads directories and files; understanding a text is pure.
 //! A folder holds one folder a topic, and that one file a scenario: `DIR/pipes/one-pipe.kdl`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use etcetera::BaseStrategy as _;
 use include_dir::{Dir, include_dir};
 
 use super::{MAX_FILE, Problem, Scenario, parse, render_all, words};
+
+/// What is said of a file that is no text.
+const NOT_UTF8: &str = "it is not UTF-8 text";
 
 static EMBEDDED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/scenarios");
 
@@ -88,25 +93,62 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// A scenario of the library, understood or not.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A scenario of the library. Its file is understood when somebody asks: that takes a millisecond, and
+/// there may be hundreds.
+#[derive(Debug, Clone)]
 pub struct Entry {
     /// `topic/file-stem`.
     pub name: String,
     /// Its topic: the folder.
     pub topic: String,
-    /// Its title; the file's stem where the file is not understood.
-    pub title: String,
-    /// 1 to 3.
-    pub level: u8,
     /// Where it was found.
     pub origin: Origin,
+    /// What messages call its file.
+    file: String,
+    text: Result<Cow<'static, str>, Error>,
+    scenario: OnceLock<Result<Scenario, Error>>,
+}
+
+impl Entry {
+    fn new(name: String, file: String, origin: Origin, text: Result<Cow<'static, str>, Error>) -> Self {
+        let topic = name.rsplit_once('/').map_or("", |(topic, _)| topic).to_owned();
+        Self { name, topic, origin, file, text, scenario: OnceLock::new() }
+    }
+
     /// The scenario, or what is wrong with its file.
-    pub result: Result<Scenario, Error>,
+    pub fn scenario(&self) -> Result<&Scenario, &Error> {
+        let understand = || {
+            let text = self.text.as_ref().map_err(Clone::clone)?;
+            understood(&self.name, &self.file, text)
+        };
+        self.scenario.get_or_init(understand).as_ref()
+    }
+
+    /// Its title; the file's stem where it has none. Read off its line where that is a plain one, so that
+    /// a list of hundreds is there at once.
+    pub fn title(&self) -> String {
+        let plain = self.line("title ").and_then(|rest| rest.strip_prefix('"')?.strip_suffix('"'));
+        let title = match plain.filter(|title| !title.contains(['"', '\\'])) {
+            Some(title) => title.to_owned(),
+            None => self.scenario().map(|scenario| scenario.title.clone()).unwrap_or_default(),
+        };
+        if title.is_empty() { stem(&self.name).to_owned() } else { title }
+    }
+
+    /// 1 to 3; read off like the title.
+    pub fn level(&self) -> u8 {
+        let plain = self.line("level ").and_then(|rest| rest.parse().ok()).filter(|level| (1..=3).contains(level));
+        plain.unwrap_or_else(|| self.scenario().map_or(1, |scenario| scenario.level))
+    }
+
+    /// What follows `word` on the first line that begins with it.
+    fn line(&self, word: &str) -> Option<&str> {
+        self.text.as_ref().ok()?.lines().find_map(|line| line.strip_prefix(word)).map(str::trim)
+    }
 }
 
 /// All scenarios that can be found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Library {
     entries: BTreeMap<String, Entry>,
     errors: Vec<Error>,
@@ -132,11 +174,9 @@ impl Library {
             }
             let name = name_of(file.path());
             let shown = Path::new("scenarios").join(file.path()).display().to_string();
-            let result = file.contents_utf8().map_or_else(
-                || Err(Error::Unreadable { path: file.path().to_owned(), why: "it is not UTF-8".to_owned() }),
-                |text| understood(&name, &shown, text),
-            );
-            library.add(name, Origin::Embedded, result);
+            let text = file.contents_utf8().map(Cow::Borrowed);
+            let unreadable = || Error::Unreadable { path: file.path().to_owned(), why: NOT_UTF8.to_owned() };
+            library.add(Entry::new(name, shown, Origin::Embedded, text.ok_or_else(unreadable)));
         }
         library
     }
@@ -154,7 +194,7 @@ impl Library {
     /// The scenario that `what` means: `pipes/one-pipe`, `one-pipe`, or the path of a file.
     pub fn find(&self, what: &str) -> Result<Scenario, Error> {
         if let Some(entry) = self.entries.get(what) {
-            return entry.result.clone();
+            return entry.scenario().cloned().map_err(Clone::clone);
         }
         let path = Path::new(what);
         if is_scenario(path) || path.is_absolute() || what.starts_with("./") || what.starts_with("../") {
@@ -162,7 +202,7 @@ impl Library {
         }
         let named: Vec<&Entry> = self.entries.values().filter(|entry| stem(&entry.name) == what).collect();
         match named.as_slice() {
-            [one] => one.result.clone(),
+            [one] => one.scenario().cloned().map_err(Clone::clone),
             [] => {
                 let known = self.entries.keys().map(String::as_str);
                 let near = if what.contains('/') {
@@ -187,19 +227,13 @@ impl Library {
             Err(error) => return self.errors.push(error),
         };
         for path in files {
-            let result = load_file(&path);
-            self.add(name_of(&path), Origin::File(path), result);
+            let text = read(&path).map(Cow::Owned).map_err(|why| Error::Unreadable { path: path.clone(), why });
+            self.add(Entry::new(name_of(&path), path.display().to_string(), Origin::File(path), text));
         }
     }
 
-    fn add(&mut self, name: String, origin: Origin, result: Result<Scenario, Error>) {
-        let (title, level) = match &result {
-            Ok(scenario) if !scenario.title.is_empty() => (scenario.title.clone(), scenario.level),
-            Ok(scenario) => (stem(&name).to_owned(), scenario.level),
-            Err(_) => (stem(&name).to_owned(), 1),
-        };
-        let topic = name.rsplit_once('/').map_or("", |(topic, _)| topic).to_owned();
-        self.entries.insert(name.clone(), Entry { name, topic, title, level, origin, result });
+    fn add(&mut self, entry: Entry) {
+        self.entries.insert(entry.name.clone(), entry);
     }
 }
 
@@ -239,7 +273,7 @@ fn read(path: &Path) -> Result<String, String> {
     if bytes.len() > MAX_FILE {
         return Err(format!("it is larger than {MAX_FILE} bytes"));
     }
-    String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())
+    String::from_utf8(bytes).map_err(|_| NOT_UTF8.to_owned())
 }
 
 /// What an error says, without the number that Rust adds.
@@ -312,6 +346,18 @@ mod tests {
     }
 
     #[test]
+    fn titles_and_levels_are_those_of_the_scenarios() {
+        for entry in Library::embedded().entries() {
+            let scenario = entry.scenario().expect("valid");
+            assert_eq!((entry.title(), entry.level()), (scenario.title.clone(), scenario.level), "{}", entry.name);
+        }
+        let odd = |text| Entry::new("a/b".into(), "b".into(), Origin::Embedded, Ok(Cow::Borrowed(text)));
+        assert_eq!(odd("title \"say \\\"a\\\"\"; level 3\nprocess p { pause }\n").title(), "say \"a\"");
+        assert_eq!(odd("level 3 // late\nprocess p { pause }\n").level(), 3);
+        assert_eq!((odd("no scenario").title(), odd("no scenario").level()), ("b".to_owned(), 1));
+    }
+
+    #[test]
     fn what_is_not_there_is_guessed_at() {
         let library = Library::embedded();
         for (wrong, said) in [
@@ -345,7 +391,7 @@ mod tests {
         assert!(library.find(&path.to_string_lossy()).is_ok());
         assert!(library.errors()[0].to_string().ends_with("none: No such file or directory"));
         let mine = library.entries().find(|entry| entry.name == "pipes/one-pipe").expect("there");
-        assert_eq!((mine.level, &mine.origin), (2, &Origin::File(dir.path().join("pipes/one-pipe.kdl"))));
+        assert_eq!((mine.level(), &mine.origin), (2, &Origin::File(dir.path().join("pipes/one-pipe.kdl"))));
     }
 
     #[test]

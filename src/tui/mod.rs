@@ -23,7 +23,9 @@ mod words;
 pub use app::{App, Look};
 pub use keymap::{CommandInfo, commands};
 pub use options::{Judge, LabExit, LabOptions, NotATerminal, Source, Starter};
-pub use picker::{Picker, PickerAction, PickerEffect, PickerEntry, PickerOptions, pick, render as render_picker};
+pub use picker::{
+    Picker, PickerAction, PickerDetails, PickerEffect, PickerEntry, PickerOptions, pick, render as render_picker,
+};
 pub use run::lab;
 pub use theme::{Role, Theme};
 pub use words::Words;

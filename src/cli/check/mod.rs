@@ -192,7 +192,7 @@ impl Args {
     fn scenarios(&self) -> Result<Vec<Found>, Failure> {
         let library = self.library.library()?;
         if self.names.is_empty() {
-            let all = library.entries().map(|entry| entry.result.clone().map_err(|why| (&entry.name, why)));
+            let all = library.entries().map(|entry| entry.scenario().cloned().map_err(|why| (&entry.name, why)));
             return Ok(all.map(|result| result.map_err(|(name, why)| (name.clone(), why.to_string()))).collect());
         }
         let find = |name: &String| library.find(name).map_err(|why| (name.clone(), why.to_string()));

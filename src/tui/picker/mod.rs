@@ -2,7 +2,7 @@
 
 mod view;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::{Position, Rect};
@@ -33,6 +33,13 @@ pub struct PickerEntry {
     pub title: String,
     /// 1 first week to 3 last week.
     pub level: u8,
+    /// What else there is to say, once somebody has asked.
+    pub details: Option<PickerDetails>,
+}
+
+/// What the preview shows of a scenario.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PickerDetails {
     /// Markdown.
     pub story: String,
     /// Manual pages.
@@ -105,7 +112,8 @@ impl Picker {
     pub fn shown(&self) -> Vec<&PickerEntry> {
         let filter = self.filter.to_lowercase();
         let fits = |entry: &&PickerEntry| {
-            let text = format!("{} {} {} {}", entry.name, entry.topic, entry.title, entry.see.join(" ")).to_lowercase();
+            let see = entry.details.as_ref().map_or_else(String::new, |details| details.see.join(" "));
+            let text = format!("{} {} {} {see}", entry.name, entry.topic, entry.title).to_lowercase();
             filter.split_whitespace().all(|word| text.contains(word))
         };
         self.entries.iter().filter(fits).collect()
@@ -114,6 +122,20 @@ impl Picker {
     /// The chosen entry.
     pub fn current(&self) -> Option<&PickerEntry> {
         self.shown().get(self.selected).copied()
+    }
+
+    /// An entry whose details nobody has given yet: the chosen one first.
+    pub fn unknown(&self) -> Option<&str> {
+        let lacks = |entry: &&PickerEntry| entry.details.is_none();
+        let chosen = self.current().filter(lacks);
+        chosen.or_else(|| self.entries.iter().find(lacks)).map(|entry| entry.name.as_str())
+    }
+
+    /// Takes the details of an entry in.
+    pub fn learn(&mut self, name: &str, details: PickerDetails) {
+        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.name == name) {
+            entry.details = Some(details);
+        }
     }
 
     /// Lets one thing happen.
@@ -163,7 +185,9 @@ impl Picker {
     }
 
     fn open(&self) -> Option<PickerEffect> {
-        self.current().filter(|entry| entry.problem.is_none()).map(|entry| PickerEffect::Open(entry.name.clone()))
+        let entry = self.current()?;
+        let valid = entry.details.as_ref().is_some_and(|details| details.problem.is_none());
+        valid.then(|| PickerEffect::Open(entry.name.clone()))
     }
 
     fn search(&mut self, filter: &str) {
@@ -206,25 +230,40 @@ impl Picker {
     }
 }
 
-/// Lets the user pick a scenario; `None` if they leave without one.
+/// How long details are looked up before the screen is drawn again and keys are heard.
+const SLICE: Duration = Duration::from_millis(15);
+
+/// Lets the user pick a scenario; `None` if they leave without one. What `details` says of an entry is
+/// asked for when it is chosen, and of all others while nothing else is to be done.
 ///
 /// # Errors
 /// [`super::NotATerminal`] where there is no screen; what the terminal refused.
-pub fn pick(options: &PickerOptions, entries: Vec<PickerEntry>) -> color_eyre::Result<Option<String>> {
+pub fn pick(
+    options: &PickerOptions,
+    entries: Vec<PickerEntry>,
+    details: impl Fn(&str) -> Option<PickerDetails>,
+) -> color_eyre::Result<Option<String>> {
     let mut screen = Screen::open()?;
     let mut picker = Picker::new(options, entries);
+    let mut slice = Duration::ZERO;
     loop {
         let (width, height) = screen.size()?;
         picker.update(&PickerAction::Resize(width, height));
+        let all_known = learn(&mut picker, &details, slice);
+        slice = SLICE;
         screen.draw(|frame| render(&picker, frame.area(), frame.buffer_mut()))?;
         let input = loop {
             if screen.terminated() {
                 return Ok(None);
             }
-            if let Some(input) = input::next(Duration::from_millis(200)) {
-                break input;
+            let patience = if all_known { Duration::from_millis(200) } else { Duration::ZERO };
+            match input::next(patience) {
+                Some(input) => break Some(input),
+                None if all_known => {}
+                None => break None,
             }
         };
+        let Some(input) = input else { continue };
         let action = match input {
             Input::Event(Event::Key(key)) => PickerAction::Key(key),
             Input::Event(Event::Mouse(mouse)) => PickerAction::Mouse(mouse),
@@ -238,4 +277,16 @@ pub fn pick(options: &PickerOptions, entries: Vec<PickerEntry>) -> color_eyre::R
             None => {}
         }
     }
+}
+
+/// Looks details up for about as long as `slice`, of one entry at least; returns whether all are known.
+fn learn(picker: &mut Picker, details: impl Fn(&str) -> Option<PickerDetails>, slice: Duration) -> bool {
+    let began = Instant::now();
+    while let Some(name) = picker.unknown().map(str::to_owned) {
+        picker.learn(&name, details(&name).unwrap_or_default());
+        if began.elapsed() >= slice {
+            return false;
+        }
+    }
+    true
 }

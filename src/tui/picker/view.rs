@@ -129,7 +129,7 @@ fn list(picker: &Picker, area: Rect, buf: &mut Buffer) {
 
 fn entry_line(picker: &Picker, entry: &PickerEntry, selected: bool, width: usize) -> Line<'static> {
     let mark = if selected { "›" } else { " " };
-    let (level, role) = match entry.problem {
+    let (level, role) = match entry.details.as_ref().and_then(|details| details.problem.as_ref()) {
         Some(_) => ("✗".to_owned(), Role::Bad),
         None => (entry.level.to_string(), Role::Text),
     };
@@ -180,19 +180,20 @@ fn lines(picker: &Picker, width: usize) -> Vec<Line<'static>> {
     };
     lines.push(Line::styled(week, style(picker, Role::Faded)));
     lines.push(Line::default());
-    if let Some(problem) = &entry.problem {
+    let Some(details) = &entry.details else { return lines };
+    if let Some(problem) = &details.problem {
         let wrapped = text::wrap(&format!("✗ cannot be run: {}", text::clean(problem)), width);
         lines.extend(wrapped.into_iter().map(|line| Line::styled(line, style(picker, Role::Bad))));
         lines.push(Line::default());
     }
-    lines.extend(markdown::render(&entry.story, width, theme));
-    if !entry.see.is_empty() {
-        let pages: Vec<String> = entry.see.iter().map(|page| format!("`{page}`")).collect();
+    lines.extend(markdown::render(&details.story, width, theme));
+    if !details.see.is_empty() {
+        let pages: Vec<String> = details.see.iter().map(|page| format!("`{page}`")).collect();
         lines.push(Line::default());
         lines.extend(markdown::render(&format!("Read on: {}", pages.join(", ")), width, theme));
     }
     lines.push(Line::default());
-    lines.extend(script(&entry.source).map(|line| {
+    lines.extend(script(&details.source).map(|line| {
         Line::styled(text::fit(&text::clean(&line.replace('\t', "    ")), width), style(picker, Role::Code))
     }));
     lines
