@@ -158,6 +158,25 @@ fn outcome(text: &str) -> Outcome {
 }
 
 #[test]
+fn at_full_speed_the_session_says_that_it_plays_and_can_be_paused() {
+    for subject in [
+        support::command(&["sh", "-c", "while :; do :; done < /dev/null"]),
+        text("process p { forever { write stdout \"x\" } }"),
+    ] {
+        let mut run = Paused::start(subject);
+        run.session.send(Command::Play(Pace::Full));
+        let playing = run.session.updates().iter().find_map(|update| match update {
+            Update::Status(status) => Some(status),
+            _ => None,
+        });
+        let playing = playing.expect("a status");
+        assert_eq!((playing.playing, playing.next.len()), (Some(Pace::Full), 0));
+        run.session.send(Command::Pause);
+        assert!(!run.until_paused().expect("it is paused").next.is_empty());
+    }
+}
+
+#[test]
 fn limits_end_a_run_and_say_which() {
     let limit = |text| match outcome(text) {
         Outcome::Limit(why) => why,

@@ -93,13 +93,23 @@ impl Terminal {
     }
 
     fn shows_the_shell(&self) {
-        std::thread::sleep(Duration::from_millis(100));
+        let began = Instant::now();
+        while let Some(left) = self.left_on_the_screen() {
+            assert!(began.elapsed() < PATIENCE, "{left} is not as it was");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn left_on_the_screen(&self) -> Option<&'static str> {
         let parser = self.screen.lock().expect("the screen");
         let screen = parser.screen();
-        assert!(!screen.alternate_screen(), "the alternate screen");
-        assert!(!screen.hide_cursor(), "the cursor");
-        assert!(!screen.bracketed_paste(), "bracketed paste");
-        assert_eq!(screen.mouse_protocol_mode(), vt100::MouseProtocolMode::None, "the mouse");
+        let left = [
+            (screen.alternate_screen(), "the alternate screen"),
+            (screen.hide_cursor(), "the cursor"),
+            (screen.bracketed_paste(), "bracketed paste"),
+            (screen.mouse_protocol_mode() != vt100::MouseProtocolMode::None, "the mouse"),
+        ];
+        left.into_iter().find(|(left, _)| *left).map(|(_, what)| what)
     }
 }
 

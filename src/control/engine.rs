@@ -473,7 +473,7 @@ impl Engine {
             self.flushed = Instant::now();
             self.send(Update::Batch(batch));
         }
-        if now {
+        if now || due {
             let status = self.status();
             if self.told.as_ref() != Some(&status) {
                 self.told = Some(status.clone());
@@ -491,13 +491,15 @@ impl Engine {
 
     fn status(&self) -> Status {
         let next = |task| Some(Next { task, text: self.tracer.next_step(task)? });
+        // At full speed nobody stands still for long enough to be read.
+        let standing = if self.mode == Mode::Playing(Pace::Full) { Vec::new() } else { self.tracer.ready() };
         Status {
             playing: match self.mode {
                 Mode::Paused => None,
                 Mode::Playing(pace) => Some(pace),
             },
             serial: self.serial,
-            next: self.tracer.ready().into_iter().filter_map(next).collect(),
+            next: standing.into_iter().filter_map(next).collect(),
             paused_by: self.paused_by.clone(),
             clock_ns: self.tracer.clock_ns(),
         }
