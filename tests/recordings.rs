@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::io::Cursor;
 
 use proclab::model::{
-    Access, Batch, ChannelId, ChannelKind, Event, FdFlags, Header, How, Kind, Log, Names, Parties, Pen, Phase, Shares,
-    Signal, SignalSet, State, Status, TaskId, Why, World,
+    Access, Batch, ChannelId, ChannelKind, End, Event, FdFlags, Header, How, Kind, Log, Mark, Names, Parties, Pen,
+    Phase, Shares, Signal, SignalSet, State, Status, TaskId, Via, Why, World,
 };
 use proclab::record::{self, Reading, Writer};
 use proclab::scenario::{Claim, Expectation, Scenario};
@@ -79,7 +79,18 @@ fn describe(world: &World, names: &Names) -> String {
     for channel in world.channels() {
         let mut plain = channel.clone();
         plain.name = world.task(TaskId::LAB).expect("the lab").name;
-        writeln!(text, "{} {plain:?}", names.get(channel.name)).expect("memory");
+        let addresses = plain.socket.as_mut().map(|socket| std::mem::take(&mut socket.addresses));
+        let addresses = addresses.map(|all| all.map(|address| address.map(|sym| names.get(sym))));
+        for inbox in [std::mem::take(&mut plain.contents), std::mem::take(&mut plain.far)] {
+            for (run, known) in inbox.messages() {
+                let mark = match run.mark {
+                    Mark::Peer(peer) => names.get(peer).to_owned(),
+                    mark => format!("{mark:?}"),
+                };
+                write!(text, "{} {:?} {mark} {known:?}; ", run.len, run.from).expect("memory");
+            }
+        }
+        writeln!(text, "{} {addresses:?} {plain:?}", names.get(channel.name)).expect("memory");
     }
     text
 }
@@ -101,21 +112,32 @@ fn a_small_log_is_written_as_documented() {
     let text = pen.intern("pipe p");
     put(&mut pen, parent, None, Kind::Line { line: 12, text });
     let name = pen.intern("p");
-    let create = Kind::Create { channel: p, kind: ChannelKind::Pipe, name, capacity: 65536 };
+    let create =
+        Kind::Create { channel: p, kind: ChannelKind::Pipe, name, capacity: 65536, messages: false, found: false };
     put(&mut pen, parent, Some(("pipe2", 0)), create);
     let flags = FdFlags { cloexec: true, ..FdFlags::default() };
-    put(&mut pen, parent, Some(("pipe2", 0)), Kind::Open { fd: 3, channel: p, access: Access::Read, flags });
+    put(
+        &mut pen,
+        parent,
+        Some(("pipe2", 0)),
+        Kind::Open { fd: 3, channel: p, end: End::First, access: Access::Read, flags },
+    );
     let flags = FdFlags::default();
-    put(&mut pen, parent, Some(("pipe2", 0)), Kind::Open { fd: 4, channel: p, access: Access::Write, flags });
+    put(
+        &mut pen,
+        parent,
+        Some(("pipe2", 0)),
+        Kind::Open { fd: 4, channel: p, end: End::First, access: Access::Write, flags },
+    );
     let name = pen.intern("parent.child");
     put(&mut pen, parent, Some(("fork", 3)), Kind::Spawn { child, pid: 3, name, how: How::Fork, shares });
     put(&mut pen, child, Some(("close", 0)), Kind::Close { fd: 4, channel: Some(p) });
     put(&mut pen, child, Some(("read", 0)), Kind::Block { channel: Some(p), on: None, why: Why::Empty });
     let data = pen.keep("gold\n\"ü\"".as_bytes());
-    put(&mut pen, parent, Some(("write", 9)), Kind::Write { channel: p, fd: 4, bytes: 9, data });
+    put(&mut pen, parent, Some(("write", 9)), Kind::Write { channel: p, via: Via::Fd(4), bytes: 9, data });
     put(&mut pen, child, Some(("read", 0)), Kind::Unblock { channel: Some(p) });
     let data = pen.keep(b"gold\n\"\xc3");
-    put(&mut pen, child, Some(("read", 7)), Kind::Read { channel: p, fd: 3, bytes: 7, data });
+    put(&mut pen, child, Some(("read", 7)), Kind::Read { channel: p, via: Via::Fd(3), bytes: 7, data });
     let from = Some(parent);
     let phase =
         |phase| Kind::Signal { phase, signal: Signal::TERM, from, code: 0, value: 0, blocked: SignalSet::EMPTY };
@@ -126,7 +148,7 @@ fn a_small_log_is_written_as_documented() {
     put(&mut pen, child, None, Kind::Exit { status });
     put(&mut pen, parent, Some(("wait4", 3)), Kind::Reap { child, status });
     let data = pen.keep(b"");
-    put(&mut pen, parent, Some(("write", -32)), Kind::Write { channel: p, fd: 4, bytes: 0, data });
+    put(&mut pen, parent, Some(("write", -32)), Kind::Write { channel: p, via: Via::Fd(4), bytes: 0, data });
     let (rule, text) = (pen.intern("broken-pipe"), pen.intern("nobody reads p"));
     let parties = pen.keep(&Parties { tasks: vec![parent], channels: vec![p] }.to_bytes());
     put(&mut pen, parent, None, Kind::Diagnosis { rule, text, parties });
@@ -289,14 +311,21 @@ fn long_log(pairs: u64) -> Vec<Batch> {
     let at = |task, call, ret, kind| Event { t_ns: 1_234_567, ret, task, call, kind };
     let shares = Shares::default();
     pen.write(at(TaskId::LAB, None, 0, Kind::Spawn { child: task(1), pid: 2, name, how: How::Fork, shares }));
-    let create = Kind::Create { channel: channel(0), kind: ChannelKind::Pipe, name: p, capacity: 65536 };
+    let create = Kind::Create {
+        channel: channel(0),
+        kind: ChannelKind::Pipe,
+        name: p,
+        capacity: 65536,
+        messages: false,
+        found: false,
+    };
     pen.write(at(task(1), None, 0, create));
     let mut batches = Vec::new();
     for _ in 0..pairs {
         let data = pen.keep(b"Nature's first green is gold\n");
-        pen.write(at(task(1), Some(call), 29, Kind::Write { channel: channel(0), fd: 4, bytes: 29, data }));
+        pen.write(at(task(1), Some(call), 29, Kind::Write { channel: channel(0), via: Via::Fd(4), bytes: 29, data }));
         let data = pen.keep(b"Nature's first green is gold\n");
-        pen.write(at(task(1), Some(call), 29, Kind::Read { channel: channel(0), fd: 3, bytes: 29, data }));
+        pen.write(at(task(1), Some(call), 29, Kind::Read { channel: channel(0), via: Via::Fd(3), bytes: 29, data }));
         if pen.untaken().len() > 1000 {
             batches.push(pen.take());
         }

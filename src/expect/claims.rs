@@ -3,7 +3,7 @@
 use super::names::Cast;
 use super::{Judged, calls, judged};
 use crate::model::{
-    Blocked, ChannelId, Event, Kind, Log, Phase, Signal, State, Status, TaskId, Why, errno_name, errno_number,
+    Blocked, ChannelId, Event, Kind, Log, Phase, Signal, State, Status, TaskId, Via, Why, errno_name, errno_number,
 };
 
 pub(super) fn exited(log: &Log, cast: &Cast<'_>, name: &str, code: i32) -> Judged {
@@ -56,7 +56,7 @@ impl Output {
     fn of(log: &Log, id: TaskId) -> Self {
         let mut output = Self { text: Vec::new(), bytes: 0 };
         for event in own_events(log, id).filter(|event| !event.failed()) {
-            let Kind::Write { fd: 1, bytes, .. } = event.kind else { continue };
+            let Kind::Write { via: Via::Fd(1), bytes, .. } = event.kind else { continue };
             if output.is_whole() {
                 output.text.extend_from_slice(log.payload(event));
             }

@@ -214,8 +214,8 @@ impl<'a> Causes<'a> {
             }
             _ if event.failed() => None,
             Kind::Reap { child, .. } => Some(self.snapshot(child)),
-            Kind::Read { channel, bytes, .. } if self.is_queue(channel) => Some(self.bytes_read(task, channel, bytes)),
-            Kind::Write { channel, bytes, .. } if self.is_queue(channel) => Some(self.room_for(channel, bytes)),
+            Kind::Read { channel, bytes, .. } if self.is_pipe(channel) => Some(self.bytes_read(task, channel, bytes)),
+            Kind::Write { channel, bytes, .. } if self.is_pipe(channel) => Some(self.room_for(channel, bytes)),
             Kind::Open { channel, access, flags, .. } if !flags.nonblock && self.is_fifo(channel) => {
                 self.flows.get(&channel)?.peers(task, access)
             }
@@ -234,14 +234,14 @@ impl<'a> Causes<'a> {
         let now = self.snapshot(task);
         match event.kind {
             Kind::Spawn { child, .. } => *self.clock(child) = now,
-            Kind::Write { channel, bytes, .. } if self.is_queue(channel) => {
+            Kind::Write { channel, bytes, .. } if self.is_pipe(channel) => {
                 let flow = self.flows.entry(channel).or_default();
                 flow.written = flow.written.saturating_add(bytes);
                 if flow.written > flow.read {
                     flow.writes.push_back((flow.written, now));
                 }
             }
-            Kind::Read { channel, bytes, .. } if bytes > 0 && self.is_queue(channel) => {
+            Kind::Read { channel, bytes, .. } if bytes > 0 && self.is_pipe(channel) => {
                 let flow = self.flows.entry(channel).or_default();
                 flow.reads.push_back((flow.read, now));
                 flow.read = flow.read.saturating_add(bytes);
@@ -268,8 +268,8 @@ impl<'a> Causes<'a> {
         }
     }
 
-    fn is_queue(&self, id: ChannelId) -> bool {
-        self.world.channel(id).is_some_and(|channel| channel.kind.is_queue())
+    fn is_pipe(&self, id: ChannelId) -> bool {
+        self.world.channel(id).is_some_and(|channel| channel.kind.is_pipe())
     }
 
     fn is_fifo(&self, id: ChannelId) -> bool {
@@ -282,7 +282,7 @@ impl<'a> Causes<'a> {
     }
 
     fn end_closed(&mut self, task: TaskId, fd: i32, now: &Clock) {
-        let Some(fd) = self.world.fd(task, fd).copied().filter(|fd| self.is_queue(fd.channel)) else { return };
+        let Some(fd) = self.world.fd(task, fd).copied().filter(|fd| self.is_pipe(fd.channel)) else { return };
         let flow = self.flows.entry(fd.channel).or_default();
         if fd.access.writes() {
             flow.write_ends_closed.join(now);

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{Finding, Rule, channel_name, listed, name};
-use crate::model::{Blocked, ChannelId, Event, Kind, Names, State, TaskId, Why, World};
+use crate::model::{Blocked, Channel, ChannelId, Event, Kind, Names, State, TaskId, Why, World};
 
 /// Tasks wait for each other, and nobody else can help.
 #[derive(Debug, Default)]
@@ -32,7 +32,12 @@ impl Deadlock {
         let wakers = world.wakers(id).filter(|wakers| !wakers.outside)?.tasks;
         let channel = blocked.channel.and_then(|channel| world.channel(channel));
         let wakers: Vec<TaskId> = match blocked.why {
-            Why::Empty => channel.filter(|channel| channel.contents.is_empty()).map(|_| wakers)?,
+            // A queue may hold messages of other types than the one that is waited for.
+            Why::Empty => {
+                let may_hold =
+                    |channel: &&Channel| channel.messages || channel.waiting() == 0 || !channel.kind.is_pipe();
+                channel.filter(may_hold).map(|_| wakers)?
+            }
             Why::Full => {
                 let read = self.read_before.get(&id).copied();
                 channel.filter(|channel| at_end || read == Some(channel.read)).map(|_| wakers)?
@@ -50,8 +55,8 @@ impl Deadlock {
             }
             // Only the lab knows how many are missing; when nothing moves any more, too many are.
             Why::Barrier if at_end => others(),
-            Why::Vfork | Why::Lock => wakers,
-            Why::Barrier | Why::Signal | Why::Time | Why::Poll | Why::Other => return None,
+            Why::Vfork | Why::Lock | Why::Value => wakers,
+            Why::Barrier | Why::Backlog | Why::Signal | Why::Time | Why::Poll | Why::Other => return None,
         };
         let all_alive = wakers.iter().all(|waker| world.task(*waker).is_some_and(crate::model::Task::is_alive));
         (!wakers.is_empty() && all_alive).then_some(wakers)
@@ -124,6 +129,7 @@ fn part(id: TaskId, wakers: &[TaskId], world: &World, names: &Names) -> Option<S
         Why::Child => format!("{who} waits for {by} to end"),
         Why::Vfork => format!("{who} waits for {by} to exec or to end"),
         Why::Lock => format!("{who} waits for what {by} has locked"),
+        Why::Value => format!("{who} waits for the value of {p}, which only {by} could change"),
         _ => format!("{who} waits at a barrier for the others"),
     })
 }
@@ -149,6 +155,9 @@ fn cure(tasks: &[TaskId], world: &World, names: &Names) -> String {
     }
     if find(Why::Lock).is_some() {
         return "take locks in the same order everywhere".to_owned();
+    }
+    if find(Why::Value).is_some() {
+        return "take semaphores in the same order everywhere, and give each back".to_owned();
     }
     if find(Why::NoPeer).is_some() {
         return "open FIFOs in the same order everywhere".to_owned();

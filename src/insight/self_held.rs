@@ -15,7 +15,7 @@ impl SelfHeldWriteEnd {
     fn check(&mut self, task: TaskId, world: &World, names: &Names) -> Option<Finding> {
         let sleeper = world.task(task)?;
         let State::Blocked(Blocked { why: Why::Empty, channel: Some(id), .. }) = sleeper.state else { return None };
-        let channel = world.channel(id).filter(|channel| channel.kind.is_queue() && channel.contents.is_empty())?;
+        let channel = world.channel(id).filter(|channel| channel.kind.is_pipe() && channel.contents.is_empty())?;
         let writers = || world.holders(channel.id).filter(|(_, fd)| fd.access.writes());
         let held: Vec<_> = writers().map(|(_, fd)| fd).collect();
         if held.is_empty()
@@ -64,7 +64,7 @@ impl Rule for SelfHeldWriteEnd {
             Kind::Block { why: Why::Empty, .. } => findings.extend(self.check(event.task, world, names)),
             // A write end fewer may leave a sleeper alone with its own.
             Kind::Close { channel: Some(channel), .. }
-                if world.channel(channel).is_some_and(|channel| channel.kind.is_queue()) =>
+                if world.channel(channel).is_some_and(|channel| channel.kind.is_pipe()) =>
             {
                 findings.extend(self.check_all(world, names));
             }

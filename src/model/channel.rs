@@ -1,11 +1,12 @@
-//! A channel as the fold knows it: totals, and what is inside.
+//! A channel as the fold knows it: totals, what is inside, and what belongs to its kind.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 
-use super::{ChannelId, ChannelKind, Sym, TaskId};
+use super::{ChannelId, ChannelKind, Contents, End, LockKind, LockMode, Memory, Sym, TaskId};
 
 /// Anything that processes can meet at.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and they combine freely")]
 pub struct Channel {
     /// Its identity.
     pub id: ChannelId,
@@ -13,188 +14,267 @@ pub struct Channel {
     pub kind: ChannelKind,
     /// Its name.
     pub name: Sym,
-    /// How many bytes it holds at most; 0 where that means nothing.
+    /// How many bytes it holds at most, or, of memory, how many it is; 0 where that means nothing.
     pub capacity: u64,
+    /// Whether it keeps messages apart.
+    pub messages: bool,
+    /// Whether it was there before the run.
+    pub found: bool,
     /// Whether it still exists.
     pub alive: bool,
+    /// Whether the name under which others find it was removed.
+    pub unlinked: bool,
     /// Descriptors in the run through which bytes may come out.
     pub readers: u32,
     /// Descriptors in the run through which bytes may go in.
     pub writers: u32,
-    /// Descriptors in the run, those that can do neither included.
+    /// Descriptors in the run, those that can do neither included, and mappings and identifiers.
     pub holders: u32,
     /// Bytes that tasks of the run wrote, ever.
     pub written: u64,
     /// Bytes that tasks of the run read, ever.
     pub read: u64,
-    /// What was written and not yet read; only for kinds that queue.
+    /// What was written and waits to be read at the first end; only for kinds that queue.
     pub contents: Contents,
+    /// What waits to be read at the second end of a connection.
+    pub far: Contents,
+    /// What is known of the bytes of memory.
+    pub memory: Memory,
+    /// The semaphores of a set by their number, as far as they are known; all others are 0.
+    pub semaphores: BTreeMap<u32, Semaphore>,
+    /// The locks on a file.
+    pub locks: Vec<Lock>,
+    /// What belongs to sockets alone.
+    pub socket: Option<Box<Socket>>,
 }
 
 impl Channel {
+    /// One that has just been made.
+    pub fn new(id: ChannelId, kind: ChannelKind, name: Sym, capacity: u64) -> Self {
+        Self {
+            id,
+            kind,
+            name,
+            capacity,
+            messages: false,
+            found: false,
+            alive: true,
+            unlinked: false,
+            readers: 0,
+            writers: 0,
+            holders: 0,
+            written: 0,
+            read: 0,
+            contents: Contents::default(),
+            far: Contents::default(),
+            memory: Memory::default(),
+            semaphores: BTreeMap::new(),
+            locks: Vec::new(),
+            socket: kind.is_socket().then(Box::default),
+        }
+    }
+
     /// How full it is, from 0 to 1; `None` where it has no bound.
     pub fn fullness(&self) -> Option<f64> {
-        (self.capacity > 0).then(|| (self.contents.len() as f64 / self.capacity as f64).min(1.0))
+        let bounded = self.capacity > 0 && !self.kind.is_memory();
+        bounded.then(|| (self.contents.len() as f64 / self.capacity as f64).min(1.0))
+    }
+
+    /// What waits to be read at an end.
+    pub const fn inbox(&self, end: End) -> &Contents {
+        match end {
+            End::First => &self.contents,
+            End::Second => &self.far,
+        }
+    }
+
+    pub(super) const fn inbox_mut(&mut self, end: End) -> &mut Contents {
+        match end {
+            End::First => &mut self.contents,
+            End::Second => &mut self.far,
+        }
+    }
+
+    /// How many bytes wait inside, in both directions together.
+    pub const fn waiting(&self) -> u64 {
+        self.contents.len().saturating_add(self.far.len())
+    }
+
+    /// The end where what is written through `end` waits to be read. What comes in through another
+    /// socket (`None`) waits at the first.
+    pub fn destination(&self, end: Option<End>) -> End {
+        match end {
+            Some(end) if self.kind.is_socket() => end.other(),
+            _ => End::First,
+        }
+    }
+
+    /// Whether it listens, and if so how many connections may wait.
+    pub fn backlog(&self) -> Option<u32> {
+        self.socket.as_ref().and_then(|socket| socket.backlog)
+    }
+
+    /// The value of one of its semaphores.
+    pub fn value(&self, index: u32) -> i32 {
+        self.semaphores.get(&index).map_or(0, |semaphore| semaphore.value)
     }
 }
 
-/// A stretch of a channel's contents that came from one task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Run {
-    /// How many bytes.
-    pub len: u64,
-    /// Of how many, from its start, the value is known.
-    pub known: u32,
-    /// Who wrote them.
-    pub from: TaskId,
-}
-
-/// Bytes that wait in a channel: how many is exact; of long transfers only the start is known.
+/// A semaphore of a set; a POSIX one is a set of one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Contents {
-    len: u64,
-    /// Bytes that were taken out before the log says that they were put in: two processes that run
-    /// freely are reported in no certain order.
-    owed: u64,
-    runs: VecDeque<Run>,
-    known: VecDeque<u8>,
+pub struct Semaphore {
+    /// Its value.
+    pub value: i32,
+    /// Who changed it last.
+    pub last: Option<TaskId>,
+    /// Who took it and has not given it back: processes, with how much.
+    pub taken: Vec<Held>,
+    /// What the kernel adds when a process ends (`SEM_UNDO`).
+    pub undo: Vec<Held>,
 }
 
-impl Contents {
-    /// How many bytes wait.
-    pub const fn len(&self) -> u64 {
-        self.len
-    }
+/// How much of a semaphore a process holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// The process.
+    pub by: TaskId,
+    /// How much.
+    pub count: i32,
+}
 
-    /// Whether none waits.
-    pub const fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Adds `len` bytes that `from` wrote, of which the first are `known`.
-    pub fn push(&mut self, from: TaskId, len: u64, known: &[u8]) {
-        if len == 0 {
-            return;
-        }
-        let known = &known[..known.len().min(usize::try_from(len).unwrap_or(usize::MAX))];
-        let paid = self.owed.min(len);
-        self.owed -= paid;
-        let len = len - paid;
-        if len == 0 {
-            return;
-        }
-        let known = known.get(usize::try_from(paid).unwrap_or(usize::MAX)..).unwrap_or(&[]);
-        self.len = self.len.saturating_add(len);
-        self.known.extend(known);
-        let run = Run { len, known: known.len() as u32, from };
-        match self.runs.back_mut() {
-            Some(last) if last.from == from && u64::from(last.known) == last.len => {
-                last.len += run.len;
-                last.known += run.known;
-            }
-            _ => self.runs.push_back(run),
+impl Semaphore {
+    /// Takes one change in: who takes something holds it until somebody gives it back.
+    pub(super) fn change(&mut self, process: TaskId, delta: i32, value: i32, undo: bool) {
+        self.value = value;
+        self.last = Some(process);
+        add(&mut self.taken, process, delta.saturating_neg());
+        self.taken.retain(|held| held.count > 0);
+        if undo {
+            add(&mut self.undo, process, delta.saturating_neg());
+            self.undo.retain(|held| held.count != 0);
         }
     }
+}
 
-    /// Takes the `len` oldest bytes out. If there are fewer, the rest is `owing` from a writer whose
-    /// event is still to come, or else was written by somebody outside of the run.
-    pub fn pop(&mut self, len: u64, owing: bool) {
-        let mut left = len.min(self.len);
-        if owing {
-            self.owed = self.owed.saturating_add(len - left);
+fn add(list: &mut Vec<Held>, by: TaskId, count: i32) {
+    match list.iter_mut().find(|held| held.by == by) {
+        Some(held) => held.count = held.count.saturating_add(count),
+        None => list.push(Held { by, count }),
+    }
+}
+
+/// Whose a lock is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// A process.
+    Process(TaskId),
+    /// An open file description, by the event that opened it.
+    Description(u64),
+}
+
+/// A lock that is held on a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lock {
+    /// Which kind.
+    pub kind: LockKind,
+    /// What it lets others do; never [`LockMode::Unlock`].
+    pub mode: LockMode,
+    /// The first byte.
+    pub start: u64,
+    /// The byte after the last; `u64::MAX` where it reaches to the end of the file.
+    pub end: u64,
+    /// Whose it is.
+    pub owner: Owner,
+    /// Who set it.
+    pub by: TaskId,
+}
+
+impl Lock {
+    /// Whether two locks cannot both be held.
+    pub fn excludes(&self, other: &Self) -> bool {
+        let same_world = (self.kind == LockKind::Flock) == (other.kind == LockKind::Flock);
+        let overlap = self.start < other.end && other.start < self.end;
+        let exclusive = self.mode == LockMode::Write || other.mode == LockMode::Write;
+        same_world && overlap && exclusive && self.owner != other.owner
+    }
+}
+
+/// Sets a lock, or removes with [`LockMode::Unlock`]: what the owner had there before is replaced, and
+/// what touches becomes one, as fcntl(2) has it.
+pub(super) fn set_lock(locks: &mut Vec<Lock>, new: Lock) {
+    let mut kept = Vec::with_capacity(locks.len() + 2);
+    let mut merged = new;
+    for lock in locks.drain(..) {
+        if lock.owner != new.owner || lock.kind != new.kind {
+            kept.push(lock);
+        } else if lock.mode == merged.mode && lock.start <= merged.end && merged.start <= lock.end {
+            merged.start = merged.start.min(lock.start);
+            merged.end = merged.end.max(lock.end);
+        } else {
+            let before = Lock { end: lock.end.min(new.start), ..lock };
+            let after = Lock { start: lock.start.max(new.end), ..lock };
+            kept.extend([before, after].into_iter().filter(|part| part.start < part.end));
         }
-        self.len -= left;
-        while left > 0 {
-            let Some(first) = self.runs.front_mut() else { break };
-            let taken = left.min(first.len);
-            let known = u64::from(first.known).min(taken) as usize;
-            self.known.drain(..known.min(self.known.len()));
-            first.len -= taken;
-            first.known -= known as u32;
-            left -= taken;
-            if first.len == 0 {
-                self.runs.pop_front();
-            }
-        }
     }
+    if merged.mode != LockMode::Unlock {
+        kept.push(merged);
+    }
+    kept.sort_unstable_by_key(|lock| lock.start);
+    *locks = kept;
+}
 
-    /// The stretches, oldest first.
-    pub fn runs(&self) -> impl Iterator<Item = Run> {
-        self.runs.iter().copied()
-    }
-
-    /// At most `limit` known bytes from the start, and whether a byte before the end of what was
-    /// returned is not known.
-    pub fn prefix(&self, limit: usize) -> (Vec<u8>, bool) {
-        let mut bytes = Vec::new();
-        let mut source = self.known.iter();
-        for run in &self.runs {
-            let room = limit - bytes.len();
-            bytes.extend(source.by_ref().take((run.known as usize).min(room)));
-            if bytes.len() == limit {
-                return (bytes, false);
-            }
-            if u64::from(run.known) < run.len {
-                return (bytes, true);
-            }
-        }
-        (bytes, false)
-    }
-
-    /// A measure of how much memory a copy takes, in bytes.
-    pub fn weight(&self) -> usize {
-        self.known.len() + self.runs.len() * size_of::<Run>()
-    }
+/// What belongs to sockets alone.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Socket {
+    /// The addresses of its ends, as far as they have any.
+    pub addresses: [Option<Sym>; 2],
+    /// How many connections may wait, if it listens.
+    pub backlog: Option<u32>,
+    /// The connections that wait to be accepted, oldest first.
+    pub waiting: Vec<ChannelId>,
+    /// The other socket, of one that is connected to another channel: datagrams, or a connection that is
+    /// not accepted yet.
+    pub peer: Option<ChannelId>,
+    /// Whether it is connected.
+    pub connected: bool,
+    /// Which ends will not read any more.
+    pub shut_read: [bool; 2],
+    /// Which ends will not write any more.
+    pub shut_write: [bool; 2],
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const A: TaskId = TaskId::from_index(1);
-    const B: TaskId = TaskId::from_index(2);
+    fn lock(owner: usize, mode: LockMode, start: u64, end: u64) -> Lock {
+        let by = TaskId::from_index(owner);
+        Lock { kind: LockKind::Process, mode, start, end, owner: Owner::Process(by), by }
+    }
 
-    #[test]
-    fn bytes_come_out_in_order() {
-        let mut contents = Contents::default();
-        contents.push(A, 3, b"abc");
-        contents.push(B, 2, b"de");
-        contents.pop(2, false);
-        assert_eq!(contents.prefix(10), (b"cde".to_vec(), false));
-        assert_eq!(contents.len(), 3);
-        contents.pop(100, false);
-        assert!(contents.is_empty());
-        assert_eq!(contents, Contents::default());
+    fn ranges(locks: &[Lock]) -> Vec<(u64, u64)> {
+        locks.iter().map(|lock| (lock.start, lock.end)).collect()
     }
 
     #[test]
-    fn what_was_read_before_its_write_is_reported_is_made_good() {
-        let mut contents = Contents::default();
-        contents.pop(3, true);
-        contents.push(A, 5, b"hello");
-        assert_eq!(contents.prefix(10), (b"lo".to_vec(), false));
-        contents.pop(2, true);
-        assert_eq!(contents, Contents::default());
+    fn unlocking_the_middle_leaves_two_and_locking_it_again_one() {
+        let mut locks = Vec::new();
+        set_lock(&mut locks, lock(1, LockMode::Write, 0, u64::MAX));
+        set_lock(&mut locks, lock(1, LockMode::Unlock, 10, 20));
+        assert_eq!(ranges(&locks), [(0, 10), (20, u64::MAX)]);
+        set_lock(&mut locks, lock(1, LockMode::Write, 10, 20));
+        assert_eq!(ranges(&locks), [(0, u64::MAX)]);
     }
 
     #[test]
-    fn a_gap_is_said() {
-        let mut contents = Contents::default();
-        contents.push(A, 1000, b"start");
-        contents.push(A, 2, b"xy");
-        assert_eq!(contents.prefix(10), (b"start".to_vec(), true));
-        contents.pop(999, false);
-        assert_eq!(contents.prefix(10), (Vec::new(), true));
-        contents.pop(1, false);
-        assert_eq!(contents.prefix(10), (b"xy".to_vec(), false));
-    }
-
-    #[test]
-    fn many_small_writes_are_one_run() {
-        let mut contents = Contents::default();
-        for _ in 0..1000 {
-            contents.push(A, 1, b"x");
-        }
-        assert_eq!(contents.runs().count(), 1);
+    fn another_mode_replaces_and_another_owner_does_not() {
+        let mut locks = Vec::new();
+        set_lock(&mut locks, lock(1, LockMode::Read, 0, 100));
+        set_lock(&mut locks, lock(2, LockMode::Read, 50, 150));
+        set_lock(&mut locks, lock(1, LockMode::Write, 0, 10));
+        assert_eq!(ranges(&locks), [(0, 10), (10, 100), (50, 150)]);
+        assert!(!lock(1, LockMode::Write, 0, 10).excludes(&locks[0]));
+        assert!(lock(2, LockMode::Read, 5, 6).excludes(&locks[0]));
+        assert!(!lock(3, LockMode::Read, 60, 70).excludes(&locks[2]));
     }
 }

@@ -4,7 +4,10 @@
 //! laptop. Strings are symbols, payload is a range ([`Blob`]) of the log's bytes. Its number in the
 //! log (`seq`) is its position there. `docs/events.md` is the reference for readers of recordings.
 
-use super::{Blob, ChannelId, Signal, SignalSet, Sym, TaskId};
+use super::{
+    Access, Blob, ChannelId, ChannelKind, Disposition, End, FdFlags, How, LockKind, LockMode, MaskHow, Phase, Shares,
+    Signal, SignalSet, Status, Sym, TaskId, Via, Why,
+};
 
 /// One thing that happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +91,26 @@ pub enum Kind {
         fd: i32,
         /// What it leads to.
         channel: ChannelId,
+        /// Which end of it.
+        end: End,
+        /// In which directions it may be used.
+        access: Access,
+        /// Its flags.
+        flags: FdFlags,
+    },
+    /// A descriptor came over a socket (`SCM_RIGHTS`, unix(7)): another one of an open file
+    /// description that somebody else has or had.
+    Pass {
+        /// The descriptor.
+        fd: i32,
+        /// What it leads to.
+        channel: ChannelId,
+        /// Who sent it, if it is known.
+        from: Option<TaskId>,
+        /// The open file description: the number of the event that opened it.
+        description: u64,
+        /// Which end of the channel.
+        end: End,
         /// In which directions it may be used.
         access: Access,
         /// Its flags.
@@ -126,13 +149,51 @@ pub enum Kind {
         kind: ChannelKind,
         /// Its name in panes, scenarios and recordings.
         name: Sym,
-        /// How many bytes it holds at most; 0 where that means nothing.
+        /// How many bytes it holds at most, or, of memory, how many it is; 0 where that means nothing.
         capacity: u64,
+        /// Whether it keeps messages apart.
+        messages: bool,
+        /// Whether it was there before the run.
+        found: bool,
     },
     /// A channel is gone: nobody holds it, and it has no name that would keep it.
     Destroy {
         /// It.
         channel: ChannelId,
+    },
+    /// The name under which others could find a channel was removed; who holds it still does.
+    Unlink {
+        /// It.
+        channel: ChannelId,
+    },
+    /// A task got the identifier of a System V object (`msgget`, `shmget`, `semget`).
+    Get {
+        /// The object.
+        channel: ChannelId,
+        /// Its identifier.
+        id: i32,
+    },
+    /// Shared memory is mapped into a process.
+    Attach {
+        /// Which.
+        channel: ChannelId,
+        /// Where, in the process.
+        address: u64,
+        /// How many bytes of it.
+        bytes: u64,
+        /// From which byte of it on.
+        offset: u64,
+        /// What may be done there.
+        access: Access,
+    },
+    /// Shared memory is no longer mapped there.
+    Detach {
+        /// Which.
+        channel: ChannelId,
+        /// Where it was.
+        address: u64,
+        /// How many bytes are gone.
+        bytes: u64,
     },
     /// A channel holds another amount at most (`F_SETPIPE_SZ`).
     Capacity {
@@ -145,8 +206,8 @@ pub enum Kind {
     Write {
         /// Where to.
         channel: ChannelId,
-        /// Through which descriptor.
-        fd: i32,
+        /// By which way.
+        via: Via,
         /// How many, exactly.
         bytes: u64,
         /// The first of them, as many as are kept.
@@ -156,11 +217,103 @@ pub enum Kind {
     Read {
         /// Where from.
         channel: ChannelId,
-        /// Through which descriptor.
-        fd: i32,
+        /// By which way.
+        via: Via,
         /// How many, exactly.
         bytes: u64,
         /// The first of them, as many as are kept.
+        data: Blob,
+    },
+    /// The kernel threw a message away that had been sent: the receiver had no room.
+    Drop {
+        /// Where it was sent to.
+        channel: ChannelId,
+        /// How many bytes it had.
+        bytes: u64,
+    },
+    /// An end of a socket has an address.
+    Address {
+        /// The socket.
+        channel: ChannelId,
+        /// Which end.
+        end: End,
+        /// The address: a path, `@name`, or host and port.
+        address: Sym,
+    },
+    /// A socket takes connections.
+    Listen {
+        /// The socket.
+        channel: ChannelId,
+        /// How many may wait, as given.
+        backlog: u32,
+    },
+    /// A socket is connected, or waits in the backlog of the one that it wants.
+    Connect {
+        /// The socket.
+        channel: ChannelId,
+        /// The listening socket, or of datagrams the other socket, if it belongs to the run.
+        to: Option<ChannelId>,
+    },
+    /// A connection was taken out of a backlog; its descriptor follows.
+    Accept {
+        /// The listening socket.
+        channel: ChannelId,
+        /// The connection.
+        connection: ChannelId,
+    },
+    /// One end of a connection will not read or not write any more (shutdown(2)).
+    Shutdown {
+        /// The connection.
+        channel: ChannelId,
+        /// Which end.
+        end: End,
+        /// What it will not do any more.
+        how: Access,
+    },
+    /// A semaphore has another value.
+    Sem {
+        /// The set.
+        channel: ChannelId,
+        /// Which semaphore of it, from 0.
+        index: u32,
+        /// What was added.
+        delta: i32,
+        /// Its value from now on.
+        value: i32,
+        /// Whether the kernel takes it back when the process ends (`SEM_UNDO`).
+        undo: bool,
+    },
+    /// A lock was set or removed.
+    Lock {
+        /// The file.
+        channel: ChannelId,
+        /// Through which descriptor.
+        fd: i32,
+        /// Which kind of lock.
+        kind: LockKind,
+        /// What it lets others do.
+        mode: LockMode,
+        /// The first byte.
+        start: u64,
+        /// How many bytes; 0 is up to the end of the file, however far that moves.
+        len: u64,
+    },
+    /// Shared memory was read by an instruction.
+    Load {
+        /// Which.
+        channel: ChannelId,
+        /// Where in it, in bytes.
+        offset: u64,
+        /// What stood there.
+        data: Blob,
+    },
+    /// Shared memory was changed, by an instruction or behind a call.
+    Store {
+        /// Which.
+        channel: ChannelId,
+        /// Where in it, in bytes.
+        offset: u64,
+        /// What stood there, and then, as long, what stands there now.
         data: Blob,
     },
     /// The file position of a descriptor was set.
@@ -256,7 +409,9 @@ impl Kind {
     pub const fn blob(&self) -> Blob {
         match *self {
             Self::Exec { argv, .. } => argv,
-            Self::Write { data, .. } | Self::Read { data, .. } => data,
+            Self::Write { data, .. } | Self::Read { data, .. } | Self::Load { data, .. } | Self::Store { data, .. } => {
+                data
+            }
             Self::Syscall { args } => args,
             Self::Diagnosis { parties, .. } => parties,
             _ => Blob::EMPTY,
@@ -267,11 +422,26 @@ impl Kind {
     pub const fn channel(&self) -> Option<ChannelId> {
         match *self {
             Self::Open { channel, .. }
+            | Self::Pass { channel, .. }
             | Self::Create { channel, .. }
             | Self::Destroy { channel }
+            | Self::Unlink { channel }
+            | Self::Get { channel, .. }
+            | Self::Attach { channel, .. }
+            | Self::Detach { channel, .. }
             | Self::Capacity { channel, .. }
             | Self::Write { channel, .. }
             | Self::Read { channel, .. }
+            | Self::Drop { channel, .. }
+            | Self::Address { channel, .. }
+            | Self::Listen { channel, .. }
+            | Self::Connect { channel, .. }
+            | Self::Accept { channel, .. }
+            | Self::Shutdown { channel, .. }
+            | Self::Sem { channel, .. }
+            | Self::Lock { channel, .. }
+            | Self::Load { channel, .. }
+            | Self::Store { channel, .. }
             | Self::Seek { channel, .. } => Some(channel),
             Self::Close { channel, .. }
             | Self::Dup { channel, .. }
@@ -291,14 +461,29 @@ impl Kind {
             Self::Reparent { .. } => "reparent",
             Self::Group { .. } => "group",
             Self::Open { .. } => "open",
+            Self::Pass { .. } => "pass",
             Self::Close { .. } => "close",
             Self::Dup { .. } => "dup",
             Self::Flags { .. } => "flags",
             Self::Create { .. } => "create",
             Self::Destroy { .. } => "destroy",
+            Self::Unlink { .. } => "unlink",
+            Self::Get { .. } => "get",
+            Self::Attach { .. } => "attach",
+            Self::Detach { .. } => "detach",
             Self::Capacity { .. } => "capacity",
             Self::Write { .. } => "write",
             Self::Read { .. } => "read",
+            Self::Drop { .. } => "drop",
+            Self::Address { .. } => "address",
+            Self::Listen { .. } => "listen",
+            Self::Connect { .. } => "connect",
+            Self::Accept { .. } => "accept",
+            Self::Shutdown { .. } => "shutdown",
+            Self::Sem { .. } => "sem",
+            Self::Lock { .. } => "lock",
+            Self::Load { .. } => "load",
+            Self::Store { .. } => "store",
             Self::Seek { .. } => "seek",
             Self::Block { .. } => "block",
             Self::Unblock { .. } => "unblock",
@@ -313,435 +498,6 @@ impl Kind {
     }
 }
 
-/// By which kind of call a task was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum How {
-    /// `fork`, or a `clone` that amounts to it.
-    Fork,
-    /// `vfork`: the parent waits until the child execs or exits.
-    Vfork,
-    /// A `clone` that shares something but makes a process.
-    Clone,
-    /// A `clone` that makes a thread.
-    Thread,
-}
-
-impl How {
-    /// Its name in a recording.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Fork => "fork",
-            Self::Vfork => "vfork",
-            Self::Clone => "clone",
-            Self::Thread => "thread",
-        }
-    }
-
-    /// The one with that name.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Fork, Self::Vfork, Self::Clone, Self::Thread].into_iter().find(|how| how.as_str() == text)
-    }
-}
-
-/// What a new task shares with its parent (clone(2)).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Shares {
-    /// The descriptor table (`CLONE_FILES`).
-    pub files: bool,
-    /// The signal dispositions (`CLONE_SIGHAND`).
-    pub actions: bool,
-    /// The parent (`CLONE_PARENT`): the new task is a sibling of its maker.
-    pub parent: bool,
-}
-
-/// How a task ended (wait(2)).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
-    /// By `exit`, with this code, 0 to 255.
-    Code(i32),
-    /// By a signal.
-    Signal {
-        /// Which.
-        signal: Signal,
-        /// Whether a core dump was made.
-        core: bool,
-    },
-}
-
-/// In which directions a descriptor may be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Access {
-    /// `O_RDONLY`, or the read end.
-    Read,
-    /// `O_WRONLY`, or the write end.
-    Write,
-    /// `O_RDWR`.
-    ReadWrite,
-    /// Neither: `O_PATH`, an epoll instance.
-    None,
-}
-
-impl Access {
-    /// Whether bytes may come out through it.
-    pub const fn reads(self) -> bool {
-        matches!(self, Self::Read | Self::ReadWrite)
-    }
-
-    /// Whether bytes may go in through it.
-    pub const fn writes(self) -> bool {
-        matches!(self, Self::Write | Self::ReadWrite)
-    }
-
-    /// `r`, `w`, `rw` or `-`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "r",
-            Self::Write => "w",
-            Self::ReadWrite => "rw",
-            Self::None => "-",
-        }
-    }
-
-    /// The one with that name.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Read, Self::Write, Self::ReadWrite, Self::None].into_iter().find(|access| access.as_str() == text)
-    }
-}
-
-/// The flags of a descriptor and of its open file description that the lab follows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
-pub struct FdFlags {
-    /// Closed by an `execve` (of the descriptor).
-    pub cloexec: bool,
-    /// Calls fail with EAGAIN instead of waiting (of the open file description).
-    pub nonblock: bool,
-    /// Writes go to the end (of the open file description).
-    pub append: bool,
-}
-
-/// What kind of thing a channel is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ChannelKind {
-    /// pipe(7), without a name.
-    Pipe,
-    /// fifo(7), with a name.
-    Fifo,
-    /// A regular file.
-    File,
-    /// A directory.
-    Directory,
-    /// A character or block device other than a terminal.
-    Device,
-    /// A terminal, or one side of a pseudo-terminal.
-    Terminal,
-    /// unix(7).
-    Unix,
-    /// tcp(7).
-    Tcp,
-    /// udp(7).
-    Udp,
-    /// A socket of another family.
-    Socket,
-    /// eventfd(2).
-    Eventfd,
-    /// signalfd(2).
-    Signalfd,
-    /// `timerfd_create(2)`.
-    Timerfd,
-    /// epoll(7).
-    Epoll,
-    /// inotify(7) and fanotify(7).
-    Inotify,
-    /// `pidfd_open(2)`.
-    Pidfd,
-    /// `mq_overview(7)`.
-    Mq,
-    /// `memfd_create(2)`.
-    Memfd,
-    /// Anything else that a descriptor can lead to.
-    Anonymous,
-}
-
-impl ChannelKind {
-    /// Every kind.
-    pub const ALL: [Self; 19] = [
-        Self::Pipe,
-        Self::Fifo,
-        Self::File,
-        Self::Directory,
-        Self::Device,
-        Self::Terminal,
-        Self::Unix,
-        Self::Tcp,
-        Self::Udp,
-        Self::Socket,
-        Self::Eventfd,
-        Self::Signalfd,
-        Self::Timerfd,
-        Self::Epoll,
-        Self::Inotify,
-        Self::Pidfd,
-        Self::Mq,
-        Self::Memfd,
-        Self::Anonymous,
-    ];
-
-    /// Its name in a recording.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pipe => "pipe",
-            Self::Fifo => "fifo",
-            Self::File => "file",
-            Self::Directory => "dir",
-            Self::Device => "dev",
-            Self::Terminal => "pty",
-            Self::Unix => "unix",
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-            Self::Socket => "socket",
-            Self::Eventfd => "eventfd",
-            Self::Signalfd => "signalfd",
-            Self::Timerfd => "timerfd",
-            Self::Epoll => "epoll",
-            Self::Inotify => "inotify",
-            Self::Pidfd => "pidfd",
-            Self::Mq => "mq",
-            Self::Memfd => "memfd",
-            Self::Anonymous => "anon",
-        }
-    }
-
-    /// The one with that name.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
-    }
-
-    /// Whether what is written waits inside until it is read.
-    pub const fn is_queue(self) -> bool {
-        matches!(self, Self::Pipe | Self::Fifo)
-    }
-
-    /// Whether processes meet at it, so that it deserves a row of its own; files and devices are
-    /// shown too, but after these.
-    pub const fn is_meeting_point(self) -> bool {
-        matches!(
-            self,
-            Self::Pipe | Self::Fifo | Self::Unix | Self::Tcp | Self::Udp | Self::Socket | Self::Eventfd | Self::Mq
-        )
-    }
-
-    /// Whether it is gone when the last descriptor is closed.
-    pub const fn is_anonymous(self) -> bool {
-        !matches!(self, Self::Fifo | Self::File | Self::Directory | Self::Device | Self::Terminal | Self::Mq)
-    }
-}
-
-/// Why a task sleeps in a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Why {
-    /// The channel holds nothing to read.
-    Empty,
-    /// The channel has no room.
-    Full,
-    /// Nobody has opened the other end.
-    NoPeer,
-    /// No child has ended (or, with `on`, that child).
-    Child,
-    /// No signal has come.
-    Signal,
-    /// The time is not over.
-    Time,
-    /// None of several descriptors is ready.
-    Poll,
-    /// Another task holds the lock, or has not woken the futex.
-    Lock,
-    /// A `vfork`ed child has neither exec'd nor ended.
-    Vfork,
-    /// Not every party has come to the scenario's `barrier`.
-    Barrier,
-    /// Something that the lab does not look into.
-    Other,
-}
-
-impl Why {
-    /// Every reason.
-    pub const ALL: [Self; 11] = [
-        Self::Empty,
-        Self::Full,
-        Self::NoPeer,
-        Self::Child,
-        Self::Signal,
-        Self::Time,
-        Self::Poll,
-        Self::Lock,
-        Self::Vfork,
-        Self::Barrier,
-        Self::Other,
-    ];
-
-    /// Its name in a recording.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Empty => "empty",
-            Self::Full => "full",
-            Self::NoPeer => "no-peer",
-            Self::Child => "child",
-            Self::Signal => "signal",
-            Self::Time => "time",
-            Self::Poll => "poll",
-            Self::Lock => "lock",
-            Self::Vfork => "vfork",
-            Self::Barrier => "barrier",
-            Self::Other => "other",
-        }
-    }
-
-    /// The one with that name.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|why| why.as_str() == text)
-    }
-}
-
-/// What a process does about a signal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
-pub enum Disposition {
-    /// What the signal does by itself.
-    #[default]
-    Default,
-    /// Nothing.
-    Ignore,
-    /// A function of the program.
-    Handler,
-}
-
-impl Disposition {
-    /// Its name in a recording.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Default => "default",
-            Self::Ignore => "ignore",
-            Self::Handler => "handler",
-        }
-    }
-
-    /// The one with that name.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Default, Self::Ignore, Self::Handler].into_iter().find(|it| it.as_str() == text)
-    }
-}
-
-/// In which way a mask was changed (sigprocmask(2)).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum MaskHow {
-    /// `SIG_BLOCK`.
-    Block,
-    /// `SIG_UNBLOCK`.
-    Unblock,
-    /// `SIG_SETMASK`.
-    Set,
-}
-
-impl MaskHow {
-    /// Its name in a recording.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Block => "block",
-            Self::Unblock => "unblock",
-            Self::Set => "set",
-        }
-    }
-
-    /// The one with that name.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Block, Self::Unblock, Self::Set].into_iter().find(|how| how.as_str() == text)
-    }
-}
-
-/// The phases of a signal's life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Phase {
-    /// It was sent.
-    Generated,
-    /// It waits, because it is blocked.
-    Pending,
-    /// It was taken out of the queue to be acted on.
-    Delivered,
-    /// The handler is about to execute its first instruction.
-    Handler,
-    /// The handler has returned.
-    Returned,
-    /// It was thrown away, because it is ignored.
-    Ignored,
-    /// Its default action was taken.
-    Default,
-    /// The user of the lab threw it away.
-    Suppressed,
-}
-
-impl Phase {
-    /// Every phase.
-    pub const ALL: [Self; 8] = [
-        Self::Generated,
-        Self::Pending,
-        Self::Delivered,
-        Self::Handler,
-        Self::Returned,
-        Self::Ignored,
-        Self::Default,
-        Self::Suppressed,
-    ];
-
-    /// Its name in a recording.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Generated => "generated",
-            Self::Pending => "pending",
-            Self::Delivered => "delivered",
-            Self::Handler => "handler",
-            Self::Returned => "returned",
-            Self::Ignored => "ignored",
-            Self::Default => "default",
-            Self::Suppressed => "suppressed",
-        }
-    }
-
-    /// The one with that name.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|phase| phase.as_str() == text)
-    }
-}
-
-/// The tasks and channels that a diagnosis is about.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Parties {
-    /// The tasks, in the order in which the sentence names them.
-    pub tasks: Vec<TaskId>,
-    /// The channels, likewise.
-    pub channels: Vec<ChannelId>,
-}
-
-impl Parties {
-    /// As the payload of an event: the number of tasks, the tasks, the channels, each a
-    /// little-endian `u32`.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let count = std::iter::once(self.tasks.len());
-        let tasks = self.tasks.iter().map(|task| task.index());
-        let channels = self.channels.iter().map(|channel| channel.index());
-        count.chain(tasks).chain(channels).flat_map(|n| (n as u32).to_le_bytes()).collect()
-    }
-
-    /// Back from [`to_bytes`](Self::to_bytes); what does not fit is left out.
-    pub fn from_bytes(bytes: &[u8]) -> Self {
-        let mut numbers = bytes
-            .chunks_exact(4)
-            .map(|four| u32::from_le_bytes([four[0], four[1], four[2], four[3]]) as usize)
-            .filter(|n| *n < u32::MAX as usize);
-        let count = numbers.next().unwrap_or(0);
-        let tasks = numbers.by_ref().take(count).map(TaskId::from_index).collect();
-        Self { tasks, channels: numbers.map(ChannelId::from_index).collect() }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -749,15 +505,5 @@ mod tests {
     #[test]
     fn an_event_is_64_bytes() {
         assert_eq!(size_of::<Event>(), 64);
-    }
-
-    #[test]
-    fn parties_come_back() {
-        let parties = Parties {
-            tasks: vec![TaskId::from_index(3), TaskId::from_index(0)],
-            channels: vec![ChannelId::from_index(9)],
-        };
-        assert_eq!(Parties::from_bytes(&parties.to_bytes()), parties);
-        assert_eq!(Parties::from_bytes(&[]), Parties::default());
     }
 }

@@ -54,7 +54,10 @@ impl TaskId {
 }
 
 /// Bytes kept beside an event: a range of the log's payload bytes.
+///
+/// Packed to 12 bytes, so that what else an event says fits beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(C, packed(4))]
 pub struct Blob {
     /// Offset from the start of all payload bytes of the log.
     pub at: u64,

@@ -282,7 +282,7 @@ impl Pen {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Access, ChannelId, ChannelKind, FdFlags, How, Kind, Shares, TaskId};
+    use super::super::{Access, ChannelId, ChannelKind, End, FdFlags, How, Kind, Shares, TaskId, Via};
     use super::*;
 
     fn pipe_log(writes: u64) -> Log {
@@ -295,14 +295,17 @@ mod tests {
         let at = |task, kind| Event { t_ns: 0, ret: 0, task, call: None, kind };
         let shares = Shares::default();
         pen.write(at(TaskId::LAB, Kind::Spawn { child: task, pid: 2, name, how: How::Fork, shares }));
-        pen.write(at(task, Kind::Create { channel, kind: ChannelKind::Pipe, name, capacity: 65536 }));
+        pen.write(at(
+            task,
+            Kind::Create { channel, kind: ChannelKind::Pipe, name, capacity: 65536, messages: false, found: false },
+        ));
         let flags = FdFlags::default();
-        pen.write(at(task, Kind::Open { fd: 3, channel, access: Access::ReadWrite, flags }));
+        pen.write(at(task, Kind::Open { fd: 3, channel, end: End::First, access: Access::ReadWrite, flags }));
         for n in 0..writes {
             let data = pen.keep(&n.to_le_bytes());
-            pen.write(at(task, Kind::Write { channel, fd: 3, bytes: 8, data }));
+            pen.write(at(task, Kind::Write { channel, via: Via::Fd(3), bytes: 8, data }));
             if n % 2 == 1 {
-                pen.write(at(task, Kind::Read { channel, fd: 3, bytes: 16, data: Blob::EMPTY }));
+                pen.write(at(task, Kind::Read { channel, via: Via::Fd(3), bytes: 16, data: Blob::EMPTY }));
             }
             if n % 7 == 0 {
                 log.append(&pen.take());

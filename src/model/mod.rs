@@ -4,10 +4,17 @@
 //! writes events with a [`Pen`]; everybody else reads a [`Log`].
 
 mod channel;
+mod contents;
+mod descriptor;
 mod errno;
 mod event;
 mod ids;
+mod kind;
 mod log;
+mod memory;
+mod parties;
+mod phase;
+mod process;
 mod signal;
 #[cfg(test)]
 pub(crate) mod sketch;
@@ -15,14 +22,19 @@ mod task;
 mod waiting;
 mod world;
 
-pub use channel::{Channel, Contents, Run};
+pub use channel::{Channel, Held, Lock, Owner, Semaphore, Socket};
+pub use contents::{Contents, Run};
+pub use descriptor::{Access, End, FdFlags, Mark, MessageType, Via};
 pub use errno::{errno_name, errno_number};
-pub use event::{
-    Access, ChannelKind, Disposition, Event, FdFlags, How, Kind, MaskHow, Parties, Phase, Shares, Status, Why,
-};
+pub use event::{Event, Kind};
 pub use ids::{Blob, ChannelId, Names, Sym, TaskId};
+pub use kind::{ChannelKind, LockKind, LockMode, Why};
 pub use log::{Batch, Header, Log, Pen};
+pub use memory::{Change, Memory};
+pub use parties::Parties;
+pub use phase::{Disposition, MaskHow, Phase};
+pub use process::{How, Shares, Status};
 pub use signal::{DefaultAction, Signal, SignalSet};
-pub use task::{Action, Blocked, Fd, Pending, State, Table, Task};
+pub use task::{Action, Blocked, Fd, Pending, State, Table, Task, Use};
 pub use waiting::Wakers;
 pub use world::World;

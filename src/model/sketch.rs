@@ -1,8 +1,8 @@
 //! Logs for tests, written the way one would tell them.
 
 use super::{
-    Access, Blob, ChannelId, ChannelKind, Disposition, Event, FdFlags, Header, How, Kind, Log, Pen, Phase, Shares,
-    Signal, SignalSet, Status, TaskId, Why, World,
+    Access, Blob, ChannelId, ChannelKind, Disposition, End, Event, FdFlags, Header, How, Kind, Log, Pen, Phase, Shares,
+    Signal, SignalSet, Status, TaskId, Via, Why, World,
 };
 
 /// A log in the making. Tasks and channels go by name; names must exist.
@@ -70,12 +70,17 @@ impl Sketch {
         let channel = ChannelId::from_index(self.world().channels().len());
         let name = self.pen.intern(name);
         let capacity = if kind.is_queue() { 65536 } else { 0 };
-        self.event(task, "", 0, Kind::Create { channel, kind, name, capacity })
+        self.event(task, "", 0, Kind::Create { channel, kind, name, capacity, messages: false, found: false })
     }
 
     pub(crate) fn open(&mut self, task: &str, fd: i32, channel: &str, access: Access) -> &mut Self {
         let channel = self.channel(channel);
-        self.event(task, "openat", i64::from(fd), Kind::Open { fd, channel, access, flags: FdFlags::default() })
+        self.event(
+            task,
+            "openat",
+            i64::from(fd),
+            Kind::Open { fd, channel, end: End::First, access, flags: FdFlags::default() },
+        )
     }
 
     /// `pipe`: the read end is `fd`, the write end the next.
@@ -100,17 +105,22 @@ impl Sketch {
     /// A write of which only the start was kept.
     pub(crate) fn write_kept(&mut self, task: &str, fd: i32, bytes: u64, kept: &str) -> &mut Self {
         let (channel, data) = (self.at(task, fd), self.pen.keep(kept.as_bytes()));
-        self.event(task, "write", bytes as i64, Kind::Write { channel, fd, bytes, data })
+        self.event(task, "write", bytes as i64, Kind::Write { channel, via: Via::Fd(fd), bytes, data })
     }
 
     pub(crate) fn write_fails(&mut self, task: &str, fd: i32, errno: i32) -> &mut Self {
         let channel = self.at(task, fd);
-        self.event(task, "write", -i64::from(errno), Kind::Write { channel, fd, bytes: 0, data: Blob::EMPTY })
+        self.event(
+            task,
+            "write",
+            -i64::from(errno),
+            Kind::Write { channel, via: Via::Fd(fd), bytes: 0, data: Blob::EMPTY },
+        )
     }
 
     pub(crate) fn read(&mut self, task: &str, fd: i32, bytes: u64) -> &mut Self {
         let channel = self.at(task, fd);
-        self.event(task, "read", bytes as i64, Kind::Read { channel, fd, bytes, data: Blob::EMPTY })
+        self.event(task, "read", bytes as i64, Kind::Read { channel, via: Via::Fd(fd), bytes, data: Blob::EMPTY })
     }
 
     pub(crate) fn block(&mut self, task: &str, call: &str, why: Why) -> &mut Self {

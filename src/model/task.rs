@@ -1,6 +1,6 @@
 //! A task as the fold knows it: its place in the family, its state, its signals, its descriptors.
 
-use super::{Access, ChannelId, Disposition, FdFlags, How, Signal, SignalSet, Status, Sym, TaskId, Why};
+use super::{Access, ChannelId, Disposition, End, FdFlags, How, Signal, SignalSet, Status, Sym, TaskId, Why};
 
 /// One thread, as the kernel schedules it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,9 @@ pub struct Task {
     pub actions: Vec<Action>,
     /// What was sent to it and not yet delivered, oldest first.
     pub pending: Vec<Pending>,
+    /// The System V identifiers it has and the shared memory mapped into it; kept at the thread-group
+    /// leader.
+    pub uses: Vec<Use>,
     /// The signals whose handlers run now, innermost last.
     pub handling: Vec<Signal>,
     /// The scenario statement that it executes or is about to execute: line (from 1) and text.
@@ -127,6 +130,21 @@ pub struct Pending {
     pub value: i64,
 }
 
+/// A System V object that a process has got, or a stretch of shared memory that is mapped into it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Use {
+    /// What it leads to.
+    pub channel: ChannelId,
+    /// Where it is mapped; 0 for an identifier.
+    pub address: u64,
+    /// How many bytes are mapped; 0 for an identifier.
+    pub bytes: u64,
+    /// From which byte of the memory on.
+    pub offset: u64,
+    /// What may be done there.
+    pub access: Access,
+}
+
 /// A descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fd {
@@ -134,6 +152,8 @@ pub struct Fd {
     pub fd: i32,
     /// What it leads to.
     pub channel: ChannelId,
+    /// Which end of it.
+    pub end: End,
     /// In which directions it may be used.
     pub access: Access,
     /// Its flags.

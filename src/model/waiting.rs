@@ -2,7 +2,7 @@
 //!
 //! Panes answer it with names, recordings as `holders`, and the deadlock rule follows it in circles.
 
-use super::{Access, ChannelId, State, TaskId, Why, World};
+use super::{ChannelId, ChannelKind, Fd, Owner, State, TaskId, Why, World};
 
 /// Who could end a task's sleep.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -20,16 +20,9 @@ impl World {
         let State::Blocked(blocked) = self.task(id)?.state else { return None };
         let mut wakers = Wakers::default();
         match blocked.why {
-            Why::Empty | Why::Full | Why::NoPeer => match blocked.channel.and_then(|channel| self.channel(channel)) {
-                Some(channel) if channel.kind.is_queue() => {
-                    let wants_writer = blocked.why == Why::Empty;
-                    wakers.tasks = self.holders_with(channel.id, |access| match blocked.why {
-                        Why::NoPeer => true,
-                        _ if wants_writer => access.writes(),
-                        _ => access.reads(),
-                    });
-                }
-                _ => wakers.outside = true,
+            Why::Empty | Why::Full | Why::NoPeer | Why::Backlog | Why::Value => match blocked.channel {
+                Some(channel) => self.wakers_at(id, channel, blocked.why, &mut wakers),
+                None => wakers.outside = true,
             },
             Why::Child => {
                 if let Some(child) = blocked.on {
@@ -40,9 +33,10 @@ impl World {
                 }
             }
             Why::Vfork => wakers.tasks.extend(blocked.on),
-            Why::Lock => match blocked.on {
-                Some(holder) => wakers.tasks.push(holder),
-                None => wakers.outside = true,
+            Why::Lock => match (blocked.on, blocked.channel) {
+                (Some(holder), _) => wakers.tasks.push(holder),
+                (None, Some(channel)) => wakers.tasks = self.lockers(id, channel),
+                (None, None) => wakers.outside = true,
             },
             Why::Barrier => {
                 wakers.tasks = self.living().map(|task| task.id).filter(|task| *task != id).collect();
@@ -52,9 +46,66 @@ impl World {
         Some(wakers)
     }
 
-    fn holders_with(&self, channel: ChannelId, fits: impl Fn(Access) -> bool) -> Vec<TaskId> {
+    /// Who could do what a sleeper at a channel waits for.
+    fn wakers_at(&self, sleeper: TaskId, id: ChannelId, why: Why, wakers: &mut Wakers) {
+        let Some(channel) = self.channel(id) else { return };
+        let process = self.task(sleeper).map_or(sleeper, |task| task.process);
+        match channel.kind {
+            ChannelKind::Pipe | ChannelKind::Fifo => {
+                wakers.tasks = self.holders_with(id, |fd| match why {
+                    Why::NoPeer => true,
+                    Why::Empty => fd.access.writes(),
+                    _ => fd.access.reads(),
+                });
+            }
+            // The other end of a connection; who is across is not known of one that nobody has accepted.
+            ChannelKind::Unix | ChannelKind::Tcp if channel.backlog().is_none() => {
+                let own = self.fds(sleeper).find(|fd| fd.channel == id).map(|fd| fd.end);
+                wakers.tasks = self.holders_with(id, |fd| Some(fd.end) != own);
+                let listener = channel.socket.as_ref().and_then(|socket| socket.peer);
+                if let Some(listener) = listener.filter(|_| wakers.tasks.is_empty()) {
+                    wakers.tasks = self.holders_with(listener, |_| true);
+                }
+                wakers.outside = wakers.tasks.is_empty();
+            }
+            ChannelKind::Mq => {
+                wakers.tasks = self.holders_with(id, |fd| match why {
+                    Why::Empty => fd.access.writes(),
+                    _ => fd.access.reads(),
+                });
+                wakers.tasks.retain(|task| *task != process);
+            }
+            ChannelKind::Msg | ChannelKind::Sem => {
+                wakers.tasks = self.users(id).map(|task| task.id).filter(|task| *task != process).collect();
+            }
+            ChannelKind::Shm | ChannelKind::Memfd => {
+                wakers.tasks = self.users(id).map(|task| task.id).filter(|task| *task != process).collect();
+            }
+            _ => wakers.outside = true,
+        }
+    }
+
+    /// Who holds a lock that the sleeper could want: everybody else who has one on the file.
+    fn lockers(&self, sleeper: TaskId, channel: ChannelId) -> Vec<TaskId> {
+        let process = self.task(sleeper).map_or(sleeper, |task| task.process);
+        let locks = self.channel(channel).map_or(&[][..], |channel| &channel.locks);
+        let mut tasks: Vec<TaskId> = locks
+            .iter()
+            .filter(|lock| lock.owner != Owner::Process(process))
+            .flat_map(|lock| match lock.owner {
+                Owner::Process(process) => vec![process],
+                Owner::Description(description) => self.holders_with(channel, |fd| fd.description == description),
+            })
+            .filter(|task| *task != process)
+            .collect();
+        tasks.sort_unstable();
+        tasks.dedup();
+        tasks
+    }
+
+    fn holders_with(&self, channel: ChannelId, fits: impl Fn(&Fd) -> bool) -> Vec<TaskId> {
         let mut tasks: Vec<TaskId> =
-            self.holders(channel).filter(|(_, fd)| fits(fd.access)).map(|(task, _)| task.id).collect();
+            self.holders(channel).filter(|(_, fd)| fits(fd)).map(|(task, _)| task.id).collect();
         tasks.dedup();
         tasks
     }

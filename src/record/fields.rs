@@ -5,7 +5,7 @@ use std::io;
 use super::json::Out;
 use super::words;
 use super::writer::Writer;
-use crate::model::{ChannelId, Event, FdFlags, Kind, Parties, Phase, Shares, SignalSet, Status, Sym, TaskId};
+use crate::model::{ChannelId, End, Event, FdFlags, Kind, Parties, Phase, Shares, SignalSet, Status, Sym, TaskId, Via};
 
 impl<W: io::Write> Writer<W> {
     /// The event's own fields, in the order of `docs/events.md`.
@@ -39,46 +39,44 @@ impl<W: io::Write> Writer<W> {
                 self.lines.number_field("pgid", pgid);
                 self.lines.number_field("sid", sid);
             }
-            Kind::Open { fd, channel, access, flags } => {
-                self.lines.number_field("fd", fd);
+            Kind::Open { .. }
+            | Kind::Pass { .. }
+            | Kind::Close { .. }
+            | Kind::Dup { .. }
+            | Kind::Flags { .. }
+            | Kind::Seek { .. } => self.descriptor_fields(event.kind),
+            Kind::Write { channel, via, bytes, .. } | Kind::Read { channel, via, bytes, .. } => {
                 self.channel(Some(channel));
-                self.lines.text_field("access", access.as_str());
-                if flags != FdFlags::default() {
-                    self.lines.texts_field("flags", words::fd_flags(flags));
+                if let Some(fd) = via.fd() {
+                    self.lines.number_field("fd", fd);
                 }
-            }
-            Kind::Close { fd, channel } => {
-                self.lines.number_field("fd", fd);
-                self.channel(channel);
-            }
-            Kind::Dup { fd, to, channel, cloexec } => {
-                self.lines.number_field("fd", fd);
-                self.lines.number_field("to", to);
-                self.channel(channel);
-                if cloexec {
-                    self.lines.bool_field("cloexec", true);
-                }
-            }
-            Kind::Flags { fd, flags } => {
-                self.lines.number_field("fd", fd);
-                self.lines.texts_field("flags", words::fd_flags(flags));
-            }
-            Kind::Write { channel, fd, bytes, .. } | Kind::Read { channel, fd, bytes, .. } => {
-                self.channel(Some(channel));
-                self.lines.number_field("fd", fd);
                 self.lines.number_field("bytes", bytes);
                 self.lines.data_field("data", payload);
-            }
-            Kind::Seek { fd, channel, position } => {
-                self.lines.number_field("fd", fd);
-                self.channel(Some(channel));
-                self.lines.number_field("position", position);
+                match via {
+                    Via::Fd(_) | Via::Memory => {}
+                    Via::Socket(_, peer) => self.sym("peer", peer),
+                    Via::Mq(_, priority) => self.lines.number_field("priority", priority),
+                    Via::Msg(kind) => self.lines.number_field("type", kind.get()),
+                }
             }
             Kind::Create { .. }
             | Kind::Destroy { .. }
+            | Kind::Unlink { .. }
+            | Kind::Get { .. }
+            | Kind::Attach { .. }
+            | Kind::Detach { .. }
             | Kind::Capacity { .. }
+            | Kind::Drop { .. }
             | Kind::Block { .. }
             | Kind::Unblock { .. } => self.channel_fields(event),
+            Kind::Address { .. }
+            | Kind::Listen { .. }
+            | Kind::Connect { .. }
+            | Kind::Accept { .. }
+            | Kind::Shutdown { .. } => self.socket_fields(event.kind),
+            Kind::Sem { .. } | Kind::Lock { .. } | Kind::Load { .. } | Kind::Store { .. } => {
+                self.shared_fields(event, payload);
+            }
             Kind::Action { .. } | Kind::Mask { .. } | Kind::Signal { .. } => self.signal_fields(event.kind),
             Kind::Syscall { .. } => self.lines.data_field("args", payload),
             Kind::Line { line, text } => {
@@ -99,17 +97,84 @@ impl<W: io::Write> Writer<W> {
         }
     }
 
+    fn descriptor_fields(&mut self, kind: Kind) {
+        match kind {
+            Kind::Open { fd, channel, end, access, flags } => {
+                self.lines.number_field("fd", fd);
+                self.channel(Some(channel));
+                self.end(end);
+                self.lines.text_field("access", access.as_str());
+                self.fd_flags(flags);
+            }
+            Kind::Pass { fd, channel, from, description, end, access, flags } => {
+                self.lines.number_field("fd", fd);
+                self.channel(Some(channel));
+                if let Some(from) = from {
+                    self.task("from", from);
+                }
+                self.lines.number_field("description", description);
+                self.end(end);
+                self.lines.text_field("access", access.as_str());
+                self.fd_flags(flags);
+            }
+            Kind::Close { fd, channel } => {
+                self.lines.number_field("fd", fd);
+                self.channel(channel);
+            }
+            Kind::Dup { fd, to, channel, cloexec } => {
+                self.lines.number_field("fd", fd);
+                self.lines.number_field("to", to);
+                self.channel(channel);
+                if cloexec {
+                    self.lines.bool_field("cloexec", true);
+                }
+            }
+            Kind::Flags { fd, flags } => {
+                self.lines.number_field("fd", fd);
+                self.lines.texts_field("flags", words::fd_flags(flags));
+            }
+            Kind::Seek { fd, channel, position } => {
+                self.lines.number_field("fd", fd);
+                self.channel(Some(channel));
+                self.lines.number_field("position", position);
+            }
+            _ => {}
+        }
+    }
+
     fn channel_fields(&mut self, event: &Event) {
         match event.kind {
-            Kind::Create { channel, kind, name, capacity } => {
+            Kind::Create { channel, kind, name, capacity, messages, found } => {
                 self.channel(Some(channel));
                 self.lines.text_field("kind", kind.as_str());
                 self.sym("name", name);
                 if capacity > 0 {
                     self.lines.number_field("capacity", capacity);
                 }
+                if messages {
+                    self.lines.bool_field("messages", true);
+                }
+                if found {
+                    self.lines.bool_field("found", true);
+                }
             }
-            Kind::Capacity { channel, bytes } => {
+            Kind::Get { channel, id } => {
+                self.channel(Some(channel));
+                self.lines.number_field("id", id);
+            }
+            Kind::Attach { channel, address, bytes, offset, access } => {
+                self.channel(Some(channel));
+                self.lines.number_field("at", address);
+                self.lines.number_field("bytes", bytes);
+                self.lines.number_field("offset", offset);
+                self.lines.text_field("access", access.as_str());
+            }
+            Kind::Detach { channel, address, bytes } => {
+                self.channel(Some(channel));
+                self.lines.number_field("at", address);
+                self.lines.number_field("bytes", bytes);
+            }
+            Kind::Capacity { channel, bytes } | Kind::Drop { channel, bytes } => {
                 self.channel(Some(channel));
                 self.lines.number_field("bytes", bytes);
             }
@@ -127,6 +192,83 @@ impl<W: io::Write> Writer<W> {
                 }
             }
             kind => self.channel(kind.channel()),
+        }
+    }
+
+    fn socket_fields(&mut self, kind: Kind) {
+        self.channel(kind.channel());
+        match kind {
+            Kind::Address { end, address, .. } => {
+                self.end(end);
+                self.sym("address", address);
+            }
+            Kind::Listen { backlog, .. } => self.lines.number_field("backlog", backlog),
+            Kind::Connect { to: Some(to), .. } => self.channel_field("to", to),
+            Kind::Accept { connection, .. } => self.channel_field("connection", connection),
+            Kind::Shutdown { end, how, .. } => {
+                self.end(end);
+                self.lines.text_field("access", how.as_str());
+            }
+            _ => {}
+        }
+    }
+
+    fn shared_fields(&mut self, event: &Event, payload: &[u8]) {
+        self.channel(event.kind.channel());
+        match event.kind {
+            Kind::Sem { index, delta, value, undo, .. } => {
+                self.lines.number_field("index", index);
+                self.lines.number_field("delta", delta);
+                self.lines.number_field("value", value);
+                if undo {
+                    self.lines.bool_field("undo", true);
+                }
+            }
+            Kind::Lock { fd, kind, mode, start, len, .. } => {
+                self.lines.number_field("fd", fd);
+                self.lines.text_field("kind", kind.as_str());
+                self.lines.text_field("type", mode.as_str());
+                self.lines.number_field("start", start);
+                self.lines.number_field("len", len);
+                self.lines.bool_field("granted", !event.failed());
+            }
+            Kind::Load { offset, .. } => {
+                self.lines.number_field("offset", offset);
+                self.lines.number_field("bytes", payload.len());
+                self.lines.data_field("data", payload);
+                self.memory_value(payload);
+            }
+            Kind::Store { offset, .. } => {
+                let (old, new) = payload.split_at(payload.len() / 2);
+                self.lines.number_field("offset", offset);
+                self.lines.number_field("bytes", new.len());
+                self.lines.data_field("old", old);
+                self.lines.data_field("data", new);
+                self.memory_value(new);
+            }
+            _ => {}
+        }
+    }
+
+    /// Bytes that an instruction moves at once are a number, too: unsigned, except of 8 bytes, of which
+    /// readers of JSON could not hold the largest.
+    fn memory_value(&mut self, bytes: &[u8]) {
+        if matches!(bytes.len(), 1 | 2 | 4 | 8) {
+            let mut whole = [0; 8];
+            whole[..bytes.len()].copy_from_slice(bytes);
+            self.lines.number_field("value", i64::from_le_bytes(whole));
+        }
+    }
+
+    fn end(&mut self, end: End) {
+        if end == End::Second {
+            self.lines.text_field("end", "second");
+        }
+    }
+
+    fn fd_flags(&mut self, flags: FdFlags) {
+        if flags != FdFlags::default() {
+            self.lines.texts_field("flags", words::fd_flags(flags));
         }
     }
 
@@ -169,8 +311,13 @@ impl<W: io::Write> Writer<W> {
     }
 
     fn channel(&mut self, id: Option<ChannelId>) {
-        let Some(id) = id else { return };
-        self.lines.key("channel");
+        if let Some(id) = id {
+            self.channel_field("channel", id);
+        }
+    }
+
+    fn channel_field(&mut self, key: &str, id: ChannelId) {
+        self.lines.key(key);
         self.lines.raw(self.channels.get(id.index()).map_or("\"?\"", |name| name));
     }
 

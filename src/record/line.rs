@@ -19,7 +19,8 @@ pub(super) struct Text<'a>(pub Cow<'a, str>);
 #[derive(Debug)]
 pub(super) struct Data<'a>(pub Cow<'a, [u8]>);
 
-/// `to`: a descriptor number in `dup`, a task in `reparent`.
+/// A field that is a number in some events and a string in others: `to` is a descriptor in `dup` and a
+/// task in `reparent`, `type` belongs to messages and to locks.
 #[derive(Debug)]
 pub(super) enum To<'a> {
     Number(i64),
@@ -71,9 +72,13 @@ pub(super) struct Line<'a> {
     #[serde(borrow)]
     pub access: Option<Text<'a>>,
     #[serde(borrow)]
+    pub address: Option<Text<'a>>,
+    #[serde(borrow)]
     pub args: Option<Data<'a>>,
     #[serde(borrow)]
     pub argv: Option<Vec<Data<'a>>>,
+    pub at: Option<u64>,
+    pub backlog: Option<u32>,
     #[serde(borrow)]
     pub blocked: Option<Vec<Text<'a>>>,
     pub bytes: Option<u64>,
@@ -87,35 +92,52 @@ pub(super) struct Line<'a> {
     pub child_pid: Option<i32>,
     pub cloexec: Option<bool>,
     pub code: Option<i32>,
+    #[serde(borrow)]
+    pub connection: Option<Text<'a>>,
     pub core: Option<bool>,
     #[serde(borrow)]
     pub data: Option<Data<'a>>,
+    pub delta: Option<i32>,
+    pub description: Option<u64>,
     #[serde(borrow)]
     pub disposition: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub end: Option<Text<'a>>,
     pub fd: Option<i32>,
     #[serde(borrow)]
     pub flags: Option<Vec<Text<'a>>>,
+    pub found: Option<bool>,
     #[serde(borrow)]
     pub from: Option<Text<'a>>,
     #[serde(borrow)]
     pub how: Option<Text<'a>>,
+    pub id: Option<i32>,
+    pub index: Option<u32>,
     #[serde(borrow)]
     pub kind: Option<Text<'a>>,
     pub label: Option<bool>,
+    pub len: Option<u64>,
     #[serde(rename = "line")]
     pub number: Option<u32>,
     #[serde(borrow)]
     pub mask: Option<Vec<Text<'a>>>,
+    pub messages: Option<bool>,
     #[serde(borrow)]
     pub name: Option<Text<'a>>,
+    pub offset: Option<u64>,
+    #[serde(borrow)]
+    pub old: Option<Data<'a>>,
     #[serde(borrow)]
     pub on: Option<Text<'a>>,
     #[serde(borrow)]
     pub path: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub peer: Option<Text<'a>>,
     pub pgid: Option<i32>,
     #[serde(borrow)]
     pub phase: Option<Text<'a>>,
     pub position: Option<u64>,
+    pub priority: Option<u32>,
     #[serde(borrow)]
     pub rule: Option<Text<'a>>,
     #[serde(borrow)]
@@ -125,12 +147,16 @@ pub(super) struct Line<'a> {
     pub sid: Option<i32>,
     #[serde(borrow)]
     pub signal: Option<Text<'a>>,
+    pub start: Option<u64>,
     #[serde(borrow)]
     pub tasks: Option<Vec<Text<'a>>>,
     #[serde(borrow)]
     pub text: Option<Text<'a>>,
     #[serde(borrow)]
     pub to: Option<To<'a>>,
+    #[serde(borrow, rename = "type")]
+    pub type_: Option<To<'a>>,
+    pub undo: Option<bool>,
     pub value: Option<i64>,
     #[serde(borrow)]
     pub why: Option<Text<'a>>,
@@ -214,7 +240,7 @@ impl<'de> Visitor<'de> for ToVisitor {
     type Value = To<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a descriptor number or the name of a task")
+        f.write_str("a number or a name")
     }
 
     fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
@@ -222,7 +248,7 @@ impl<'de> Visitor<'de> for ToVisitor {
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
-        i64::try_from(number).map(To::Number).map_err(|_| Error::custom("a descriptor number that is too large"))
+        i64::try_from(number).map(To::Number).map_err(|_| Error::custom("a number that is too large"))
     }
 
     fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {

@@ -24,7 +24,7 @@ pub const FORMAT: u64 = 1;
 pub const MAX_LINE: u64 = 16 << 20;
 
 /// The names of all events, in the order of `docs/events.md`.
-pub const EVENTS: [&str; 25] = [
+pub const EVENTS: [&str; 40] = [
     "spawn",
     "exec",
     "exit",
@@ -33,14 +33,29 @@ pub const EVENTS: [&str; 25] = [
     "group",
     "create",
     "open",
+    "pass",
     "dup",
     "flags",
     "seek",
     "close",
     "capacity",
+    "unlink",
     "destroy",
     "write",
     "read",
+    "drop",
+    "address",
+    "listen",
+    "connect",
+    "accept",
+    "shutdown",
+    "get",
+    "attach",
+    "load",
+    "store",
+    "detach",
+    "sem",
+    "lock",
     "block",
     "unblock",
     "action",

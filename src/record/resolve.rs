@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use super::line::{Data, Line, Text, To};
 use super::words;
 use crate::model::{
-    Access, Blob, ChannelId, ChannelKind, Disposition, Event, How, Kind, MaskHow, Parties, Pen, Phase, Signal,
-    SignalSet, Status, Sym, TaskId, Why,
+    Access, Blob, ChannelId, ChannelKind, Disposition, End, Event, How, Kind, LockKind, LockMode, MaskHow, MessageType,
+    Parties, Pen, Phase, Signal, SignalSet, Status, Sym, TaskId, Via, Why,
 };
 
 /// Descriptors and the like that a recording may make copies of by spawning tasks. It lies far
@@ -66,7 +66,8 @@ impl Resolver {
     /// A new task gets copies of what its maker has; counted again only after many.
     fn bound_copies(&mut self, maker: TaskId) -> Result<(), String> {
         let world = self.pen.world();
-        let size = |id: TaskId| world.fds(id).count() + world.task(id).map_or(0, |task| task.handling.len());
+        let size =
+            |id: TaskId| world.fds(id).count() + world.task(id).map_or(0, |task| task.handling.len() + task.uses.len());
         self.copies += size(maker);
         if self.copies > MAX_COPIES {
             self.copies = world.living().map(|task| size(task.id)).sum::<usize>() + size(maker);
@@ -94,8 +95,13 @@ impl Resolver {
                 To::Number(_) => return Err("`to` is not the name of a task".to_owned()),
             },
             "group" => Kind::Group { pgid: need(line.pgid, "pgid")?, sid: need(line.sid, "sid")? },
-            "open" | "close" | "dup" | "flags" | "seek" => self.descriptor(line)?,
-            "create" | "destroy" | "capacity" | "write" | "read" | "block" | "unblock" => self.at_channel(line)?,
+            "open" | "pass" | "close" | "dup" | "flags" | "seek" => self.descriptor(line)?,
+            "create" | "destroy" | "unlink" | "capacity" | "block" | "unblock" => self.at_channel(line)?,
+            "write" | "read" => self.transfer(line)?,
+            "drop" => Kind::Drop { channel: self.channel(line)?, bytes: need(line.bytes, "bytes")? },
+            "get" | "attach" | "detach" => self.attachment(line)?,
+            "address" | "listen" | "connect" | "accept" | "shutdown" => self.socket(line)?,
+            "sem" | "lock" | "load" | "store" => self.shared(line)?,
             "action" | "mask" | "signal" => self.signal(line)?,
             "syscall" => Kind::Syscall { args: self.keep(need(line.args.as_ref(), "args")?) },
             "line" => Kind::Line { line: need(line.number, "line")?, text: self.sym(line.text.as_ref(), "text")? },
@@ -129,8 +135,17 @@ impl Resolver {
         Ok(match &*line.event {
             "open" => {
                 let access = parse(line.access.as_ref(), "access", Access::parse)?;
-                Kind::Open { fd, channel: self.channel(line)?, access, flags }
+                Kind::Open { fd, channel: self.channel(line)?, end: end(line)?, access, flags }
             }
+            "pass" => Kind::Pass {
+                fd,
+                channel: self.channel(line)?,
+                from: line.from.as_ref().map(|from| self.task(from)).transpose()?,
+                description: need(line.description, "description")?,
+                end: end(line)?,
+                access: parse(line.access.as_ref(), "access", Access::parse)?,
+                flags,
+            },
             "close" => Kind::Close { fd, channel: self.any_channel(line)? },
             "dup" => {
                 let to = match line.to {
@@ -156,25 +171,111 @@ impl Resolver {
                     })?,
                     name: self.sym(line.name.as_ref().or(line.channel.as_ref()), "name")?,
                     capacity: line.capacity.unwrap_or(0),
+                    messages: line.messages.unwrap_or_default(),
+                    found: line.found.unwrap_or_default(),
                 }
             }
             "destroy" => Kind::Destroy { channel: self.channel(line)? },
+            "unlink" => Kind::Unlink { channel: self.channel(line)? },
             "capacity" => Kind::Capacity { channel: self.channel(line)?, bytes: need(line.bytes, "bytes")? },
             "block" => Kind::Block {
                 channel: self.any_channel(line)?,
                 on: line.on.as_ref().map(|on| self.task(on)).transpose()?,
                 why: parse(line.why.as_ref(), "why", |why| Some(Why::parse(why).unwrap_or(Why::Other)))?,
             },
-            "unblock" => Kind::Unblock { channel: self.any_channel(line)? },
-            transfer => {
-                let channel = self.channel(line)?;
-                let (fd, bytes) = (need(line.fd, "fd")?, need(line.bytes, "bytes")?);
-                let data = line.data.as_ref().map_or(Blob::EMPTY, |data| self.keep(data));
-                if transfer == "write" {
-                    Kind::Write { channel, fd, bytes, data }
-                } else {
-                    Kind::Read { channel, fd, bytes, data }
+            _ => Kind::Unblock { channel: self.any_channel(line)? },
+        })
+    }
+
+    fn transfer(&mut self, line: &Line<'_>) -> Result<Kind, String> {
+        let channel = self.channel(line)?;
+        let bytes = need(line.bytes, "bytes")?;
+        let via = match (line.fd, &line.type_) {
+            (_, Some(To::Number(number))) => Via::Msg(MessageType::new(*number)),
+            (_, Some(To::Text(_))) => return Err("`type` is not a number".to_owned()),
+            (None, None) => Via::Memory,
+            (Some(fd), None) => match (line.priority, &line.peer) {
+                (Some(priority), _) => Via::Mq(fd, priority),
+                (None, Some(_)) => Via::Socket(fd, self.sym(line.peer.as_ref(), "peer")?),
+                (None, None) => Via::Fd(fd),
+            },
+        };
+        let data = line.data.as_ref().map_or(Blob::EMPTY, |data| self.keep(data));
+        Ok(if &*line.event == "write" {
+            Kind::Write { channel, via, bytes, data }
+        } else {
+            Kind::Read { channel, via, bytes, data }
+        })
+    }
+
+    fn attachment(&self, line: &Line<'_>) -> Result<Kind, String> {
+        let channel = self.channel(line)?;
+        Ok(match &*line.event {
+            "get" => Kind::Get { channel, id: need(line.id, "id")? },
+            "attach" => Kind::Attach {
+                channel,
+                address: need(line.at, "at")?,
+                bytes: need(line.bytes, "bytes")?,
+                offset: line.offset.unwrap_or(0),
+                access: parse(line.access.as_ref(), "access", Access::parse)?,
+            },
+            _ => Kind::Detach { channel, address: need(line.at, "at")?, bytes: need(line.bytes, "bytes")? },
+        })
+    }
+
+    fn socket(&mut self, line: &Line<'_>) -> Result<Kind, String> {
+        let channel = self.channel(line)?;
+        Ok(match &*line.event {
+            "address" => {
+                Kind::Address { channel, end: end(line)?, address: self.sym(line.address.as_ref(), "address")? }
+            }
+            "listen" => Kind::Listen { channel, backlog: need(line.backlog, "backlog")? },
+            "connect" => match &line.to {
+                Some(To::Text(to)) => Kind::Connect { channel, to: Some(self.channel_called(to)?) },
+                Some(To::Number(_)) => return Err("`to` is not the name of a channel".to_owned()),
+                None => Kind::Connect { channel, to: None },
+            },
+            "accept" => {
+                let connection = self.channel_called(need(line.connection.as_ref(), "connection")?)?;
+                Kind::Accept { channel, connection }
+            }
+            _ => {
+                let how = parse(line.access.as_ref(), "access", Access::parse)?;
+                Kind::Shutdown { channel, end: end(line)?, how }
+            }
+        })
+    }
+
+    fn shared(&mut self, line: &Line<'_>) -> Result<Kind, String> {
+        let channel = self.channel(line)?;
+        Ok(match &*line.event {
+            "sem" => Kind::Sem {
+                channel,
+                index: need(line.index, "index")?,
+                delta: need(line.delta, "delta")?,
+                value: need(line.value.and_then(|value| i32::try_from(value).ok()), "value")?,
+                undo: line.undo.unwrap_or_default(),
+            },
+            "lock" => {
+                let mode = match &line.type_ {
+                    Some(To::Text(mode)) => LockMode::parse(mode).ok_or_else(|| unknown("type of lock", mode))?,
+                    _ => return Err("the field `type` is missing".to_owned()),
+                };
+                let kind = parse(line.kind.as_ref(), "kind", LockKind::parse)?;
+                let (start, len) = (need(line.start, "start")?, need(line.len, "len")?);
+                Kind::Lock { channel, fd: need(line.fd, "fd")?, kind, mode, start, len }
+            }
+            "load" => {
+                let data = self.keep(need(line.data.as_ref(), "data")?);
+                Kind::Load { channel, offset: need(line.offset, "offset")?, data }
+            }
+            _ => {
+                let (old, new) = (need(line.old.as_ref(), "old")?, need(line.data.as_ref(), "data")?);
+                if old.0.len() != new.0.len() {
+                    return Err("`old` and `data` differ in length".to_owned());
                 }
+                let data = self.pen.keep(&[&*old.0, &*new.0].concat());
+                Kind::Store { channel, offset: need(line.offset, "offset")?, data }
             }
         })
     }
@@ -250,6 +351,14 @@ impl Resolver {
 
     fn any_channel(&self, line: &Line<'_>) -> Result<Option<ChannelId>, String> {
         line.channel.as_ref().map(|name| self.channel_called(name)).transpose()
+    }
+}
+
+fn end(line: &Line<'_>) -> Result<End, String> {
+    match line.end.as_deref() {
+        None => Ok(End::First),
+        Some("second") => Ok(End::Second),
+        Some(other) => Err(unknown("end", other)),
     }
 }
 

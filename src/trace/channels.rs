@@ -36,8 +36,8 @@ impl Channels {
             self.identities.insert(channel, facts.identity);
         }
         let name = recorder.intern(&name);
-        let capacity = if kind.is_queue() { 65_536 } else { 0 };
-        recorder.plain(task, Kind::Create { channel, kind, name, capacity });
+        let capacity = if kind.is_pipe() { 65_536 } else { 0 };
+        recorder.plain(task, Kind::Create { channel, kind, name, capacity, messages: false, found: false });
         channel
     }
 

@@ -3,8 +3,8 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 use proclab::model::{
-    Access, Blob, ChannelId, ChannelKind, Disposition, Event, FdFlags, Header, How, Kind, Log, MaskHow, Parties, Pen,
-    Phase, Shares, Signal, SignalSet, Status, TaskId, Why,
+    Access, Blob, ChannelId, ChannelKind, Disposition, End, Event, FdFlags, Header, How, Kind, Log, MaskHow, Parties,
+    Pen, Phase, Shares, Signal, SignalSet, Status, TaskId, Via, Why,
 };
 use proclab::scenario::Scenario;
 
@@ -72,12 +72,12 @@ impl Writer {
         let channel = ChannelId::from_index(self.channels);
         self.channels += 1;
         let name = self.pen.intern(name);
-        self.event(task, call, 0, Kind::Create { channel, kind, name, capacity });
+        self.event(task, call, 0, Kind::Create { channel, kind, name, capacity, messages: false, found: false });
         channel
     }
 
     pub fn open(&mut self, task: TaskId, call: &str, fd: i32, channel: ChannelId, access: Access) {
-        self.event(task, call, 0, Kind::Open { fd, channel, access, flags: FdFlags::default() });
+        self.event(task, call, 0, Kind::Open { fd, channel, end: End::First, access, flags: FdFlags::default() });
     }
 
     /// The three standard streams of a root process.
@@ -110,13 +110,13 @@ impl Writer {
     pub fn write(&mut self, task: TaskId, fd: i32, channel: ChannelId, bytes: &[u8]) {
         let data = self.pen.keep(&bytes[..bytes.len().min(256)]);
         let n = bytes.len() as u64;
-        self.event(task, "write", n as i64, Kind::Write { channel, fd, bytes: n, data });
+        self.event(task, "write", n as i64, Kind::Write { channel, via: Via::Fd(fd), bytes: n, data });
     }
 
     pub fn read(&mut self, task: TaskId, fd: i32, channel: ChannelId, bytes: &[u8]) {
         let data = self.pen.keep(&bytes[..bytes.len().min(256)]);
         let n = bytes.len() as u64;
-        self.event(task, "read", n as i64, Kind::Read { channel, fd, bytes: n, data });
+        self.event(task, "read", n as i64, Kind::Read { channel, via: Via::Fd(fd), bytes: n, data });
     }
 
     pub fn block(&mut self, task: TaskId, call: &str, channel: Option<ChannelId>, on: Option<TaskId>, why: Why) {
@@ -168,7 +168,7 @@ impl Writer {
     }
 
     pub fn fails(&mut self, task: TaskId, fd: i32, channel: ChannelId, errno: i32) {
-        let kind = Kind::Write { channel, fd, bytes: 0, data: Blob::EMPTY };
+        let kind = Kind::Write { channel, via: Via::Fd(fd), bytes: 0, data: Blob::EMPTY };
         self.event(task, "write", i64::from(-errno), kind);
     }
 }

@@ -1,12 +1,15 @@
 //! Logs from lists of numbers: every kind of event, about tasks and channels that exist.
 
 use proclab::model::{
-    Access, Batch, ChannelId, ChannelKind, Disposition, Event, FdFlags, How, Kind, MaskHow, Parties, Pen, Phase,
-    Shares, Signal, SignalSet, Status, TaskId, Why,
+    Access, Batch, ChannelId, ChannelKind, Disposition, End, Event, FdFlags, How, Kind, LockKind, LockMode, MaskHow,
+    MessageType, Parties, Pen, Phase, Shares, Signal, SignalSet, Status, TaskId, Via, Why,
 };
 use proptest::prelude::*;
 
 use super::{channel, header, task};
+
+/// How many kinds of events there are, some counted twice.
+const KINDS: u64 = 40;
 
 struct Scribe {
     pen: Pen,
@@ -41,10 +44,11 @@ impl Scribe {
             Status::Signal { signal, core: b % 2 == 1 }
         };
         let flags = FdFlags { cloexec: c & 1 != 0, nonblock: c & 2 != 0, append: c & 4 != 0 };
+        let end = if a.is_multiple_of(2) { End::First } else { End::Second };
         let on = c.is_multiple_of(3).then(|| self.task(b));
         let fallback = Kind::Note { text, label: b % 2 == 1 };
         let some_channel = self.channel(a);
-        match (what % 25, some_channel) {
+        match (what % KINDS, some_channel) {
             (0, _) => {
                 let child = task(self.pen.world().tasks().len());
                 let name = self.pen.intern(&format!("t{}\"{}", child.index(), STRINGS[a as usize % 8]));
@@ -67,7 +71,7 @@ impl Scribe {
             (5, _) => Kind::Group { pgid: a as i32, sid: b as i32 },
             (6 | 7, Some(channel)) => {
                 let access = [Access::Read, Access::Write, Access::ReadWrite, Access::None][b as usize % 4];
-                Kind::Open { fd: (c % 9) as i32, channel, access, flags }
+                Kind::Open { fd: (c % 9) as i32, channel, end, access, flags }
             }
             (8, channel) => Kind::Close { fd: small, channel },
             (9, channel) => Kind::Dup { fd: small, to: (c % 9) as i32, channel, cloexec: c.is_multiple_of(2) },
@@ -77,17 +81,31 @@ impl Scribe {
                 // Names repeat now and then: the writer must tell such channels apart.
                 let name = self.pen.intern(&format!("ch{}{}", channel.index() / 3, STRINGS[3]));
                 let kind = ChannelKind::ALL[a as usize % ChannelKind::ALL.len()];
-                Kind::Create { channel, kind, name, capacity: b % 3 * 4096 }
+                Kind::Create {
+                    channel,
+                    kind,
+                    name,
+                    capacity: b % 3 * 4096,
+                    messages: c.is_multiple_of(2),
+                    found: c.is_multiple_of(3),
+                }
             }
             (13, Some(channel)) => Kind::Destroy { channel },
             (14, Some(channel)) => Kind::Capacity { channel, bytes: b },
             (15 | 16, Some(channel)) => {
                 let data = self.pen.keep(data);
                 let bytes = if c.is_multiple_of(2) { u64::from(data.len) } else { b };
-                if what % 25 == 15 {
-                    Kind::Write { channel, fd: small, bytes, data }
+                let via = match a % 5 {
+                    0 => Via::Socket(small, text),
+                    1 => Via::Mq(small, c as u32),
+                    2 => Via::Msg(MessageType::new(c as i64)),
+                    3 => Via::Memory,
+                    _ => Via::Fd(small),
+                };
+                if what % KINDS == 15 {
+                    Kind::Write { channel, via, bytes, data }
                 } else {
-                    Kind::Read { channel, fd: small, bytes, data }
+                    Kind::Read { channel, via, bytes, data }
                 }
             }
             (17, Some(channel)) => Kind::Seek { fd: small, channel, position: b },
@@ -112,7 +130,40 @@ impl Scribe {
                     Parties { tasks: vec![self.task(a), self.task(b)], channels: channel.into_iter().collect() };
                 Kind::Diagnosis { rule: text, text, parties: self.pen.keep(&parties.to_bytes()) }
             }
+            (25.., Some(channel)) => self.meeting(what % KINDS, channel, [a, b, c], data),
             _ => fallback,
+        }
+    }
+
+    fn meeting(&mut self, what: u64, channel: ChannelId, [a, b, c]: [u64; 3], data: &[u8]) -> Kind {
+        let text = self.pen.intern(STRINGS[c as usize % STRINGS.len()]);
+        let end = if c.is_multiple_of(2) { End::First } else { End::Second };
+        let access = [Access::Read, Access::Write, Access::ReadWrite][b as usize % 3];
+        let other = self.channel(b);
+        let fd = (c % 9) as i32;
+        match what {
+            25 => Kind::Unlink { channel },
+            26 => Kind::Get { channel, id: b as i32 },
+            27 => Kind::Attach { channel, address: a, bytes: b % 9000, offset: c % 9000, access },
+            28 => Kind::Detach { channel, address: a, bytes: c },
+            29 => Kind::Drop { channel, bytes: b },
+            30 => Kind::Address { channel, end, address: text },
+            31 => Kind::Listen { channel, backlog: b as u32 },
+            32 => Kind::Connect { channel, to: other.filter(|_| c.is_multiple_of(2)) },
+            33 => Kind::Accept { channel, connection: other.unwrap_or(channel) },
+            34 => Kind::Shutdown { channel, end, how: access },
+            35 => Kind::Sem { channel, index: a as u32, delta: b as i32, value: c as i32, undo: a.is_multiple_of(2) },
+            36 => {
+                let kind = [LockKind::Process, LockKind::Description, LockKind::Flock][a as usize % 3];
+                let mode = [LockMode::Read, LockMode::Write, LockMode::Unlock][b as usize % 3];
+                Kind::Lock { channel, fd, kind, mode, start: b % 100, len: c % 100 }
+            }
+            37 => Kind::Load { channel, offset: b, data: self.pen.keep(data) },
+            38 => Kind::Store { channel, offset: b % 5000, data: self.pen.keep(&[data, data].concat()) },
+            _ => {
+                let (from, flags) = (c.is_multiple_of(3).then(|| self.task(b)), FdFlags::default());
+                Kind::Pass { fd, channel, from, description: b, end, access, flags }
+            }
         }
     }
 

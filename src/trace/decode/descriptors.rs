@@ -4,7 +4,7 @@ use super::super::calls::Family;
 use super::super::channels;
 use super::super::tracer::Tracer;
 use super::Ended;
-use crate::model::{ChannelId, ChannelKind, FdFlags, Kind, TaskId};
+use crate::model::{ChannelId, ChannelKind, End, FdFlags, Kind, TaskId};
 use crate::scenario::Op;
 use crate::sys::procfs::FdFacts;
 use crate::sys::{memory, procfs};
@@ -24,7 +24,13 @@ impl Tracer {
         name: Option<&str>,
     ) -> ChannelId {
         let channel = self.channels.find(&mut self.recorder, task, facts, name);
-        let kind = Kind::Open { fd: facts.fd, channel, access: channels::access(facts), flags: channels::flags(facts) };
+        let kind = Kind::Open {
+            fd: facts.fd,
+            channel,
+            end: End::First,
+            access: channels::access(facts),
+            flags: channels::flags(facts),
+        };
         match ended {
             Some(ended) => self.recorder.of_call(task, ended.outcome(), kind),
             None => self.recorder.plain(task, kind),

@@ -5,7 +5,7 @@ use super::super::recorder::Outcome;
 use super::super::tracee::Call;
 use super::super::tracer::Tracer;
 use super::Ended;
-use crate::model::{Blob, ChannelId, ChannelKind, Kind, TaskId};
+use crate::model::{Blob, ChannelId, ChannelKind, Kind, TaskId, Via};
 use crate::sys::{memory, peek};
 
 /// How many entries of a vector are looked at.
@@ -16,7 +16,7 @@ impl Tracer {
         let fd = ended.int(0);
         let Some(channel) = self.channel_of(ended, fd) else { return self.plain_call(ended) };
         let (bytes, data) = self.payload(ended, channel);
-        self.recorder.of_call(ended.task, ended.outcome(), Kind::Read { channel, fd, bytes, data });
+        self.recorder.of_call(ended.task, ended.outcome(), Kind::Read { channel, via: Via::Fd(fd), bytes, data });
     }
 
     pub(super) fn write(&mut self, ended: &Ended<'_>) {
@@ -36,7 +36,7 @@ impl Tracer {
             let bytes = bytes.saturating_sub(told);
             (bytes, self.keep_part(ended.tid, ended.call, told, bytes))
         };
-        self.recorder.of_call(ended.task, ended.outcome(), Kind::Write { channel, fd, bytes, data });
+        self.recorder.of_call(ended.task, ended.outcome(), Kind::Write { channel, via: Via::Fd(fd), bytes, data });
     }
 
     /// The bytes of a `write` or `writev` from `skip` on.
@@ -66,7 +66,7 @@ impl Tracer {
         let Some(channel) = self.world().fd(task, fd).and_then(|entry| self.world().channel(entry.channel)) else {
             return;
         };
-        if !channel.kind.is_queue() {
+        if !channel.kind.is_pipe() {
             return;
         }
         let (channel, known) = (channel.id, channel.contents.len());
@@ -79,7 +79,7 @@ impl Tracer {
             tracee.progress += entered;
         }
         let outcome = Outcome { call: call.name, ret: (told + entered) as i64 };
-        self.recorder.of_call(task, outcome, Kind::Write { channel, fd, bytes: entered, data });
+        self.recorder.of_call(task, outcome, Kind::Write { channel, via: Via::Fd(fd), bytes: entered, data });
     }
 
     /// From one descriptor to another without passing through the program.
@@ -98,11 +98,11 @@ impl Tracer {
         });
         let data = self.recorder.keep(&known.unwrap_or_default());
         if let Some(channel) = source.filter(|_| ended.call.family != Family::Tee) {
-            let kind = Kind::Read { channel, fd: from, bytes, data };
+            let kind = Kind::Read { channel, via: Via::Fd(from), bytes, data };
             self.recorder.of_call(ended.task, ended.outcome(), kind);
         }
         if let Some(channel) = sink {
-            self.recorder.of_call(ended.task, ended.outcome(), Kind::Write { channel, fd: to, bytes, data });
+            self.recorder.of_call(ended.task, ended.outcome(), Kind::Write { channel, via: Via::Fd(to), bytes, data });
             self.drain_output(channel);
         }
     }
@@ -217,7 +217,7 @@ impl Tracer {
             }
         }
         if drained > 0 {
-            let kind = Kind::Read { channel, fd: -1, bytes: drained, data: Blob::EMPTY };
+            let kind = Kind::Read { channel, via: Via::Fd(-1), bytes: drained, data: Blob::EMPTY };
             self.recorder.plain(TaskId::LAB, kind);
         }
     }

@@ -90,7 +90,7 @@ pub fn top_showing(app: &App, channels: &Channels, at: usize, width: usize, heig
 pub fn card(app: &App, channels: &Channels, channel: &Channel, width: usize) -> Vec<Line<'static>> {
     let holders = channels.holders(channel.id);
     let mut lines = vec![head(app, channel, width)];
-    if !channel.kind.is_queue() {
+    if !channel.kind.is_pipe() {
         lines.push(totals(app, channels, channel, width));
         return lines;
     }
@@ -110,7 +110,7 @@ pub fn card(app: &App, channels: &Channels, channel: &Channel, width: usize) -> 
 fn head(app: &App, channel: &Channel, width: usize) -> Line<'static> {
     let name = app.words().channel(channel.id);
     let mut right = String::new();
-    if channel.kind.is_queue() {
+    if channel.kind.is_pipe() {
         right = format!("{} / {} B {}", channel.contents.len(), channel.capacity, bar(channel));
     }
     let kind = format!(" {} ", channel.kind.as_str());

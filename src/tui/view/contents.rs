@@ -29,7 +29,7 @@ pub fn render(app: &App, area: Rect, buf: &mut Buffer) {
     lines(buf, area, &head, 0);
     let used = (head.len() as u16 + 1).min(area.height);
     let below = Rect { y: area.y + used, height: area.height - used, ..area };
-    if !channel.kind.is_queue() {
+    if !channel.kind.is_pipe() {
         put(
             buf,
             below,

@@ -2,6 +2,8 @@
 //!
 //! Everything that comes out of here is safe to show; see [`super::text`].
 
+mod meeting;
+
 use crate::model::{
     Access, Blocked, ChannelId, ChannelKind, Disposition, Event, How, Kind, Log, MaskHow, Parties, Phase, Signal,
     SignalSet, State, Status, TaskId, Why, World,
@@ -41,10 +43,14 @@ impl<'a> Words<'a> {
         self.log.head().channel(id).map_or_else(|| "?".to_owned(), |channel| text::clean(self.log.name(channel.name)))
     }
 
+    fn keeps_messages(&self, id: ChannelId) -> bool {
+        self.log.head().channel(id).is_some_and(|channel| channel.messages)
+    }
+
     /// What one end of a channel is called: `p.read`, `p.write`; the channel's name where it has no ends.
     pub fn end(&self, id: ChannelId, access: Access) -> String {
         let name = self.channel(id);
-        let is_pipe = self.log.head().channel(id).is_some_and(|channel| channel.kind.is_queue());
+        let is_pipe = self.log.head().channel(id).is_some_and(|channel| channel.kind.is_pipe());
         match access {
             Access::Read if is_pipe => format!("{name}.read"),
             Access::Write if is_pipe => format!("{name}.write"),
@@ -79,14 +85,14 @@ impl<'a> Words<'a> {
             Kind::Create { channel, kind, .. } => self.create(seq, channel, kind),
             Kind::Destroy { channel } => format!("{} is gone", self.channel(channel)),
             Kind::Capacity { channel, bytes } => format!("{} holds {bytes} B", self.channel(channel)),
-            Kind::Write { channel, bytes, .. } => {
-                format!("{} {} {bytes} B", self.call(event, "write"), self.channel(channel))
+            Kind::Write { channel, bytes, via, .. } => {
+                format!("{} {} {bytes} B{}", self.call(event, "write"), self.channel(channel), self.mark(via))
             }
-            Kind::Read { channel, bytes: 0, .. } => {
+            Kind::Read { channel, bytes: 0, .. } if !self.keeps_messages(channel) => {
                 format!("{} {}: end of file", self.call(event, "read"), self.channel(channel))
             }
-            Kind::Read { channel, bytes, .. } => {
-                format!("{} {} {bytes} B", self.call(event, "read"), self.channel(channel))
+            Kind::Read { channel, bytes, via, .. } => {
+                format!("{} {} {bytes} B{}", self.call(event, "read"), self.channel(channel), self.mark(via))
             }
             Kind::Seek { channel, position, .. } => format!("lseek {} to {position}", self.channel(channel)),
             Kind::Block { channel, on, why } => {
@@ -114,7 +120,7 @@ impl<'a> Words<'a> {
             Kind::Note { text, label: true } => format!("label {}", self.sym(text)),
             Kind::Note { text, label: false } => format!("note: {}", self.sym(text)),
             Kind::Diagnosis { rule, .. } => format!("⚠ {}", self.sym(rule)),
-            _ => String::new(),
+            _ => self.brief_meeting(event),
         }
     }
 
@@ -268,6 +274,8 @@ pub const fn reason(why: Why) -> &'static str {
         Why::Time => "time is not over",
         Why::Poll => "nothing is ready",
         Why::Lock => "somebody holds the lock",
+        Why::Value => "its value is too low",
+        Why::Backlog => "its backlog is full",
         Why::Vfork => "until the child execs or ends",
         Why::Barrier => "not everybody has come",
         Why::Other => "asleep",

@@ -1,0 +1,110 @@
+//! What is done about signals: dispositions, changes of masks, and the phases of a signal's life.
+
+/// What a process does about a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum Disposition {
+    /// What the signal does by itself.
+    #[default]
+    Default,
+    /// Nothing.
+    Ignore,
+    /// A function of the program.
+    Handler,
+}
+
+impl Disposition {
+    /// Its name in a recording.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Ignore => "ignore",
+            Self::Handler => "handler",
+        }
+    }
+
+    /// The one with that name.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Default, Self::Ignore, Self::Handler].into_iter().find(|it| it.as_str() == text)
+    }
+}
+
+/// In which way a mask was changed (sigprocmask(2)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MaskHow {
+    /// `SIG_BLOCK`.
+    Block,
+    /// `SIG_UNBLOCK`.
+    Unblock,
+    /// `SIG_SETMASK`.
+    Set,
+}
+
+impl MaskHow {
+    /// Its name in a recording.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Block => "block",
+            Self::Unblock => "unblock",
+            Self::Set => "set",
+        }
+    }
+
+    /// The one with that name.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Block, Self::Unblock, Self::Set].into_iter().find(|how| how.as_str() == text)
+    }
+}
+
+/// The phases of a signal's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// It was sent.
+    Generated,
+    /// It waits, because it is blocked.
+    Pending,
+    /// It was taken out of the queue to be acted on.
+    Delivered,
+    /// The handler is about to execute its first instruction.
+    Handler,
+    /// The handler has returned.
+    Returned,
+    /// It was thrown away, because it is ignored.
+    Ignored,
+    /// Its default action was taken.
+    Default,
+    /// The user of the lab threw it away.
+    Suppressed,
+}
+
+impl Phase {
+    /// Every phase.
+    pub const ALL: [Self; 8] = [
+        Self::Generated,
+        Self::Pending,
+        Self::Delivered,
+        Self::Handler,
+        Self::Returned,
+        Self::Ignored,
+        Self::Default,
+        Self::Suppressed,
+    ];
+
+    /// Its name in a recording.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Generated => "generated",
+            Self::Pending => "pending",
+            Self::Delivered => "delivered",
+            Self::Handler => "handler",
+            Self::Returned => "returned",
+            Self::Ignored => "ignored",
+            Self::Default => "default",
+            Self::Suppressed => "suppressed",
+        }
+    }
+
+    /// The one with that name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|phase| phase.as_str() == text)
+    }
+}

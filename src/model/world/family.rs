@@ -1,0 +1,152 @@
+//! Tasks come, load programs, end, and change parents.
+
+use std::sync::Arc;
+
+use super::{SA_NOCLDWAIT, World};
+use crate::model::task::{Fd, State, Table, Task};
+use crate::model::{Disposition, How, Owner, Shares, Signal, Status, Sym, TaskId};
+
+impl World {
+    #[expect(clippy::too_many_arguments, reason = "the fields of one event")]
+    pub(super) fn spawn(&mut self, seq: u64, maker: TaskId, id: TaskId, pid: i32, name: Sym, how: How, shares: Shares) {
+        // Identities are given in order; a damaged recording may skip some, which are then dead.
+        while self.tasks.len() < id.index() {
+            let mut gap = self.tasks[0].as_ref().clone();
+            gap.id = TaskId::from_index(self.tasks.len());
+            gap.process = gap.id;
+            gap.state = State::Dead;
+            self.tasks.push(Arc::new(gap));
+        }
+        let Some(maker) = self.task(maker).cloned() else { return };
+        if id.index() != self.tasks.len() {
+            return;
+        }
+        let thread = how == How::Thread;
+        let table = if shares.files {
+            maker.table
+        } else {
+            self.tables.push(Arc::new(Table::default()));
+            self.tables.len() - 1
+        };
+        let leader_actions = self.task(maker.process).map(|leader| leader.actions.clone()).unwrap_or_default();
+        self.tasks.push(Arc::new(Task {
+            id,
+            name,
+            pid,
+            process: if thread { maker.process } else { id },
+            parent: if thread || shares.parent { maker.parent } else { maker.id },
+            how,
+            program: maker.program,
+            state: State::Running,
+            pgid: maker.pgid,
+            sid: maker.sid,
+            table,
+            blocked: maker.blocked,
+            actions: if thread { Vec::new() } else { leader_actions },
+            pending: Vec::new(),
+            uses: Vec::new(),
+            handling: maker.handling.clone(),
+            line: maker.line,
+            status: None,
+            born: seq,
+        }));
+        if !thread {
+            self.inherit_uses(maker.process, id);
+        }
+        if !shares.files {
+            let inherited: Vec<Fd> = self.tables[maker.table].iter().copied().collect();
+            for fd in inherited {
+                self.insert_fd(id, fd);
+            }
+        }
+        Arc::make_mut(&mut self.tables[table]).users += 1;
+    }
+
+    /// After a fork the same memory is mapped in the child.
+    fn inherit_uses(&mut self, maker: TaskId, child: TaskId) {
+        let uses = self.uses(maker).to_vec();
+        if uses.is_empty() {
+            return;
+        }
+        for used in &uses {
+            self.count_use(used.channel, true);
+        }
+        self.change(child, |task| task.uses = uses);
+    }
+
+    pub(super) fn exec(&mut self, id: TaskId, path: Sym, name: Sym) {
+        self.unshare_table(id);
+        self.drop_uses(id);
+        self.change(id, |task| {
+            task.program = Some(path);
+            task.name = name;
+            task.line = None;
+            // A thread that loads a program takes the place of a leader that may have ended before.
+            task.state = State::Running;
+            task.status = None;
+            task.handling.clear();
+            task.actions.retain(|action| action.disposition == Disposition::Ignore);
+        });
+    }
+
+    /// At an `execve` a task that shares its descriptor table gets a copy (execve(2)).
+    pub(super) fn unshare_table(&mut self, id: TaskId) {
+        let Some(old) = self.task(id).map(|task| task.table) else { return };
+        if self.tables[old].users < 2 {
+            return;
+        }
+        Arc::make_mut(&mut self.tables[old]).users -= 1;
+        let entries: Vec<Fd> = self.tables[old].iter().copied().collect();
+        self.tables.push(Arc::new(Table { users: 1, ..Table::default() }));
+        let table = self.tables.len() - 1;
+        self.change(id, |task| task.table = table);
+        for entry in entries {
+            self.insert_fd(id, entry);
+        }
+    }
+
+    pub(super) fn exit(&mut self, id: TaskId, status: Status) {
+        let Some(task) = self.task(id).cloned() else { return };
+        let reaped_at_once = !task.is_process() || task.parent == TaskId::LAB || self.ignores_children(task.parent);
+        self.change(id, |task| {
+            task.state = if reaped_at_once { State::Dead } else { State::Zombie };
+            task.status = Some(status);
+            task.pending.clear();
+        });
+        let table = Arc::make_mut(&mut self.tables[task.table]);
+        table.users = table.users.saturating_sub(1);
+        if table.users == 0 {
+            for fd in table.take() {
+                self.count_fd(&fd, false);
+                self.drop_locks(fd.channel, Owner::Process(task.process));
+            }
+        }
+        if task.is_process() {
+            self.drop_uses(id);
+        }
+    }
+
+    /// Whether children of `id` vanish without being reaped (wait(2), "NOTES").
+    pub(super) fn ignores_children(&self, id: TaskId) -> bool {
+        self.action(id, Signal::CHLD)
+            .is_some_and(|action| action.disposition == Disposition::Ignore || action.flags & SA_NOCLDWAIT != 0)
+    }
+
+    pub(super) fn reap(&mut self, child: TaskId, status: Status) {
+        self.change(child, |task| {
+            task.state = State::Dead;
+            task.status = Some(status);
+        });
+    }
+
+    /// The lab's side reaps at once whatever it is given.
+    pub(super) fn reparent(&mut self, id: TaskId, to: TaskId) {
+        let reaped_at_once = to == TaskId::LAB || self.ignores_children(to);
+        self.change(id, |task| {
+            task.parent = to;
+            if reaped_at_once && task.state == State::Zombie {
+                task.state = State::Dead;
+            }
+        });
+    }
+}
