@@ -92,7 +92,7 @@ pub(super) fn socket(node: &KdlNode) -> Option<Socket<'_>> {
     let args = words(node);
     match node.name().value() {
         "socket" => args.first().copied().map(Socket::Name),
-        "bind" => args.get(1).copied().map(Socket::Path),
+        "bind" => args.get(1).copied().filter(|path| !path.is_empty() && !path.starts_with('@')).map(Socket::Path),
         _ => None,
     }
 }

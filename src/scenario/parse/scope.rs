@@ -145,7 +145,18 @@ impl Resolver<'_, '_> {
                 Self::out_of_reach(name, self.scope.later.2.contains(&id))
             }
             (_, Some(known)) => (format!("`{name}` is {}, not {}", what_is(known.kind), what_is(kind)), None),
-            _ => (format!("`{name}` is not {}", what_is(kind)), words::suggest(name, self.names.objects_of(kind))),
+            _ => {
+                let help = words::suggest(name, self.names.objects_of(kind)).unwrap_or_else(|| {
+                    let made_by = match kind {
+                        ObjectKind::Queue => "msgget",
+                        ObjectKind::Segment => "shmget`, `shm_open` or `mmap",
+                        ObjectKind::SemaphoreSet => "semget",
+                        ObjectKind::Semaphore => "sem_open",
+                    };
+                    format!("declare it with `{made_by}`")
+                });
+                (format!("`{name}` is not {}", what_is(kind)), Some(help))
+            }
         };
         self.report.error(entry.range(), said, help);
         None
