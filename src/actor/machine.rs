@@ -5,13 +5,17 @@
 use std::cell::Cell;
 use std::fmt::Write;
 
-use super::Prepared;
+use super::book::Book;
+use super::line::Line;
+use super::own::Own;
+use super::prepared::Prepared;
 use super::registry::Registry;
 use crate::scenario::{
     DescriptorId, MAX_DESCRIPTORS, MAX_PROCESSES, MAX_TEXT, MAX_VARIABLES, ProcessId, Program, Statement, Target,
     Value, VarId,
 };
 use crate::sys::call;
+use crate::sys::call::region::Region;
 
 /// How many bytes one `read` or `write` can move.
 pub const MAX_TRANSFER: usize = 1 << 20;
@@ -34,12 +38,31 @@ struct Variable {
     length: Cell<Option<usize>>,
 }
 
+/// Something without a descriptor.
+#[derive(Debug)]
+pub(super) struct Object {
+    /// The kernel's number of a System V object; -1 as long as there is none.
+    pub(super) id: Cell<i32>,
+    /// How many bytes of a System V segment the scenario knows of.
+    pub(super) bytes: Cell<u32>,
+    /// Where the memory is, of what is memory.
+    pub(super) region: Region,
+}
+
+impl Default for Object {
+    fn default() -> Self {
+        Self { id: Cell::new(-1), bytes: Cell::new(0), region: Region::default() }
+    }
+}
+
 /// A scenario process.
 #[derive(Debug)]
 pub struct Machine {
     pub(super) program: Program,
     pub(super) prepared: Vec<Option<Prepared>>,
     pub(super) registry: Registry,
+    pub(super) book: Book,
+    pub(super) objects: Box<[Object]>,
     marker: u32,
     fds: Box<[Cell<i32>]>,
     variables: Vec<Variable>,
@@ -60,11 +83,13 @@ fn cells<T: Copy>(value: T, count: usize) -> Box<[Cell<T>]> {
 
 impl Machine {
     /// A process that has not begun.
-    pub fn new(program: Program, marker: u32) -> Self {
+    pub fn new(program: Program, marker: u32, own: &Own) -> Self {
         let variable = |_| Variable { number: Cell::new(0), text: cells(0, MAX_TEXT), length: Cell::new(None) };
         let machine = Self {
-            prepared: Prepared::all(&program),
+            prepared: Prepared::all(&program, own),
             registry: Registry::new(),
+            book: Book::new(),
+            objects: program.objects.iter().map(|_| Object::default()).collect(),
             marker,
             fds: cells(-1, MAX_DESCRIPTORS),
             variables: (0..program.variables.len().min(MAX_VARIABLES)).map(variable).collect(),
@@ -157,16 +182,51 @@ impl Machine {
     }
 
     fn give_up(&self, statement: &Statement, what: &str, expected: Option<i32>) -> ! {
+        match expected {
+            Some(expected) => {
+                let expected = nix::errno::Errno::from_raw(expected);
+                self.refuse(statement, format_args!("{what} ({expected:?} was expected)"))
+            }
+            None => self.refuse(statement, format_args!("{what}")),
+        }
+    }
+
+    /// Ends the process with a message.
+    pub(super) fn refuse(&self, statement: &Statement, why: std::fmt::Arguments<'_>) -> ! {
         let word = self.program.statements.get(statement.id.index()).map_or("", |info| info.word);
         let mut line = Line::default();
         // A line that is too long is cut; nothing else can go wrong.
-        let _ = write!(line, "{word}: {what}");
-        if let Some(expected) = expected {
-            let _ = write!(line, " ({:?} was expected)", nix::errno::Errno::from_raw(expected));
-        }
-        let _ = writeln!(line);
+        let _ = writeln!(line, "{word}: {why}");
         let _ = call::write(2, line.bytes());
         Self::exit(1, true)
+    }
+
+    /// Settles a call whose value is a new descriptor.
+    pub(super) fn settle_fd(&self, statement: &Statement, answer: call::Answer, id: DescriptorId) {
+        if let Some(fd) = self.settle(statement, answer) {
+            self.set_fd(id, fd as i32);
+        }
+    }
+
+    /// Settles a call that makes two descriptors.
+    pub(super) fn settle_pair(&self, statement: &Statement, made: Result<[i32; 2], i32>, ids: [DescriptorId; 2]) {
+        self.settle(statement, made.map(|_| 0));
+        if let Ok(fds) = made {
+            ids.into_iter().zip(fds).for_each(|(id, fd)| self.set_fd(id, fd));
+        }
+    }
+
+    /// The path that a statement passes, or the name of a POSIX object.
+    pub(super) fn path(&self, statement: &Statement) -> &std::ffi::CStr {
+        let prepared = self.prepared.get(statement.id.index()).and_then(Option::as_ref);
+        prepared.map_or(c"", |prepared| prepared.path.as_c_str())
+    }
+
+    /// A path for a file that only this process makes, beside the semaphores.
+    pub(super) fn with_draft<T>(with: impl FnOnce(&std::ffi::CStr) -> T) -> T {
+        let mut line = Line::default();
+        let _ = write!(line, "/dev/shm/proclab-{}-draft\0", call::getpid().unwrap_or(0));
+        with(std::ffi::CStr::from_bytes_until_nul(line.bytes()).unwrap_or(c""))
     }
 
     pub(super) fn fd(&self, id: DescriptorId) -> i32 {
@@ -275,34 +335,5 @@ impl Machine {
     pub(super) fn with_buffer<T>(&self, length: usize, with: impl FnOnce(&mut [u8]) -> T) -> T {
         let buffer = &self.buffers[self.depth.get().min(BUFFERS - 1)];
         call::with_bytes(&buffer[..length.min(MAX_TRANSFER)], with)
-    }
-}
-
-/// A line of text on the stack.
-#[derive(Debug)]
-struct Line {
-    bytes: [u8; 160],
-    length: usize,
-}
-
-impl Default for Line {
-    fn default() -> Self {
-        Self { bytes: [0; 160], length: 0 }
-    }
-}
-
-impl Line {
-    fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.length]
-    }
-}
-
-impl Write for Line {
-    fn write_str(&mut self, text: &str) -> std::fmt::Result {
-        let room = &mut self.bytes[self.length..];
-        let length = text.len().min(room.len());
-        room[..length].copy_from_slice(&text.as_bytes()[..length]);
-        self.length += length;
-        if length == text.len() { Ok(()) } else { Err(std::fmt::Error) }
     }
 }

@@ -5,16 +5,23 @@
 //! needs is made before the first statement: from then on it allocates nothing and takes no lock, so
 //! that a `fork` is a real fork and a handler's block can run inside the real handler.
 
+mod book;
+mod ipc;
+mod line;
 mod machine;
+mod memory;
+pub mod own;
+mod prepared;
 mod registry;
+mod signals;
+mod sockets;
 mod statement;
 
-use std::ffi::CString;
 use std::io::Read;
 
 use serde::{Deserialize, Serialize};
 
-use crate::scenario::{self, Op, Program, Statement};
+use crate::scenario;
 use crate::sys::call;
 use crate::sys::seccomp::Filter;
 
@@ -62,8 +69,12 @@ pub fn init(fd: i32) -> String {
         return format!("{} is no longer a scenario", orders.name);
     };
     let filter = Filter::stopping(orders.filter.iter().copied());
+    let own = match own::Own::of_this_run(&scenario.program) {
+        Ok(own) => own,
+        Err(error) => return error,
+    };
     // Everything that interpreters use lives for ever: no destructor runs in them.
-    let machine: &'static Machine = Box::leak(Box::new(Machine::new(scenario.program, orders.marker)));
+    let machine: &'static Machine = Box::leak(Box::new(Machine::new(scenario.program, orders.marker, &own)));
     call::set_runner(Box::new(move |signal| machine.handle(signal)));
     let _ = call::close_from(3);
     let _ = call::subreaper();
@@ -89,46 +100,4 @@ fn run_root(machine: &'static Machine, number: usize, filter: &Filter) -> ! {
     }
     let _ = call::mark(machine.marker(), ROOT_READY, number as u64);
     machine.run_root(number)
-}
-
-/// Strings that calls need, ready to be passed.
-#[derive(Debug, Default)]
-pub struct Prepared {
-    path: CString,
-    _argv: Vec<CString>,
-    pointers: Vec<*const libc::c_char>,
-}
-
-impl Prepared {
-    fn of(statement: &Statement) -> Option<Self> {
-        let c_string = |text: &str| CString::new(text.replace('\0', "")).unwrap_or_default();
-        match &statement.op {
-            Op::Exec { argv } => {
-                let program = argv.first().map_or("", String::as_str);
-                let argv: Vec<CString> = argv.iter().map(|word| c_string(word)).collect();
-                let pointers = argv.iter().map(|word| word.as_ptr()).chain([std::ptr::null()]).collect();
-                let path = crate::sys::spawn::find(program.as_ref()).unwrap_or_else(|_| program.into());
-                Some(Self { path: c_string(&path.to_string_lossy()), _argv: argv, pointers })
-            }
-            Op::Chdir { path } | Op::Mkfifo { path } | Op::Open { path, .. } | Op::Unlink { path } => {
-                Some(Self { path: c_string(path), ..Self::default() })
-            }
-            _ => None,
-        }
-    }
-
-    /// The strings of every statement, by number.
-    fn all(program: &Program) -> Vec<Option<Self>> {
-        fn fill(body: &[Statement], table: &mut [Option<Prepared>]) {
-            for statement in body {
-                if let Some(slot) = table.get_mut(statement.id.index()) {
-                    *slot = Prepared::of(statement);
-                }
-                statement.op.bodies().for_each(|inner| fill(inner, table));
-            }
-        }
-        let mut table: Vec<Option<Self>> = program.statements.iter().map(|_| None).collect();
-        program.roots.iter().for_each(|root| fill(&root.body, &mut table));
-        table
-    }
 }

@@ -29,38 +29,83 @@ impl Machine {
             // The lab does these, at the marker.
             Op::Note { .. } | Op::Label { .. } | Op::Barrier { .. } => {}
             Op::Fork { name, body, into } => self.fork(statement, *name, body.as_deref(), *into),
-            Op::Read { fd, bytes, until_eof, into } => self.read(statement, *fd, bytes.as_ref(), *until_eof, *into),
-            Op::Pipe { read, write, .. } => {
-                let ends = call::pipe();
-                self.settle(statement, ends.map(|_| 0));
-                if let Ok(ends) = ends {
-                    self.set_fd(*read, ends[0]);
-                    self.set_fd(*write, ends[1]);
-                }
+            Op::Read { fd, bytes, until_eof, into } => {
+                let read = |buffer: &mut [u8]| call::read(self.fd(*fd), buffer);
+                self.receive(statement, bytes.as_ref(), *until_eof, *into, read);
             }
-            Op::Open { fd, .. } => {
-                if let Some(opened) = self.settle(statement, self.open(statement)) {
-                    self.set_fd(*fd, opened as i32);
-                }
-            }
+            Op::Pipe { read, write, .. } => self.settle_pair(statement, call::pipe(), [*read, *write]),
+            Op::Open { fd, .. } => self.settle_fd(statement, self.open(statement), *fd),
             Op::Close { fd } => {
                 if self.settle(statement, call::close(self.fd(*fd))).is_some() {
                     self.set_fd(*fd, -1);
                 }
             }
             Op::Dup2 { from, to } => self.dup2(statement, *from, *to),
+            Op::Sigwait { signals, into, value } => self.sigwait(statement, *signals, *into, *value),
+            _ => self.family(statement),
+        }
+        Flow::Next
+    }
+
+    /// The statements that are acted out in files of their own, and the rest.
+    fn family(&self, statement: &Statement) {
+        match &statement.op {
+            Op::Signalfd { .. } | Op::Pty { .. } | Op::Tcsetpgrp { .. } | Op::Ctty { .. } => {
+                self.terminal_statement(statement);
+            }
+            Op::Socketpair { .. }
+            | Op::Socket { .. }
+            | Op::Bind { .. }
+            | Op::Listen { .. }
+            | Op::Accept { .. }
+            | Op::Connect { .. }
+            | Op::Send { .. }
+            | Op::Recv { .. }
+            | Op::Shutdown { .. }
+            | Op::SendFd { .. }
+            | Op::RecvFd { .. } => self.socket_statement(statement),
+            Op::Msgget { .. }
+            | Op::Msgsnd { .. }
+            | Op::Msgrcv { .. }
+            | Op::MsgctlRemove { .. }
+            | Op::MsgctlSet { .. }
+            | Op::Shmget { .. }
+            | Op::Shmat { .. }
+            | Op::Shmdt { .. }
+            | Op::ShmctlRemove { .. }
+            | Op::Semget { .. }
+            | Op::SemctlSet { .. }
+            | Op::SemctlRemove { .. }
+            | Op::Semop { .. } => self.system_v_statement(statement),
+            Op::MqOpen { .. }
+            | Op::MqSend { .. }
+            | Op::MqReceive { .. }
+            | Op::MqNotify { .. }
+            | Op::MqUnlink { .. }
+            | Op::ShmOpen { .. }
+            | Op::ShmUnlink { .. }
+            | Op::Mmap { .. }
+            | Op::Munmap { .. }
+            | Op::SemOpen { .. }
+            | Op::SemWait { .. }
+            | Op::SemTimedwait { .. }
+            | Op::SemPost { .. }
+            | Op::SemUnlink { .. } => self.posix_statement(statement),
+            Op::Load { .. } | Op::Store { .. } | Op::StoreText { .. } | Op::AtomicAdd { .. } => {
+                self.memory_statement(statement);
+            }
+            Op::FcntlLock { .. } | Op::FcntlGetlk { .. } | Op::Flock { .. } => self.lock_statement(statement),
             op => {
                 let answer = self.answer(statement, op);
                 self.settle(statement, answer);
             }
         }
-        Flow::Next
     }
 
     /// The statements that are one call, whose value nobody needs.
     fn answer(&self, statement: &Statement, op: &Op) -> Answer {
         let prepared = self.prepared.get(statement.id.index()).and_then(Option::as_ref);
-        let path = prepared.map_or(c"", |prepared| prepared.path.as_c_str());
+        let path = self.path(statement);
         match op {
             Op::Exec { .. } => Err(prepared.map_or(libc::ENOENT, |prepared| call::exec(path, &prepared.pointers))),
             Op::Wait { who, nohang } => {
@@ -90,10 +135,15 @@ impl Machine {
                 call::kill(if *group { -pid } else { pid }, signal.map_or(0, crate::model::Signal::number))
             }
             Op::Raise { signal } => call::raise(signal.number()),
+            Op::Sigqueue { target, signal, value } => self.sigqueue(*target, *signal, self.number(value)),
+            Op::Sigsuspend { block, unblock } => Self::sigsuspend(*block, *unblock),
+            Op::Setitimer { time, every } => call::signals::setitimer(*time, *every),
             Op::Pause => interrupted_is_fine(call::pause()),
             Op::Alarm { seconds } => call::alarm(u32::try_from(self.number(seconds)).unwrap_or(0)),
             Op::Mkfifo { .. } => call::mkfifo(path),
-            Op::Write { fd, text, bytes } => self.write(*fd, text, bytes.as_ref()),
+            Op::Write { fd, text, bytes } => {
+                self.with_padded(text, bytes.as_ref(), |bytes| call::write(self.fd(*fd), bytes))
+            }
             Op::Fflush => call::flush(),
             Op::Cloexec { fd } => call::fcntl(self.fd(*fd), libc::F_SETFD, libc::FD_CLOEXEC),
             Op::Nonblock { fd } => {
@@ -186,8 +236,7 @@ impl Machine {
             (*nonblock, libc::O_NONBLOCK),
         ];
         let flags = options.iter().filter(|(given, _)| *given).fold(access, |flags, (_, flag)| flags | flag);
-        let prepared = self.prepared.get(statement.id.index()).and_then(Option::as_ref);
-        call::open(prepared.map_or(c"", |prepared| prepared.path.as_c_str()), flags)
+        call::open(self.path(statement), flags)
     }
 
     fn dup2(&self, statement: &Statement, from: DescriptorId, to: DescriptorId) {
@@ -198,13 +247,14 @@ impl Machine {
         }
     }
 
-    fn read(
+    /// Receives bytes by `call`: once, or until there are no more.
+    pub(super) fn receive(
         &self,
         statement: &Statement,
-        fd: DescriptorId,
         bytes: Option<&Value>,
         until_eof: bool,
         into: Option<VarId>,
+        call: impl Fn(&mut [u8]) -> Answer,
     ) {
         let length = bytes.map_or(READ, |bytes| usize::try_from(self.number(bytes)).unwrap_or(0)).min(MAX_TRANSFER);
         if let Some(var) = into {
@@ -212,9 +262,9 @@ impl Machine {
         }
         loop {
             let answer = self.with_buffer(length, |buffer| {
-                let answer = call::read(self.fd(fd), buffer);
+                let answer = call(buffer);
                 if let (Ok(read), Some(var)) = (answer, into) {
-                    self.add_text(var, &buffer[..read as usize]);
+                    self.add_text(var, buffer.get(..read as usize).unwrap_or_default());
                 }
                 answer
             });
@@ -225,15 +275,26 @@ impl Machine {
         }
     }
 
-    fn write(&self, fd: DescriptorId, text: &Value, bytes: Option<&Value>) -> Answer {
-        let Some(bytes) = bytes else { return self.with_text(text, |text| call::write(self.fd(fd), text)) };
-        let length = usize::try_from(self.number(bytes)).unwrap_or(0).min(MAX_TRANSFER);
+    /// A text, with `bytes` cut or repeated to that length.
+    pub(super) fn with_padded(&self, text: &Value, bytes: Option<&Value>, call: impl Fn(&[u8]) -> Answer) -> Answer {
+        let Some(bytes) = bytes else { return self.with_text(text, call) };
+        self.with_message(&[], text, Some(bytes), call)
+    }
+
+    /// The same behind a prefix.
+    pub(super) fn with_message(
+        &self,
+        prefix: &[u8],
+        text: &Value,
+        bytes: Option<&Value>,
+        call: impl Fn(&[u8]) -> Answer,
+    ) -> Answer {
         self.with_text(text, |text| {
-            self.with_buffer(length, |buffer| {
-                if !text.is_empty() {
-                    buffer.iter_mut().zip(text.iter().cycle()).for_each(|(byte, source)| *byte = *source);
-                }
-                call::write(self.fd(fd), buffer)
+            let length = bytes.map_or(text.len(), |bytes| usize::try_from(self.number(bytes)).unwrap_or(0));
+            self.with_buffer(prefix.len() + length.min(MAX_TRANSFER), |buffer| {
+                let source = prefix.iter().chain(text.iter().cycle());
+                buffer.iter_mut().zip(source).for_each(|(byte, source)| *byte = *source);
+                call(buffer)
             })
         })
     }
@@ -276,7 +337,7 @@ impl Machine {
 }
 
 /// `pause` and `sleep` end early when a handler has run; that is how they are used.
-fn interrupted_is_fine(answer: Answer) -> Answer {
+pub(super) fn interrupted_is_fine(answer: Answer) -> Answer {
     match answer {
         Err(libc::EINTR) => Ok(0),
         other => other,

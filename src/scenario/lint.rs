@@ -27,7 +27,8 @@ pub fn lint(scenario: &Scenario, path: Option<&Path>) -> Vec<Problem> {
     for root in &scenario.program.roots {
         linter.flow(&root.body);
     }
-    linter.pipes();
+    linter.ends();
+    linter.never_made();
     linter.barriers();
     problems.append(&mut linter.problems);
     problems.sort_by_key(|problem| (problem.span.start, problem.span.end));
@@ -262,26 +263,6 @@ impl Linter<'_> {
         self.problems.push(Problem::warning(text, span, message).maybe_help(help));
     }
 
-    /// Complains of pipe ends that no statement names.
-    fn pipes(&mut self) {
-        let mut pipes = Vec::new();
-        let mut used = Vec::new();
-        for statement in statements(self.scenario) {
-            if let Op::Pipe { name, read, write } = &statement.op {
-                pipes.push((statement.id, name, [*read, *write]));
-            }
-            used.extend(descriptors(&statement.op));
-        }
-        for (id, name, ends) in pipes {
-            for (end, which) in ends.into_iter().zip(["read", "write"]) {
-                if !used.contains(&end) {
-                    let help = format!("use `{name}.{which}`, or close it to show that it is not needed");
-                    self.at(id, format!("nothing ever uses `{name}.{which}`"), Some(help));
-                }
-            }
-        }
-    }
-
     fn barriers(&mut self) {
         for statement in statements(self.scenario) {
             if let Op::Barrier { barrier } = statement.op
@@ -317,21 +298,6 @@ fn statements(scenario: &Scenario) -> Vec<&Statement> {
     found
 }
 
-/// The descriptors that an operation uses.
-fn descriptors(op: &Op) -> Vec<super::DescriptorId> {
-    match op {
-        Op::Read { fd, .. }
-        | Op::Write { fd, .. }
-        | Op::Close { fd }
-        | Op::Cloexec { fd }
-        | Op::Nonblock { fd }
-        | Op::PipeSize { fd, .. }
-        | Op::Lseek { fd, .. } => vec![*fd],
-        Op::Dup2 { from, to } => vec![*from, *to],
-        Op::Poll { fds, .. } => fds.clone(),
-        _ => Vec::new(),
-    }
-}
-
 #[cfg(test)]
 mod tests;
+mod uses;

@@ -7,6 +7,8 @@ pub mod library;
 pub mod words;
 
 mod lint;
+mod op;
+mod operand;
 mod parse;
 mod problem;
 mod program;
@@ -15,11 +17,13 @@ mod template;
 
 pub use library::Library;
 pub use lint::lint;
+pub use op::Op;
+pub use operand::{Address, Compare, Domain, LockKind, Nanos, SocketKind, Target, Value};
 pub use parse::{MAX_FILE, parse, parse_again};
 pub use problem::{Problem, Severity, render_all};
 pub use program::{
-    Barrier, BarrierId, Compare, DescriptorId, Info, MAX_DESCRIPTORS, MAX_PROCESSES, MAX_TEXT, MAX_VARIABLES, Nanos,
-    Op, ProcessId, Program, Root, Statement, StatementId, Target, Value, VarId,
+    Barrier, BarrierId, DescriptorId, Info, MAX_DESCRIPTORS, MAX_OBJECTS, MAX_PROCESSES, MAX_TEXT, MAX_VARIABLES,
+    Object, ObjectId, ObjectKind, ProcessId, Program, Root, Statement, StatementId, VarId,
 };
 
 pub use schedule::{parse_schedule, schedule_text};

@@ -1,7 +1,7 @@
 //! A compiled scenario: names resolved to slots, so that the actor needs no look-up and no
 //! allocation while it runs, and so that the tracer can tell a statement by its number.
 
-use crate::model::{Access, Signal, SignalSet};
+use super::Op;
 
 macro_rules! slot {
     ($(#[$doc:meta])* $name:ident) => {
@@ -38,6 +38,11 @@ slot! {
     /// A `barrier`.
     BarrierId
 }
+slot! {
+    /// A name of something that is no descriptor: a System V object, a mapping, a named semaphore.
+    /// Each process has its own idea of what the name leads to, inherited over `fork`.
+    ObjectId
+}
 
 impl DescriptorId {
     /// `stdin`.
@@ -54,6 +59,8 @@ pub const MAX_DESCRIPTORS: usize = 256;
 pub const MAX_VARIABLES: usize = 64;
 /// How many process names a scenario may use.
 pub const MAX_PROCESSES: usize = 64;
+/// How many names of objects without descriptors a scenario may use.
+pub const MAX_OBJECTS: usize = 64;
 /// How many bytes a variable can hold.
 pub const MAX_TEXT: usize = 4096;
 
@@ -72,6 +79,30 @@ pub struct Program {
     pub variables: Vec<String>,
     /// The barriers by [`BarrierId`].
     pub barriers: Vec<Barrier>,
+    /// The objects without descriptors by [`ObjectId`].
+    pub objects: Vec<Object>,
+}
+
+/// A name of something that is no descriptor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    /// The name.
+    pub name: String,
+    /// What it leads to.
+    pub kind: ObjectKind,
+}
+
+/// What a name without a descriptor leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ObjectKind {
+    /// A System V message queue (`msgget`).
+    Queue,
+    /// Memory: `shmget`, `shm_open`, `mmap`.
+    Segment,
+    /// A set of System V semaphores (`semget`).
+    SemaphoreSet,
+    /// A POSIX semaphore (`sem_open`).
+    Semaphore,
 }
 
 /// A `process` block.
@@ -115,236 +146,6 @@ pub struct Statement {
     pub fails: Option<i32>,
     /// `errno=VAR`: the error number goes there (0 for none) and the process goes on.
     pub errno: Option<VarId>,
-}
-
-/// A number or a text, given in the file or held by a variable.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
-    /// A number.
-    Number(i64),
-    /// A text.
-    Text(String),
-    /// Whatever the variable holds.
-    Var(VarId),
-}
-
-/// A process that a statement names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target {
-    /// By its block: the one that this process itself forked last, else the first that there was;
-    /// with `#2`, the second that there was.
-    Process(ProcessId, Option<u16>),
-    /// `parent`
-    Parent,
-    /// `self`
-    Myself,
-    /// `group`
-    Group,
-    /// A PID in a variable.
-    Var(VarId),
-}
-
-/// How two values are compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compare {
-    /// Equal; texts byte by byte.
-    Eq,
-    /// Not equal.
-    Ne,
-    /// Less, as numbers.
-    Lt,
-    /// Greater, as numbers.
-    Gt,
-}
-
-/// A length of time in nanoseconds.
-pub type Nanos = u64;
-
-/// What a statement does. The names are those of the language, see `docs/scenario-language.md`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields bear the names of the language's own reference")]
-pub enum Op {
-    // processes
-    Fork {
-        name: ProcessId,
-        body: Option<Vec<Statement>>,
-        into: Option<VarId>,
-    },
-    Exec {
-        argv: Vec<String>,
-    },
-    Wait {
-        who: Option<Target>,
-        nohang: bool,
-    },
-    /// `exit` flushes stdio first, `_exit` does not.
-    Exit {
-        code: Value,
-        flush: bool,
-    },
-    Setpgid {
-        target: Target,
-        group: Target,
-    },
-    Setsid,
-    Subreaper,
-    Chdir {
-        path: String,
-    },
-    Umask {
-        mask: u32,
-    },
-    Nice {
-        by: i32,
-    },
-    // signals
-    On {
-        signal: Signal,
-        restart: bool,
-        nodefer: bool,
-        resethand: bool,
-        mask: SignalSet,
-        body: Vec<Statement>,
-    },
-    Ignore {
-        signals: SignalSet,
-    },
-    Default {
-        signals: SignalSet,
-    },
-    Block {
-        signals: SignalSet,
-    },
-    Unblock {
-        signals: SignalSet,
-    },
-    /// Signal 0 only asks whether the target is there. `group` makes the PID negative.
-    Kill {
-        target: Target,
-        signal: Option<Signal>,
-        group: bool,
-    },
-    Raise {
-        signal: Signal,
-    },
-    Pause,
-    Alarm {
-        seconds: Value,
-    },
-    // descriptors
-    Pipe {
-        name: String,
-        read: DescriptorId,
-        write: DescriptorId,
-    },
-    Mkfifo {
-        path: String,
-    },
-    Open {
-        fd: DescriptorId,
-        path: String,
-        access: Access,
-        create: bool,
-        truncate: bool,
-        append: bool,
-        nonblock: bool,
-    },
-    /// One `read`, or with `until_eof` as many as it takes.
-    Read {
-        fd: DescriptorId,
-        bytes: Option<Value>,
-        until_eof: bool,
-        into: Option<VarId>,
-    },
-    /// `bytes` cuts or repeats the text to that length.
-    Write {
-        fd: DescriptorId,
-        text: Value,
-        bytes: Option<Value>,
-    },
-    Print {
-        text: Value,
-    },
-    Fflush,
-    Close {
-        fd: DescriptorId,
-    },
-    Dup2 {
-        from: DescriptorId,
-        to: DescriptorId,
-    },
-    Cloexec {
-        fd: DescriptorId,
-    },
-    Nonblock {
-        fd: DescriptorId,
-    },
-    PipeSize {
-        fd: DescriptorId,
-        bytes: Value,
-    },
-    Lseek {
-        fd: DescriptorId,
-        offset: Value,
-    },
-    Unlink {
-        path: String,
-    },
-    Poll {
-        fds: Vec<DescriptorId>,
-        timeout: Option<Nanos>,
-    },
-    // control
-    Set {
-        var: VarId,
-        value: Value,
-    },
-    Add {
-        var: VarId,
-        value: Value,
-    },
-    Repeat {
-        times: Value,
-        body: Vec<Statement>,
-    },
-    Forever {
-        body: Vec<Statement>,
-    },
-    If {
-        var: VarId,
-        compare: Compare,
-        value: Value,
-        then: Vec<Statement>,
-        otherwise: Vec<Statement>,
-    },
-    Break,
-    Sleep {
-        time: Nanos,
-    },
-    Note {
-        text: String,
-    },
-    Label {
-        name: String,
-    },
-    Barrier {
-        barrier: BarrierId,
-    },
-}
-
-impl Op {
-    /// The blocks inside it, in the order of the text.
-    pub fn bodies(&self) -> impl Iterator<Item = &[Statement]> {
-        let (first, second): (&[Statement], &[Statement]) = match self {
-            Self::Fork { body: Some(body), .. }
-            | Self::On { body, .. }
-            | Self::Repeat { body, .. }
-            | Self::Forever { body } => (body, &[]),
-            Self::If { then, otherwise, .. } => (then, otherwise),
-            _ => (&[], &[]),
-        };
-        [first, second].into_iter().filter(|body| !body.is_empty())
-    }
 }
 
 impl Program {

@@ -75,8 +75,13 @@ pub const STATEMENTS: &[Word] = &[
     word("unblock", "unblock SIG …", (1, MANY)),
     call("kill", "kill TARGET SIG [group=#true]", (2, 2)).options(&["group"]),
     call("raise", "raise SIG", (1, 1)),
+    call("sigqueue", "sigqueue TARGET SIG [value=N]", (2, 2)).options(&["value"]),
     word("pause", "pause", (0, 0)),
+    word("sigsuspend", "sigsuspend { unblock SIG …; block SIG … }", (0, 0)).block(Block::Required),
+    word("sigwait", "sigwait SIG … [into=VAR] [value=VAR]", (1, MANY)).options(&["into", "value"]),
+    call("signalfd", "signalfd F SIG … [nonblock=#true]", (2, MANY)).options(&["nonblock"]),
     word("alarm", "alarm SECONDS", (1, 1)),
+    word("setitimer", "setitimer SECONDS [every=SECONDS]", (1, 1)).options(&["every"]),
     call("pipe", "pipe P", (1, 1)),
     call("mkfifo", "mkfifo PATH", (1, 1)),
     call("open", "open F PATH r|w|rw [create=#true] [truncate=#true] [append=#true] [nonblock=#true]", (3, 3))
@@ -93,6 +98,65 @@ pub const STATEMENTS: &[Word] = &[
     call("lseek", "lseek F OFFSET", (2, 2)),
     call("unlink", "unlink PATH", (1, 1)),
     call("poll", "poll F … [timeout=SECONDS]", (1, MANY)).options(&["timeout"]),
+    call("pty", "pty T", (1, 1)),
+    call("tcsetpgrp", "tcsetpgrp F GROUP", (2, 2)),
+    call("ctty", "ctty F", (1, 1)),
+    call("socketpair", "socketpair S [stream|dgram|seqpacket]", (1, 2)),
+    call(
+        "socket",
+        "socket S unix|inet [stream|dgram|seqpacket] [rcvbuf=N] [sndbuf=N] [reuseaddr=#true] [nonblock=#true]",
+        (2, 3),
+    )
+    .options(&["rcvbuf", "sndbuf", "reuseaddr", "nonblock"]),
+    call("bind", "bind S PATH|@NAME|PORT", (2, 2)),
+    call("listen", "listen S N", (2, 2)),
+    call("accept", "accept S CONN", (2, 2)),
+    call("connect", "connect S NAME|PATH|@NAME|PORT", (2, 2)),
+    call("send", "send S \"…\" [bytes=N] [nowait=#true] [nosignal=#true]", (2, 2))
+        .options(&["bytes", "nowait", "nosignal"]),
+    call("recv", "recv S [bytes=N] [until=eof] [into=VAR] [nowait=#true]", (1, 1))
+        .options(&["bytes", "until", "into", "nowait"]),
+    call("sendto", "sendto S NAME|PATH|@NAME|PORT \"…\" [bytes=N] [nowait=#true] [nosignal=#true]", (3, 3))
+        .options(&["bytes", "nowait", "nosignal"]),
+    call("recvfrom", "recvfrom S [bytes=N] [into=VAR] [nowait=#true]", (1, 1)).options(&["bytes", "into", "nowait"]),
+    call("shutdown", "shutdown S r|w|rw", (2, 2)),
+    call("send-fd", "send-fd S F", (2, 2)),
+    call("recv-fd", "recv-fd S F", (2, 2)),
+    call("msgget", "msgget Q [key=N]", (1, 1)).options(&["key"]),
+    call("msgsnd", "msgsnd Q TYPE \"…\" [bytes=N] [nowait=#true]", (3, 3)).options(&["bytes", "nowait"]),
+    call("msgrcv", "msgrcv Q TYPE [into=VAR] [nowait=#true]", (2, 2)).options(&["into", "nowait"]),
+    call("msgctl", "msgctl Q remove   or   msgctl Q set bytes=N", (2, 2)).options(&["bytes"]),
+    call("shmget", "shmget M BYTES [key=N]", (2, 2)).options(&["key"]),
+    call("shmat", "shmat M", (1, 1)),
+    call("shmdt", "shmdt M", (1, 1)),
+    call("shmctl", "shmctl M remove", (2, 2)),
+    call("semget", "semget S N [key=N]", (2, 2)).options(&["key"]),
+    call("semctl", "semctl S remove   or   semctl S set INDEX VALUE", (2, 4)),
+    call("semop", "semop S INDEX DELTA [undo=#true] [nowait=#true]", (3, 3)).options(&["undo", "nowait"]),
+    call("mq_open", "mq_open Q \"/name\" [maxmsg=10] [msgsize=8192] [nonblock=#true]", (2, 2))
+        .options(&["maxmsg", "msgsize", "nonblock"]),
+    call("mq_send", "mq_send Q \"…\" [bytes=N] [priority=N]", (2, 2)).options(&["bytes", "priority"]),
+    call("mq_receive", "mq_receive Q [into=VAR]", (1, 1)).options(&["into"]),
+    call("mq_notify", "mq_notify Q SIG", (2, 2)),
+    call("mq_unlink", "mq_unlink \"/name\"", (1, 1)),
+    call("shm_open", "shm_open M \"/name\" BYTES", (3, 3)),
+    call("shm_unlink", "shm_unlink \"/name\"", (1, 1)),
+    call("mmap", "mmap M BYTES", (2, 2)),
+    call("munmap", "munmap M", (1, 1)),
+    call("sem_open", "sem_open S \"/name\" N", (3, 3)),
+    call("sem_wait", "sem_wait S", (1, 1)),
+    call("sem_timedwait", "sem_timedwait S SECONDS", (2, 2)),
+    call("sem_post", "sem_post S", (1, 1)),
+    call("sem_unlink", "sem_unlink \"/name\"", (1, 1)),
+    word("load", "load VAR M OFFSET", (3, 3)),
+    word("store", "store M OFFSET VALUE", (3, 3)),
+    word("store-text", "store-text M OFFSET \"…\"", (3, 3)),
+    word("atomic-add", "atomic-add M OFFSET N [into=VAR]", (3, 3)).options(&["into"]),
+    call("fcntl-lock", "fcntl-lock F read|write|unlock [start=N] [len=N] [wait=#true] [ofd=#true]", (2, 2))
+        .options(&["start", "len", "wait", "ofd"]),
+    call("fcntl-getlk", "fcntl-getlk F read|write [start=N] [len=N] [ofd=#true] [into=VAR]", (2, 2))
+        .options(&["start", "len", "ofd", "into"]),
+    call("flock", "flock F shared|exclusive|unlock [nonblock=#true]", (2, 2)).options(&["nonblock"]),
     word("set", "set VAR VALUE", (2, 2)),
     word("add", "add VAR N", (2, 2)),
     word("repeat", "repeat N { … }", (1, 1)).block(Block::Required),
@@ -104,55 +168,6 @@ pub const STATEMENTS: &[Word] = &[
     word("note", "note \"…\"", (1, 1)),
     word("label", "label NAME", (1, 1)),
     word("barrier", "barrier NAME", (1, 1)),
-];
-
-/// The statements that the language has and this version has not, by family.
-pub const NOT_YET: &[(&str, &[&str])] = &[
-    ("signals", &["sigqueue", "sigsuspend", "sigwait", "signalfd", "setitimer"]),
-    ("descriptors", &["pty"]),
-    (
-        "sockets",
-        &[
-            "socketpair",
-            "socket",
-            "bind",
-            "listen",
-            "accept",
-            "connect",
-            "send",
-            "recv",
-            "sendto",
-            "recvfrom",
-            "shutdown",
-            "send-fd",
-            "recv-fd",
-        ],
-    ),
-    (
-        "System V",
-        &["msgget", "msgsnd", "msgrcv", "msgctl", "shmget", "shmat", "shmdt", "shmctl", "semget", "semctl", "semop"],
-    ),
-    (
-        "POSIX",
-        &[
-            "mq_open",
-            "mq_send",
-            "mq_receive",
-            "mq_notify",
-            "mq_unlink",
-            "shm_open",
-            "shm_unlink",
-            "mmap",
-            "munmap",
-            "sem_open",
-            "sem_wait",
-            "sem_timedwait",
-            "sem_post",
-            "sem_unlink",
-        ],
-    ),
-    ("memory", &["load", "store", "store-text", "atomic-add"]),
-    ("locks", &["fcntl-lock", "fcntl-getlk", "flock"]),
 ];
 
 /// What an `expect` block may say.
@@ -209,17 +224,30 @@ pub const PREDICT: &[Word] = &[
     word("because", "because \"…\"", (1, 1)),
 ];
 
+/// What the block of a `sigsuspend` may say.
+pub const SUSPEND: &[Word] = &[word("unblock", "unblock SIG …", (1, MANY)), word("block", "block SIG …", (1, MANY))];
+
+/// Statements that cannot fail and are still places where a process can be stopped or wait.
+const SURE: &[&str] = &[
+    "pause",
+    "alarm",
+    "umask",
+    "sleep",
+    "sigsuspend",
+    "sigwait",
+    "setitimer",
+    "load",
+    "store",
+    "store-text",
+    "atomic-add",
+];
+
 /// Calls that a schedule or an expectation may name although no statement bears their name.
 const OTHER_CALLS: &[&str] = &["waitpid", "signal", "sigaction", "sigprocmask", "exec", "prctl"];
 
 /// The entry of `words` for `name`.
 pub fn find(words: &'static [Word], name: &str) -> Option<&'static Word> {
     words.iter().find(|word| word.name == name)
-}
-
-/// The family of a statement that the language has and this version has not.
-pub fn not_yet(name: &str) -> Option<&'static str> {
-    NOT_YET.iter().find(|(_, words)| words.contains(&name)).map(|(family, _)| *family)
 }
 
 /// The word of the given ones that is most like `wrong`, if one is like it at all.
@@ -260,16 +288,15 @@ pub fn suggest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str> + Clone
 
 /// Whether a system call, a C library call or a statement bears this name.
 pub fn is_call(name: &str) -> bool {
-    find(STATEMENTS, name).is_some_and(|word| word.can_fail || matches!(name, "pause" | "alarm" | "umask" | "sleep"))
+    find(STATEMENTS, name).is_some_and(|word| word.can_fail || SURE.contains(&name))
         || matches!(name, "exit" | "_exit" | "block" | "unblock")
-        || not_yet(name).is_some()
         || OTHER_CALLS.contains(&name)
         || name.parse::<syscalls::Sysno>().is_ok()
 }
 
 /// The names of calls that a scenario of this version can make, for suggestions.
 pub fn call_names() -> impl Iterator<Item = &'static str> + Clone {
-    STATEMENTS.iter().filter(|word| word.can_fail).map(|word| word.name).chain(["pause", "alarm", "sleep"])
+    STATEMENTS.iter().filter(|word| word.can_fail || SURE.contains(&word.name)).map(|word| word.name)
 }
 
 /// Whether a diagnosis bears this name.
@@ -300,7 +327,6 @@ mod tests {
     #[test]
     fn no_word_is_listed_twice() {
         let mut names: Vec<&str> = STATEMENTS.iter().map(|word| word.name).collect();
-        names.extend(NOT_YET.iter().flat_map(|(_, words)| *words));
         let count = names.len();
         names.sort_unstable();
         names.dedup();
@@ -309,7 +335,7 @@ mod tests {
 
     #[test]
     fn calls_are_known() {
-        for call in ["write", "wait", "wait4", "read", "clone", "pipe2", "pause", "msgrcv"] {
+        for call in ["write", "wait", "wait4", "read", "clone", "pipe2", "pause", "msgrcv", "store"] {
             assert!(is_call(call), "{call}");
         }
         for other in ["note", "label", "wirte", ""] {

@@ -31,6 +31,14 @@ macro_rules! calls {
     };
 }
 
+pub mod locks;
+pub mod posix;
+pub mod region;
+pub mod signals;
+pub mod sockets;
+pub mod sysv;
+pub mod terminal;
+
 calls! {
     /// The marker before a statement; no kernel knows it.
     fn mark(number: u32, first: u64, second: u64) => libc::syscall(i64::from(number), first, second);

@@ -94,3 +94,14 @@ fn pipes_and_barriers_without_use() {
     assert_eq!(messages("barrier b"), ["only one process comes to the barrier `b`"]);
     assert_eq!(messages("fork c { barrier b }\nbarrier b"), [""; 0]);
 }
+
+#[test]
+fn ends_segments_and_sockets_without_use() {
+    assert_eq!(messages("socketpair s\nsend s.a \"x\""), ["nothing ever uses `s.b`"]);
+    assert_eq!(messages("pty t\nread t.master"), ["nothing ever uses `t.slave`"]);
+    assert_eq!(messages("shmget m 8\nload x m 0"), ["nothing ever attaches `m`"]);
+    assert_eq!(messages("shmget m 8\nshmat m\nload x m 0\nmmap n 8\nload y n 0"), [""; 0]);
+    assert_eq!(messages("socket s inet\nsocket c inet\nconnect c s"), ["nothing ever binds `s`"]);
+    assert_eq!(messages("socket s inet\nconnect s s fails=ECONNREFUSED"), [""; 0]);
+    assert_eq!(messages("socket s inet\nsocket c inet\nfork d { bind s 0 }\nconnect c s"), [""; 0]);
+}

@@ -44,8 +44,8 @@ pub(super) fn compile(name: &str, text: &str, document: &KdlDocument) -> (Scenar
         report.error(0..0, "the scenario has no process", help);
     }
     describe(&mut report, &names, &described, &mut scenario);
-    let Names { processes, descriptors, variables, barriers, .. } = names;
-    scenario.program = Program { roots, statements, processes, descriptors, variables, barriers };
+    let Names { processes, descriptors, variables, barriers, objects, .. } = names;
+    scenario.program = Program { roots, statements, processes, descriptors, variables, barriers, objects };
     (scenario, report.problems)
 }
 
@@ -69,7 +69,7 @@ fn fits(report: &mut Report<'_>, top: &[KdlNode]) -> bool {
 
 fn top_node<'a>(report: &mut Report<'_>, node: &'a KdlNode) -> Option<Node<'a>> {
     let name = node.name().value();
-    let statement = words::find(words::STATEMENTS, name).is_some() || words::not_yet(name).is_some();
+    let statement = words::find(words::STATEMENTS, name).is_some();
     if words::find(TOP, name).is_none() && statement {
         let help = Some("statements stand in `process NAME { … }`".to_owned());
         report.error(node.name().range(), format!("`{name}` belongs into a process"), help);

@@ -9,7 +9,7 @@ use super::node::{Node, Spanned, one_line, string, written};
 use super::ops::errno_help;
 use crate::model::Signal;
 use crate::scenario::words::{self, EXPECTATIONS};
-use crate::scenario::{Claim, Expectation, RULES, errno};
+use crate::scenario::{Claim, Expectation, ObjectKind, RULES, errno};
 
 /// The claims of the block.
 pub(super) fn block(report: &mut Report<'_>, names: &Names, node: &Node<'_>) -> Vec<Expectation> {
@@ -52,10 +52,7 @@ impl Judge<'_, '_> {
             "printed" => Claim::Printed { name: self.process(first)?, text: self.text(second?)? },
             "received" => {
                 let messages: Vec<_> = node.args[1..].iter().map(|entry| self.text(entry)).collect();
-                Claim::Received {
-                    channel: self.channel(first)?,
-                    messages: messages.into_iter().collect::<Option<_>>()?,
-                }
+                Claim::Received { channel: self.queue(first)?, messages: messages.into_iter().collect::<Option<_>>()? }
             }
             "delivered" => {
                 let (name, signal, times) = self.signalled(node)?;
@@ -73,7 +70,7 @@ impl Judge<'_, '_> {
             "value" => {
                 let offset = self.report.integer(second?, "the offset", 0..i64::MAX);
                 let value = self.report.integer(node.args[2], "the value", i64::MIN..i64::MAX);
-                Claim::Value { segment: self.channel(first)?, offset: offset?.unsigned_abs(), value: value? }
+                Claim::Value { segment: self.segment(first)?, offset: offset?.unsigned_abs(), value: value? }
             }
             "before" => {
                 let second = self.label(second?);
@@ -132,13 +129,41 @@ impl Judge<'_, '_> {
         if self.names.channels.iter().any(|known| known == name) {
             return Some(name.to_owned());
         }
+        self.no_channel(entry, name);
+        None
+    }
+
+    /// Something that messages come out of.
+    fn queue(&mut self, entry: &KdlEntry) -> Option<String> {
+        let name = self.report.text(entry, "a queue")?;
+        if self.names.queues.iter().any(|known| known == name) {
+            return Some(name.to_owned());
+        }
+        let help = words::suggest(name, self.names.queues.iter().map(String::as_str));
+        self.report.error(entry.range(), format!("`{name}` is not a message queue"), help);
+        None
+    }
+
+    /// Memory that has cells.
+    fn segment(&mut self, entry: &KdlEntry) -> Option<String> {
+        let name = self.report.text(entry, "a segment")?;
+        let known = self.names.objects_of(ObjectKind::Segment);
+        if known.clone().any(|known| known == name) {
+            return Some(name.to_owned());
+        }
+        let help = words::suggest(name, known);
+        self.report.error(entry.range(), format!("`{name}` is not a segment of memory"), help);
+        None
+    }
+
+    /// Says that a name is no channel's.
+    fn no_channel(&mut self, entry: &KdlEntry, name: &str) {
         let pipe = name.rsplit_once('.').map(|(pipe, _)| pipe);
         let help = match pipe.filter(|pipe| self.names.channels.iter().any(|known| known == pipe)) {
             Some(pipe) => Some(format!("the channel is `{pipe}`, `{name}` is one of its ends")),
             None => words::suggest(name, self.names.channels.iter().map(String::as_str)),
         };
         self.report.error(entry.range(), format!("unknown channel `{name}`"), help);
-        None
     }
 
     fn call(&mut self, entry: &KdlEntry) -> Option<String> {

@@ -3,13 +3,17 @@
 //! First the names that the whole file declares are collected, because a process may be named above
 //! its `fork`; then the nodes are compiled, each on its own, so that one mistake hides no other.
 
+mod declared;
 mod document;
 mod expect;
+mod ipc;
+mod memory;
 mod names;
 mod node;
 mod ops;
 mod scope;
 mod signals;
+mod sockets;
 mod statement;
 mod syntax;
 

@@ -1,12 +1,14 @@
-//! The names that a file declares anywhere: processes, descriptors, variables, barriers, channels,
-//! labels. Collected before anything is compiled, because a process may be named above its `fork`.
+//! The names that a file declares anywhere: processes, descriptors, variables, barriers, objects,
+//! channels, labels. Collected before anything is compiled, because a process may be named above its `fork`.
 
 use kdl::KdlNode;
 
 use super::Report;
-use super::node::{Spanned, children, is_name, string};
+use super::declared::{self, Kind, Socket, declared};
+use super::node::{Spanned, children, string};
 use crate::scenario::{
-    Barrier, BarrierId, DescriptorId, MAX_DESCRIPTORS, MAX_PROCESSES, MAX_VARIABLES, ProcessId, VarId, words,
+    Barrier, BarrierId, DescriptorId, MAX_DESCRIPTORS, MAX_OBJECTS, MAX_PROCESSES, MAX_VARIABLES, Object, ObjectId,
+    ObjectKind, ProcessId, VarId,
 };
 
 /// How many barriers a scenario may use.
@@ -19,18 +21,19 @@ pub(super) struct Names {
     pub(super) descriptors: Vec<String>,
     pub(super) variables: Vec<String>,
     pub(super) barriers: Vec<Barrier>,
-    /// Pipes by name, files and FIFOs by path, opened files by their descriptor's name too.
+    pub(super) objects: Vec<Object>,
+    /// Pipes, sockets, queues … by name, files and FIFOs by path, opened files by their descriptor's
+    /// name too.
     pub(super) channels: Vec<String>,
+    /// Which of the channels are message queues.
+    pub(super) queues: Vec<String>,
+    /// The names of sockets that `connect` can mean.
+    pub(super) sockets: Vec<String>,
+    /// The paths that sockets are bound to.
+    pub(super) bound: Vec<String>,
     pub(super) labels: Vec<String>,
     /// `parent`, `parent.child`.
     pub(super) paths: Vec<String>,
-}
-
-/// What a statement declares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Descriptor,
-    Variable,
 }
 
 /// Calls `visit` for each node of `nodes` and of the blocks inside, in the order of the text.
@@ -39,41 +42,6 @@ pub(in crate::scenario) fn walk<'a>(nodes: &'a [KdlNode], visit: &mut impl FnMut
         visit(node);
         walk(children(node), visit);
     }
-}
-
-/// The names that one statement declares in the process that makes it.
-pub(super) fn declared(node: &KdlNode) -> Vec<(Kind, String)> {
-    let mut found = Vec::new();
-    let word = node.name().value();
-    let args: Vec<&str> = node.entries().iter().filter(|entry| entry.name().is_none()).filter_map(string).collect();
-    let mut descriptor = |name: String| found.push((Kind::Descriptor, name));
-    match (word, args.as_slice()) {
-        ("pipe", [name, ..]) if is_name(name) => {
-            descriptor(format!("{name}.read"));
-            descriptor(format!("{name}.write"));
-        }
-        ("open", [name, ..]) | ("dup2", [_, name, ..]) if is_name(name) => descriptor((*name).to_owned()),
-        ("set", [name, ..]) if is_name(name) => found.push((Kind::Variable, (*name).to_owned())),
-        (word, names) if words::not_yet(word).is_some() => {
-            // It is refused anyway; what it would declare is not complained of as well.
-            for name in names.iter().filter(|name| is_name(name)) {
-                descriptor((*name).to_owned());
-                descriptor(format!("{name}.a"));
-                descriptor(format!("{name}.b"));
-            }
-            found.extend(names.iter().filter(|name| is_name(name)).map(|name| (Kind::Variable, (*name).to_owned())));
-        }
-        _ => {}
-    }
-    for option in node.entries() {
-        let Some(key) = option.name() else { continue };
-        if let ("into" | "errno", Some(name)) = (key.value(), string(option))
-            && is_name(name)
-        {
-            found.push((Kind::Variable, name.to_owned()));
-        }
-    }
-    found
 }
 
 /// Whether the block of this node is run by the process that the node itself is run by.
@@ -165,24 +133,17 @@ impl Names {
             for (kind, name) in declared(node) {
                 self.declare(report, node, kind, name);
             }
+            self.channels(node);
             let word = node.name().value();
-            let mut args = node.entries().iter().filter(|entry| entry.name().is_none());
-            match (word, args.next().and_then(string)) {
+            let first = node.entries().iter().find(|entry| entry.name().is_none());
+            match (word, first.and_then(string)) {
                 ("fork", _) if node.children().is_some() => self.process(report, node, path, run.forks),
                 ("fork", _) => {
                     self.process_name(report, node, path);
                     run = Run { own: Copies::Forked, forks: Copies::Forked };
                 }
-                ("pipe" | "mkfifo", Some(name)) => push(&mut self.channels, name),
-                ("open", Some(name)) => {
-                    push(&mut self.channels, name);
-                    if let Some(path) = args.next().and_then(string) {
-                        push(&mut self.channels, path);
-                    }
-                }
                 ("label", Some(name)) => push(&mut self.labels, name),
                 ("barrier", Some(name)) => self.barrier(report, node, name, run.own, met),
-                (word, Some(name)) if words::not_yet(word).is_some() => push(&mut self.channels, name),
                 _ => {}
             }
             if same_process(node) {
@@ -229,10 +190,25 @@ impl Names {
         }
     }
 
+    fn channels(&mut self, node: &KdlNode) {
+        for name in declared::channels(node) {
+            push(&mut self.channels, name);
+        }
+        if let Some(name) = declared::queue(node) {
+            push(&mut self.queues, name);
+        }
+        match declared::socket(node) {
+            Some(Socket::Name(name)) => push(&mut self.sockets, name),
+            Some(Socket::Path(path)) => push(&mut self.bound, path),
+            None => {}
+        }
+    }
+
     fn declare(&mut self, report: &mut Report<'_>, node: &KdlNode, kind: Kind, name: String) {
         let (table, most, what) = match kind {
             Kind::Descriptor => (&mut self.descriptors, MAX_DESCRIPTORS, "descriptor"),
             Kind::Variable => (&mut self.variables, MAX_VARIABLES, "variable"),
+            Kind::Object(kind) => return self.declare_object(report, node, kind, name),
         };
         if table.contains(&name) {
             return;
@@ -242,6 +218,21 @@ impl Names {
             return;
         }
         table.push(name);
+    }
+
+    fn declare_object(&mut self, report: &mut Report<'_>, node: &KdlNode, kind: ObjectKind, name: String) {
+        match self.objects.iter().find(|known| known.name == name) {
+            Some(known) if known.kind != kind => {
+                let said = format!("`{name}` is {} already", what_is(known.kind));
+                report.error(node.range(), said, Some("choose another name".to_owned()));
+            }
+            Some(_) => {}
+            None if self.objects.len() == MAX_OBJECTS => {
+                let said = format!("more than {MAX_OBJECTS} names of queues, segments and semaphores");
+                report.error(node.range(), said, None);
+            }
+            None => self.objects.push(Object { name, kind }),
+        }
     }
 
     /// The process with this name.
@@ -257,6 +248,16 @@ impl Names {
     /// The variable with this name, declared anywhere.
     pub(super) fn var_id(&self, name: &str) -> Option<VarId> {
         index(&self.variables, name).map(VarId)
+    }
+
+    /// The queue, segment or semaphore with this name, declared anywhere.
+    pub(super) fn object_id(&self, name: &str) -> Option<ObjectId> {
+        self.objects.iter().position(|object| object.name == name).map(|at| ObjectId(at as u16))
+    }
+
+    /// The names of the objects of one kind.
+    pub(super) fn objects_of(&self, kind: ObjectKind) -> impl Iterator<Item = &str> + Clone {
+        self.objects.iter().filter(move |object| object.kind == kind).map(|object| object.name.as_str())
     }
 
     /// The barrier with this name.
@@ -276,6 +277,16 @@ impl Names {
             return known.then(|| self.process_id(last)).flatten().map(|id| (id, instance));
         }
         self.process_id(path).map(|id| (id, instance))
+    }
+}
+
+/// What to call an object of this kind.
+pub(super) const fn what_is(kind: ObjectKind) -> &'static str {
+    match kind {
+        ObjectKind::Queue => "a message queue",
+        ObjectKind::Segment => "a segment of memory",
+        ObjectKind::SemaphoreSet => "a set of System V semaphores",
+        ObjectKind::Semaphore => "a POSIX semaphore",
     }
 }
 

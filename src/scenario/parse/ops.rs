@@ -6,12 +6,11 @@ use kdl::{KdlEntry, KdlValue};
 
 use super::node::{Node, Spanned, key_range, string, written};
 use super::scope::Resolver;
-use crate::model::Access;
 use crate::scenario::{Compare, MAX_TEXT, Op, Statement, Value, errno, words};
 
 /// The most bytes that one `read` or `write` moves.
 const MAX_TRANSFER: i64 = 1 << 20;
-const TRANSFER: Range<i64> = 0..MAX_TRANSFER + 1;
+pub(super) const TRANSFER: Range<i64> = 0..MAX_TRANSFER + 1;
 const I32: Range<i64> = i32::MIN as i64..i32::MAX as i64 + 1;
 
 impl Resolver<'_, '_> {
@@ -21,9 +20,18 @@ impl Resolver<'_, '_> {
             "exec" | "wait" | "exit" | "_exit" | "setpgid" | "setsid" | "subreaper" | "chdir" | "umask" | "nice" => {
                 self.process_op(node)
             }
-            "ignore" | "default" | "block" | "unblock" | "kill" | "raise" | "pause" | "alarm" => self.signal_op(node),
+            "ignore" | "default" | "block" | "unblock" | "kill" | "raise" | "pause" | "alarm" | "sigqueue"
+            | "sigwait" | "signalfd" | "setitimer" => self.signal_op(node),
             "set" | "add" | "sleep" | "note" | "label" | "barrier" => self.control_op(node),
             "read" | "write" | "print" | "open" | "poll" => self.transfer_op(node),
+            "socketpair" | "socket" | "bind" | "listen" | "accept" | "connect" | "send" | "recv" | "sendto"
+            | "recvfrom" | "shutdown" | "send-fd" | "recv-fd" => self.socket_op(node),
+            "msgget" | "msgsnd" | "msgrcv" | "msgctl" | "shmget" | "shmat" | "shmdt" | "shmctl" | "semget"
+            | "semctl" | "semop" => self.system_v_op(node),
+            "mq_open" | "mq_send" | "mq_receive" | "mq_notify" | "mq_unlink" | "shm_open" | "shm_unlink" | "mmap"
+            | "munmap" | "sem_open" | "sem_wait" | "sem_timedwait" | "sem_post" | "sem_unlink" => self.posix_op(node),
+            "load" | "store" | "store-text" | "atomic-add" => self.memory_op(node),
+            "fcntl-lock" | "fcntl-getlk" | "flock" => self.lock_op(node),
             _ => self.descriptor_op(node),
         }
     }
@@ -91,18 +99,8 @@ impl Resolver<'_, '_> {
             "read" => self.read(node)?,
             "write" => {
                 let fd = self.descriptor(first);
-                let text = self.value(node.args[1]);
-                let bytes = match node.option("bytes") {
-                    Some(entry) => Some(self.number(entry, "`bytes`", TRANSFER)?),
-                    None => None,
-                };
-                if let (Some(Value::Text(text)), Some(count)) = (&text, &bytes)
-                    && text.is_empty()
-                    && *count != Value::Number(0)
-                {
-                    self.report.error(node.args[1].range(), "an empty text cannot be repeated", None);
-                }
-                Op::Write { fd: fd?, text: text?, bytes }
+                let (text, bytes) = self.padded(node, node.args[1])?;
+                Op::Write { fd: fd?, text, bytes }
             }
             "print" => Op::Print { text: self.value(first)? },
             "open" => self.open(node)?,
@@ -117,16 +115,11 @@ impl Resolver<'_, '_> {
         })
     }
 
-    fn read(&mut self, node: &Node<'_>) -> Option<Op> {
+    /// The operation of `read`; the others that receive bytes take the same.
+    pub(super) fn read(&mut self, node: &Node<'_>) -> Option<Op> {
         let fd = self.descriptor(node.args[0]);
-        let into = match node.option("into") {
-            Some(entry) => Some(self.assigned(entry)?),
-            None => None,
-        };
-        let bytes = match node.option("bytes") {
-            Some(entry) => Some(self.number(entry, "`bytes`", TRANSFER)?),
-            None => None,
-        };
+        let into = self.assigned_option(node, "into").ok()?;
+        let bytes = self.number_option(node, "bytes", TRANSFER).ok()?;
         if let (Some(_), Some(Value::Number(count)), Some(entry)) = (into, &bytes, node.option("bytes"))
             && *count > MAX_TEXT as i64
         {
@@ -144,25 +137,9 @@ impl Resolver<'_, '_> {
     }
 
     fn open(&mut self, node: &Node<'_>) -> Option<Op> {
-        let name = self.report.text(node.args[0], "a descriptor")?;
-        if matches!(name, "stdin" | "stdout" | "stderr") {
-            let help = Some(format!("open it under another name, then `dup2` that to {name}"));
-            self.report.error(node.args[0].range(), format!("`{name}` is open already"), help);
-            return None;
-        }
-        let name = self.report.name(node.args[0], "a descriptor's name")?;
         let path = self.report.path(node.args[1], "the path");
-        let access = match string(node.args[2]) {
-            Some("r") => Some(Access::Read),
-            Some("w") => Some(Access::Write),
-            Some("rw") => Some(Access::ReadWrite),
-            _ => {
-                let help = Some("it is `r`, `w` or `rw`".to_owned());
-                self.report.error(node.args[2].range(), format!("unknown access `{}`", written(node.args[2])), help);
-                None
-            }
-        };
-        let fd = self.names.descriptor_id(name)?;
+        let access = self.access(node.args[2]);
+        let (_, fd) = self.new_descriptor(node.args[0])?;
         Some(Op::Open {
             fd,
             path: path?,
@@ -178,11 +155,18 @@ impl Resolver<'_, '_> {
         let first = node.args.first().copied();
         Some(match node.word.name {
             "pipe" => {
-                let name = self.report.name(first?, "a pipe's name")?.to_owned();
-                let read = self.names.descriptor_id(&format!("{name}.read"))?;
-                let write = self.names.descriptor_id(&format!("{name}.write"))?;
+                let (name, [read, write]) = self.new_pair(first?, ["read", "write"])?;
                 Op::Pipe { name, read, write }
             }
+            "pty" => {
+                let (name, [master, slave]) = self.new_pair(first?, ["master", "slave"])?;
+                Op::Pty { name, master, slave }
+            }
+            "tcsetpgrp" => {
+                let (fd, group) = (self.descriptor(first?), self.target(node.args[1]));
+                Op::Tcsetpgrp { fd: fd?, group: group? }
+            }
+            "ctty" => Op::Ctty { fd: self.descriptor(first?)? },
             "mkfifo" => Op::Mkfifo { path: self.report.path(first?, "the path")? },
             "unlink" => Op::Unlink { path: self.report.path(first?, "the path")? },
             "fflush" => Op::Fflush,

@@ -9,17 +9,19 @@ use std::collections::HashSet;
 use kdl::{KdlEntry, KdlNode, KdlValue};
 
 use super::Report;
-use super::names::{Kind, Names, declared, same_process};
-use super::node::{Spanned, children, is_bare, string, written};
-use crate::scenario::{DescriptorId, MAX_TEXT, Target, Value, VarId, words};
+use super::declared::{Kind, declared, ends};
+use super::names::{Names, same_process, what_is};
+use super::node::{Node, Spanned, children, is_bare, string, written};
+use crate::scenario::{DescriptorId, MAX_TEXT, ObjectId, ObjectKind, Target, Value, VarId, words};
 
 /// The names that can have been declared.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Scope {
     descriptors: HashSet<DescriptorId>,
     variables: HashSet<VarId>,
+    objects: HashSet<ObjectId>,
     /// What the process declares at all, sooner or later.
-    later: (HashSet<DescriptorId>, HashSet<VarId>),
+    later: (HashSet<DescriptorId>, HashSet<VarId>, HashSet<ObjectId>),
 }
 
 impl Scope {
@@ -33,7 +35,7 @@ impl Scope {
     pub(super) fn enter(mut self, names: &Names, body: &[KdlNode]) -> Self {
         let mut whole = self.clone();
         whole.declare_all(names, body);
-        self.later = (whole.descriptors, whole.variables);
+        self.later = (whole.descriptors, whole.variables, whole.objects);
         self
     }
 
@@ -41,13 +43,15 @@ impl Scope {
     pub(super) fn everything(names: &Names) -> Self {
         let descriptors = (0..names.descriptors.len()).map(|at| DescriptorId(at as u16)).collect();
         let variables = (0..names.variables.len()).map(|at| VarId(at as u16)).collect();
-        Self { descriptors, variables, ..Self::default() }
+        let objects = (0..names.objects.len()).map(|at| ObjectId(at as u16)).collect();
+        Self { descriptors, variables, objects, ..Self::default() }
     }
 
     /// The scope of a handler, which runs at any time.
     pub(super) fn at_any_time(mut self) -> Self {
         self.descriptors.extend(&self.later.0);
         self.variables.extend(&self.later.1);
+        self.objects.extend(&self.later.2);
         self
     }
 
@@ -57,6 +61,7 @@ impl Scope {
             match kind {
                 Kind::Descriptor => self.descriptors.extend(names.descriptor_id(&name)),
                 Kind::Variable => self.variables.extend(names.var_id(&name)),
+                Kind::Object(_) => self.objects.extend(names.object_id(&name)),
             }
         }
     }
@@ -82,6 +87,10 @@ impl Scope {
     }
 }
 
+/// An option was wrong, which has been said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Reported;
+
 /// Resolves the names of one statement.
 #[derive(Debug)]
 pub(super) struct Resolver<'r, 't> {
@@ -98,26 +107,104 @@ impl Resolver<'_, '_> {
         if let Some(id) = id.filter(|id| self.scope.descriptors.contains(id)) {
             return Some(id);
         }
-        let (said, help) = match id {
-            Some(id) if self.scope.later.0.contains(&id) => {
-                (format!("`{name}` is used before it is declared"), Some("declare it further up".to_owned()))
+        let (said, help) = if let Some(id) = id {
+            Self::out_of_reach(name, self.scope.later.0.contains(&id))
+        } else {
+            let pair = ends(name).find(|(_, ends)| self.names.descriptors.contains(&ends[0]));
+            let help = match pair {
+                Some((word, [one, other])) => {
+                    Some(format!("a {word} has two ends: did you mean `{one}` or `{other}`?"))
+                }
+                None => words::suggest(name, self.scope.descriptor_names(self.names)),
+            };
+            (format!("unknown descriptor `{name}`"), help)
+        };
+        self.report.error(entry.range(), said, help);
+        None
+    }
+
+    /// What is wrong with a name that is declared somewhere, but not here.
+    fn out_of_reach(name: &str, later: bool) -> (String, Option<String>) {
+        if later {
+            return (format!("`{name}` is used before it is declared"), Some("declare it further up".to_owned()));
+        }
+        let help = "it is declared elsewhere, and a process inherits only what its parent had at the `fork`";
+        (format!("this process has no `{name}`"), Some(help.to_owned()))
+    }
+
+    /// A queue, segment or semaphore that this process can have.
+    pub(super) fn object(&mut self, entry: &KdlEntry, kind: ObjectKind) -> Option<ObjectId> {
+        let name = self.report.text(entry, what_is(kind))?;
+        let id = self.names.object_id(name);
+        let known = id.and_then(|id| self.names.objects.get(id.index()));
+        let (said, help) = match (id, known) {
+            (Some(id), Some(known)) if known.kind == kind => {
+                if self.scope.objects.contains(&id) {
+                    return Some(id);
+                }
+                Self::out_of_reach(name, self.scope.later.2.contains(&id))
             }
-            Some(_) => (
-                format!("this process has no `{name}`"),
-                Some("it is declared elsewhere, and a process inherits only what its parent had at the `fork`".into()),
-            ),
-            None => {
-                let ends = [format!("{name}.read"), format!("{name}.write")];
-                let help = if ends.iter().any(|end| self.names.descriptors.contains(end)) {
-                    Some(format!("a pipe has two ends: did you mean `{}` or `{}`?", ends[0], ends[1]))
-                } else {
-                    words::suggest(name, self.scope.descriptor_names(self.names))
-                };
-                (format!("unknown descriptor `{name}`"), help)
+            (_, Some(known)) => (format!("`{name}` is {}, not {}", what_is(known.kind), what_is(kind)), None),
+            _ => {
+                let help = words::suggest(name, self.names.objects_of(kind)).unwrap_or_else(|| {
+                    let made_by = match kind {
+                        ObjectKind::Queue => "msgget",
+                        ObjectKind::Segment => "shmget`, `shm_open` or `mmap",
+                        ObjectKind::SemaphoreSet => "semget",
+                        ObjectKind::Semaphore => "sem_open",
+                    };
+                    format!("declare it with `{made_by}`")
+                });
+                (format!("`{name}` is not {}", what_is(kind)), Some(help))
             }
         };
         self.report.error(entry.range(), said, help);
         None
+    }
+
+    /// A name that this statement declares, and its slot.
+    pub(super) fn new_object(&mut self, entry: &KdlEntry) -> Option<(String, ObjectId)> {
+        let name = self.report.name(entry, "a name")?;
+        Some((name.to_owned(), self.names.object_id(name)?))
+    }
+
+    /// The name of a descriptor that this statement declares, and its slot.
+    pub(super) fn new_descriptor(&mut self, entry: &KdlEntry) -> Option<(String, DescriptorId)> {
+        let name = self.report.name(entry, "a descriptor's name")?;
+        if matches!(name, "stdin" | "stdout" | "stderr") {
+            let help = Some(format!("choose another name, then `dup2` that to {name}"));
+            self.report.error(entry.range(), format!("`{name}` is open already"), help);
+            return None;
+        }
+        Some((name.to_owned(), self.names.descriptor_id(name)?))
+    }
+
+    /// The descriptor names of the two ends that this statement declares.
+    pub(super) fn new_pair(&mut self, entry: &KdlEntry, ends: [&str; 2]) -> Option<(String, [DescriptorId; 2])> {
+        let name = self.report.name(entry, "a name")?;
+        let [one, other] = ends.map(|end| self.names.descriptor_id(&format!("{name}.{end}")));
+        Some((name.to_owned(), [one?, other?]))
+    }
+
+    /// The variable that an option names, if the option is given; declared by that.
+    pub(super) fn assigned_option(&mut self, node: &Node<'_>, option: &str) -> Result<Option<VarId>, Reported> {
+        match node.option(option) {
+            Some(entry) => self.assigned(entry).map(Some).ok_or(Reported),
+            None => Ok(None),
+        }
+    }
+
+    /// The number that an option gives, if it is given.
+    pub(super) fn number_option(
+        &mut self,
+        node: &Node<'_>,
+        option: &str,
+        bounds: std::ops::Range<i64>,
+    ) -> Result<Option<Value>, Reported> {
+        match node.option(option) {
+            Some(entry) => self.number(entry, &format!("`{option}`"), bounds).map(Some).ok_or(Reported),
+            None => Ok(None),
+        }
     }
 
     /// A variable that a statement puts something into; declared by that.

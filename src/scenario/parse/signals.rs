@@ -9,11 +9,11 @@ use crate::model::{Signal, SignalSet};
 use crate::scenario::{Op, Value, words};
 
 impl Resolver<'_, '_> {
-    fn signal(&mut self, entry: &KdlEntry) -> Option<Signal> {
+    pub(super) fn signal(&mut self, entry: &KdlEntry) -> Option<Signal> {
         signal(self.report, entry)
     }
 
-    fn signals(&mut self, entries: &[&KdlEntry]) -> Option<SignalSet> {
+    pub(super) fn signals(&mut self, entries: &[&KdlEntry]) -> Option<SignalSet> {
         let found: Vec<Option<Signal>> = entries.iter().map(|entry| self.signal(entry)).collect();
         found.into_iter().collect()
     }
@@ -55,6 +55,26 @@ impl Resolver<'_, '_> {
                 Op::Kill { target: target?, signal, group }
             }
             "raise" => Op::Raise { signal: self.signal(node.args[0])? },
+            "sigqueue" => {
+                let (target, signal) = (self.target(node.args[0]), self.signal(node.args[1]));
+                let value = self.number_option(node, "value", i64::from(i32::MIN)..i64::from(i32::MAX) + 1).ok()?;
+                Op::Sigqueue { target: target?, signal: signal?, value: value.unwrap_or(Value::Number(0)) }
+            }
+            "sigwait" => {
+                let signals = self.signals(&node.args);
+                let (into, value) =
+                    (self.assigned_option(node, "into").ok()?, self.assigned_option(node, "value").ok()?);
+                Op::Sigwait { signals: signals?, into, value }
+            }
+            "signalfd" => {
+                let signals = self.signals(&node.args[1..]);
+                let (name, fd) = self.new_descriptor(node.args[0])?;
+                Op::Signalfd { name, fd, signals: signals?, nonblock: self.report.flag(node, "nonblock") }
+            }
+            "setitimer" => {
+                let every = node.option("every").map_or(Some(0), |entry| self.report.seconds(entry, "`every`"));
+                Op::Setitimer { time: self.report.seconds(node.args[0], "the time")?, every: every? }
+            }
             "pause" => Op::Pause,
             _ => Op::Alarm { seconds: self.alarm(node.args[0])? },
         })

@@ -6,6 +6,7 @@ use super::Report;
 use super::names::Names;
 use super::node::{Node, Spanned, children, one_line};
 use super::scope::{Resolver, Scope};
+use crate::model::SignalSet;
 use crate::scenario::words::{self, STATEMENTS};
 use crate::scenario::{Info, Op, ProcessId, Root, Statement, StatementId};
 
@@ -93,11 +94,6 @@ impl<'t> Compiler<'_, 't> {
 
     fn shape<'a>(&mut self, node: &'a KdlNode) -> Option<Node<'a>> {
         let (name, span) = (node.name().value(), node.name().range());
-        if let Some(family) = words::not_yet(name) {
-            let help = format!("the language has it (family: {family}), but nothing can run it so far");
-            self.report.error(span, format!("this version does not have `{name}` yet"), Some(help));
-            return None;
-        }
         if words::find(STATEMENTS, name).is_none() && words::find(words::TOP, name).is_some() {
             self.report.error(span, format!("`{name}` stands at the top of the file, not in a process"), None);
             return None;
@@ -115,6 +111,7 @@ impl<'t> Compiler<'_, 't> {
         match node.word.name {
             "fork" => self.fork(node, scope),
             "on" => self.handler(node, scope),
+            "sigsuspend" => self.sigsuspend(node, scope),
             "repeat" | "forever" => self.repetition(node, scope, around),
             "if" => self.condition(node, otherwise, scope, around),
             "break" => {
@@ -159,6 +156,18 @@ impl<'t> Compiler<'_, 't> {
             *body = block;
         }
         op
+    }
+
+    /// The block of a `sigsuspend` holds no statements: it says what the mask is meanwhile.
+    fn sigsuspend(&mut self, node: &Node<'_>, scope: &Scope) -> Option<Op> {
+        let (mut block, mut unblock) = (SignalSet::EMPTY, SignalSet::EMPTY);
+        for child in node.children() {
+            let Some(change) = self.report.shape(child, words::SUSPEND, "part of a sigsuspend") else { continue };
+            let signals = self.resolver(scope).signals(&change.args)?;
+            let set = if change.word.name == "block" { &mut block } else { &mut unblock };
+            signals.iter().for_each(|signal| set.insert(signal));
+        }
+        Some(Op::Sigsuspend { block, unblock })
     }
 
     fn repetition(&mut self, node: &Node<'_>, scope: &mut Scope, around: Around) -> Option<Op> {

@@ -7,6 +7,8 @@ use crate::scenario::{
     Value, VarId, render_all,
 };
 
+mod families;
+
 fn good(text: &str) -> Scenario {
     parse("topic/name", "test.kdl", text).unwrap_or_else(|problems| panic!("{}", render_all(&problems, "test", text)))
 }
