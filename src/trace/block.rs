@@ -1,6 +1,7 @@
 //! Why a task sleeps: read off the call that it is in, and nothing else.
 
 use super::calls::Family;
+use super::channels::Identity;
 use super::tracee::Call;
 use super::tracer::Tracer;
 use crate::model::{ChannelId, Kind, TaskId, Why};
@@ -101,7 +102,7 @@ impl Tracer {
             let base = std::path::PathBuf::from(format!("/proc/{tid}/{place}"));
             let relative: Vec<u8> = path.iter().copied().skip_while(|byte| *byte == b'/').collect();
             let facts = std::fs::metadata(base.join(std::ffi::OsStr::from_bytes(&relative))).ok()?;
-            self.channels.known((facts.dev(), facts.ino()))
+            self.channels.known(Identity::Inode(facts.dev(), facts.ino()))
         });
         Cause { channel, why: Some(Why::NoPeer), on: None }
     }

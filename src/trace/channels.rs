@@ -7,11 +7,35 @@ use super::recorder::Recorder;
 use crate::model::{Access, ChannelId, ChannelKind, FdFlags, Kind, Sym, TaskId};
 use crate::sys::procfs::FdFacts;
 
+/// What the kernel tells one object from another by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Identity {
+    /// Device and inode number, of whatever a descriptor leads to.
+    Inode(u64, u64),
+}
+
+/// A channel that is met for the first time.
+#[derive(Debug, Clone, Copy)]
+pub struct New<'a> {
+    /// What the kernel tells it by; none for what can only be met once.
+    pub identity: Option<Identity>,
+    /// What it is.
+    pub kind: ChannelKind,
+    /// Its name, if nobody else has it.
+    pub name: &'a str,
+    /// How many bytes it holds at most, or, of memory, how many it is; 0 where that means nothing.
+    pub capacity: u64,
+    /// Whether it keeps messages apart.
+    pub messages: bool,
+    /// Whether it was there before the run.
+    pub found: bool,
+}
+
 /// The channels of the run by what the kernel calls them.
 #[derive(Debug, Default)]
 pub struct Channels {
-    by_identity: HashMap<(u64, u64), ChannelId>,
-    identities: HashMap<ChannelId, (u64, u64)>,
+    by_identity: HashMap<Identity, ChannelId>,
+    identities: HashMap<ChannelId, Identity>,
     names: HashSet<String>,
     count: usize,
 }
@@ -21,23 +45,32 @@ impl Channels {
     /// `name` if that is given and free.
     pub fn find(&mut self, recorder: &mut Recorder, task: TaskId, facts: &FdFacts, name: Option<&str>) -> ChannelId {
         let kind = kind(facts);
-        if let Some(&channel) = self.by_identity.get(&facts.identity)
+        let identity = Identity::Inode(facts.identity.0, facts.identity.1);
+        if let Some(&channel) = self.by_identity.get(&identity)
             && Self::is_same(recorder, channel, kind, facts)
         {
             return channel;
         }
         let default = default_name(kind, facts);
-        let name = self.unique(name.unwrap_or(&default));
+        // Inodes of anonymous files are shared by all of a kind: such a descriptor is its own identity.
+        let identity = (!shares_inode(facts)).then_some(identity);
+        let capacity = if kind.is_pipe() { 65_536 } else { 0 };
+        let name = name.unwrap_or(&default);
+        self.make(recorder, task, New { identity, kind, name, capacity, messages: false, found: false })
+    }
+
+    /// Writes to the log, as `task`'s, that there is a channel which has not been met before.
+    pub fn make(&mut self, recorder: &mut Recorder, task: TaskId, new: New<'_>) -> ChannelId {
+        let New { identity, kind, name, capacity, messages, found } = new;
+        let name = self.unique(name);
         let channel = ChannelId::from_index(self.count);
         self.count += 1;
-        // Inodes of anonymous files are shared by all of a kind: such a descriptor is its own identity.
-        if !shares_inode(facts) {
-            self.by_identity.insert(facts.identity, channel);
-            self.identities.insert(channel, facts.identity);
+        if let Some(identity) = identity {
+            self.by_identity.insert(identity, channel);
+            self.identities.insert(channel, identity);
         }
         let name = recorder.intern(&name);
-        let capacity = if kind.is_pipe() { 65_536 } else { 0 };
-        recorder.plain(task, Kind::Create { channel, kind, name, capacity, messages: false, found: false });
+        recorder.plain(task, Kind::Create { channel, kind, name, capacity, messages, found });
         channel
     }
 
@@ -54,7 +87,7 @@ impl Channels {
     }
 
     /// What the log calls a channel whose identity is known, if it has met it.
-    pub fn known(&self, identity: (u64, u64)) -> Option<ChannelId> {
+    pub fn known(&self, identity: Identity) -> Option<ChannelId> {
         self.by_identity.get(&identity).copied()
     }
 

@@ -5,7 +5,6 @@ use super::super::channels;
 use super::super::tracer::Tracer;
 use super::Ended;
 use crate::model::{ChannelId, ChannelKind, End, FdFlags, Kind, TaskId};
-use crate::scenario::Op;
 use crate::sys::procfs::FdFacts;
 use crate::sys::{memory, procfs};
 
@@ -47,19 +46,8 @@ impl Tracer {
         if self.world().fd(ended.task, facts.fd).is_some() {
             return self.plain_call(ended);
         }
-        let name = self.scenario_path(ended, &facts);
+        let name = self.declared_name(ended).filter(|_| channels::kind(&facts) != ChannelKind::Terminal);
         self.write_open(Some(ended), ended.task, &facts, name.as_deref());
-    }
-
-    /// A file that a scenario opens by a name of its own directory is shown under that name.
-    fn scenario_path(&self, ended: &Ended<'_>, facts: &FdFacts) -> Option<String> {
-        let tracee = self.tracees.get(&ended.tid).filter(|tracee| tracee.actor)?;
-        let statement = self.scenario.as_ref()?.program.statement(tracee.statement?)?;
-        match &statement.op {
-            Op::Open { path, .. } if !path.starts_with('/') => Some(path.clone()),
-            _ => None,
-        }
-        .filter(|_| channels::kind(facts) != ChannelKind::Terminal)
     }
 
     pub(super) fn two_fds(&mut self, ended: &Ended<'_>) {
@@ -72,19 +60,11 @@ impl Tracer {
             i32::from_ne_bytes([pair[0], pair[1], pair[2], pair[3]]),
             i32::from_ne_bytes([pair[4], pair[5], pair[6], pair[7]]),
         ];
-        let name = self.scenario_pipe(ended);
+        let name = self.declared_name(ended);
         for fd in fds {
             if let Some(facts) = procfs::fd(ended.tid, fd) {
                 self.write_open(Some(ended), ended.task, &facts, name.as_deref());
             }
-        }
-    }
-
-    fn scenario_pipe(&self, ended: &Ended<'_>) -> Option<String> {
-        let tracee = self.tracees.get(&ended.tid).filter(|tracee| tracee.actor)?;
-        match &self.scenario.as_ref()?.program.statement(tracee.statement?)?.op {
-            Op::Pipe { name, .. } => Some(name.clone()),
-            _ => None,
         }
     }
 

@@ -12,6 +12,7 @@ use super::recorder::Outcome;
 use super::tracee::Call;
 use super::tracer::{Result, Tracer};
 use crate::model::{Kind, TaskId};
+use crate::scenario::Op;
 use crate::sys::ptrace::Stopped;
 
 /// A call that has ended, as its decoder sees it.
@@ -83,6 +84,27 @@ impl Tracer {
             | Family::Plain => self.plain_call(&ended),
         }
         Ok(())
+    }
+
+    /// How the scenario names what the statement that made this call makes or opens. A file of the run's
+    /// own directory goes by the path that the scenario gives it.
+    fn declared_name(&self, ended: &Ended<'_>) -> Option<String> {
+        let tracee = self.tracees.get(&ended.tid).filter(|tracee| tracee.actor)?;
+        match &self.scenario.as_ref()?.program.statement(tracee.statement?)?.op {
+            Op::Open { path, .. } if !path.starts_with('/') => Some(path.clone()),
+            Op::Pipe { name, .. }
+            | Op::Pty { name, .. }
+            | Op::Socketpair { name, .. }
+            | Op::Socket { name, .. }
+            | Op::Msgget { name, .. }
+            | Op::Shmget { name, .. }
+            | Op::Semget { name, .. }
+            | Op::MqOpen { name, .. }
+            | Op::ShmOpen { name, .. }
+            | Op::Mmap { name, .. }
+            | Op::SemOpen { name, .. } => Some(name.clone()),
+            _ => None,
+        }
     }
 
     /// A call that no event describes: said under `--all`, in scenarios, and when it failed in a way
