@@ -130,10 +130,7 @@ impl Machine {
             Op::Munmap { segment } => region(*segment)?.unmap(),
             Op::SemOpen { semaphore, value, .. } => {
                 let value = u32::try_from(self.number(value)).unwrap_or(u32::MAX);
-                let fd = Self::with_draft(|draft| posix::sem_file(path, draft, value))? as i32;
-                let mapped = region(*semaphore)?.map(fd, size_of::<libc::sem_t>());
-                let _ = call::close(fd);
-                mapped
+                posix::sem_open(region(*semaphore)?, path, value)
             }
             Op::SemWait { semaphore } => region(*semaphore)?.sem_wait(),
             Op::SemTimedwait { semaphore, time } => region(*semaphore)?.sem_timedwait(*time),

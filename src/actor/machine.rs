@@ -222,13 +222,6 @@ impl Machine {
         prepared.map_or(c"", |prepared| prepared.path.as_c_str())
     }
 
-    /// A path for a file that only this process makes, beside the semaphores.
-    pub(super) fn with_draft<T>(with: impl FnOnce(&std::ffi::CStr) -> T) -> T {
-        let mut line = Line::default();
-        let _ = write!(line, "/dev/shm/proclab-{}-draft\0", call::getpid().unwrap_or(0));
-        with(std::ffi::CStr::from_bytes_until_nul(line.bytes()).unwrap_or(c""))
-    }
-
     pub(super) fn fd(&self, id: DescriptorId) -> i32 {
         self.fds.get(id.index()).map_or(-1, Cell::get)
     }

@@ -81,7 +81,7 @@ impl Own {
         CString::new(format!("/{}{inner}", self.pid.map(prefix).unwrap_or_default())).unwrap_or_default()
     }
 
-    /// The file of a named semaphore, and one that only the process `pid` makes use of.
+    /// The file of the semaphore that the scenario calls `/name` (sem_overview(7)).
     pub fn semaphore(&self, name: &str) -> CString {
         let inner = name.trim_start_matches('/');
         let prefix = self.pid.map(prefix).unwrap_or_default();

@@ -2,7 +2,9 @@
 //! sem_overview(7)). Names are `/name`, as the calls take them.
 
 use std::ffi::CStr;
+use std::io::Write;
 
+use super::region::Region;
 use super::{Answer, answer};
 
 calls! {
@@ -45,52 +47,56 @@ pub fn mq_notify(queue: i32, signal: i32) -> Answer {
     answer(unsafe { libc::mq_notify(queue, &raw const event) })
 }
 
-/// The file of a named semaphore, as sem_open(3) makes it: a descriptor to be mapped. `path` is the
-/// file, `draft` one beside it that nobody else uses.
+/// sem_open(3) of a semaphore that is there or is made with this value: maps it into `region`. `path`
+/// is its file, `/dev/shm/sem.name`, where the C library looks for it too.
 ///
 /// The C library's own function allocates memory and takes a lock, which a handler must not do. Like
-/// it, this one fills a file under another name and then links it, so that nobody ever sees a semaphore
-/// without its value.
-pub fn sem_file(path: &CStr, draft: &CStr, value: u32) -> Answer {
+/// it, this one links the file only when it is filled, so that nobody ever sees a semaphore without its
+/// value; until then the file has no name (open(2), `O_TMPFILE`).
+pub fn sem_open(region: &Region, path: &CStr, value: u32) -> Answer {
     let flags = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_CLOEXEC;
     loop {
-        // SAFETY: system calls on strings that end with NUL.
-        match answer(unsafe { libc::open(path.as_ptr(), flags) }) {
-            Err(libc::ENOENT) => {}
-            other => return other,
-        }
-        let fd = draft_of(draft, flags, value)?;
-        // SAFETY: as above.
-        let linked = answer(unsafe { libc::link(draft.as_ptr(), path.as_ptr()) });
-        let _ = super::unlink(draft);
-        if linked.is_ok() {
-            return Ok(fd);
-        }
-        let _ = super::close(fd as i32);
-        // Somebody else was faster: theirs is the one.
-        if linked != Err(libc::EEXIST) {
-            return linked;
-        }
+        // SAFETY: a system call on a string that ends with NUL.
+        let fd = match answer(unsafe { libc::open(path.as_ptr(), flags) }) {
+            Ok(fd) => fd as i32,
+            Err(libc::ENOENT) => match sem_make(region, path, value) {
+                // Somebody else was faster: theirs is the one.
+                Err(libc::EEXIST) => continue,
+                made => return made,
+            },
+            Err(errno) => return Err(errno),
+        };
+        let mapped = region.map(fd, SEMAPHORE);
+        let _ = super::close(fd);
+        return mapped;
     }
 }
 
-/// A new file that holds a semaphore.
-fn draft_of(draft: &CStr, flags: i32, value: u32) -> Answer {
-    // SAFETY: an all-zero sem_t is valid memory for sem_init.
-    let mut semaphore: libc::sem_t = unsafe { std::mem::zeroed() };
-    // SAFETY: the semaphore is live.
-    answer(unsafe { libc::sem_init(&raw mut semaphore, 1, value) })?;
+/// How many bytes a semaphore has.
+const SEMAPHORE: usize = size_of::<libc::sem_t>();
+
+fn sem_make(region: &Region, path: &CStr, value: u32) -> Answer {
+    let flags = libc::O_RDWR | libc::O_TMPFILE | libc::O_CLOEXEC;
     // SAFETY: a system call on a string that ends with NUL.
-    let fd = answer(unsafe { libc::open(draft.as_ptr(), flags | libc::O_CREAT | libc::O_EXCL, 0o600) })?;
-    // SAFETY: the semaphore is live and all of it is initialised: it was zeroed.
-    let written =
-        answer(unsafe { libc::write(fd as i32, (&raw const semaphore).cast(), size_of::<libc::sem_t>()) } as i64);
-    match written {
-        Ok(_) => Ok(fd),
-        Err(errno) => {
-            let _ = super::close(fd as i32);
-            let _ = super::unlink(draft);
-            Err(errno)
+    let fd = answer(unsafe { libc::open(c"/dev/shm".as_ptr(), flags, 0o600) })? as i32;
+    let made = ftruncate(fd, SEMAPHORE as i64).and_then(|_| region.map(fd, SEMAPHORE)).and_then(|_| {
+        let linked = region.sem_init(value).and_then(|_| link(fd, path));
+        if linked.is_err() {
+            let _ = region.unmap();
         }
-    }
+        linked
+    });
+    let _ = super::close(fd);
+    made
+}
+
+/// Gives an open file without a name a name (open(2), at `O_TMPFILE`).
+fn link(fd: i32, path: &CStr) -> Answer {
+    let mut text = [0_u8; 32];
+    // It fits: a descriptor has at most ten digits.
+    let _ = write!(&mut text[..], "/proc/self/fd/{fd}\0");
+    let source = CStr::from_bytes_until_nul(&text).unwrap_or(c"");
+    let (here, follow) = (libc::AT_FDCWD, libc::AT_SYMLINK_FOLLOW);
+    // SAFETY: a system call on strings that end with NUL.
+    answer(unsafe { libc::linkat(here, source.as_ptr(), here, path.as_ptr(), follow) })
 }

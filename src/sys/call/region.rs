@@ -130,6 +130,13 @@ impl Region {
         Ok(address as *mut libc::sem_t)
     }
 
+    /// sem_init(3), for all processes that share the memory. EINVAL if nothing is mapped.
+    pub fn sem_init(&self, value: u32) -> Answer {
+        let semaphore = self.semaphore()?;
+        // SAFETY: the memory is mapped and has the size and alignment of a semaphore.
+        answer(unsafe { libc::sem_init(semaphore, 1, value) })
+    }
+
     /// sem_wait(3) on the semaphore that the memory holds. EINVAL if nothing is mapped.
     pub fn sem_wait(&self) -> Answer {
         let semaphore = self.semaphore()?;
