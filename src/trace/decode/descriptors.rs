@@ -116,6 +116,9 @@ impl Tracer {
 
     pub(super) fn fcntl(&mut self, ended: &Ended<'_>) {
         let (fd, command, argument) = (ended.int(0), ended.int(1), ended.int(2));
+        if matches!(command, libc::F_SETLK | libc::F_SETLKW | libc::F_OFD_SETLK | libc::F_OFD_SETLKW) {
+            return self.fcntl_lock(ended);
+        }
         if ended.failed() {
             return self.plain_call(ended);
         }
