@@ -48,7 +48,7 @@ impl Exit {
     pub const INVALID: Self = Self::Code(2);
     /// The machine cannot do it.
     pub const MACHINE: Self = Self::Code(3);
-    /// A limit cut the run off: as timeout(1) says it.
+    /// A limit cut the run off.
     pub const CUT_OFF: Self = Self::Code(1);
 
     /// What a shell says of a program that a signal ended.
