@@ -67,13 +67,20 @@ impl Engine {
     /// Waits until every task has stopped or sleeps, or has computed for longer than a step may take.
     pub(super) fn settle(&mut self) -> sys::Result<()> {
         let mut patience = Patience::default();
+        let mut delivered = false;
         loop {
             let in_time = self.collect(&mut patience)?;
             let seen = std::mem::take(&mut self.settling.seen);
             if seen.is_empty() {
+                // What was written into a terminal may be on its way still.
+                if !delivered && self.tracer.deliver_to_terminals() {
+                    delivered = true;
+                    continue;
+                }
                 self.write_sleepers();
                 return Ok(());
             }
+            delivered = false;
             self.take_in(seen)?;
             if !in_time {
                 return Ok(());
