@@ -111,6 +111,9 @@ impl Tracer {
         if let Family::Exec { .. } = call.family {
             self.before_exec(tid, call);
         }
+        if let (Family::SignalWait | Family::Ppoll, Some(task)) = (call.family, self.task_of(tid)) {
+            self.write_mask_of_wait(tid, task, call);
+        }
         let actor = self.tracees.get(&tid).is_some_and(|tracee| tracee.actor);
         if !actor || !self.options.virtual_time {
             return Ok(());

@@ -12,6 +12,7 @@ mod decode;
 mod delivery;
 mod describe;
 mod launch;
+mod pending;
 mod recorder;
 mod terminals;
 mod tracee;

@@ -69,12 +69,12 @@ impl Tracer {
             | Family::Tgsigqueue
             | Family::PidfdSendSignal => self.killed(&ended),
             Family::Sigaction => self.sigaction(&ended),
+            Family::SignalWait => self.waited_for_signal(&ended),
             Family::Sigprocmask => self.sigprocmask(&ended, stopped)?,
             Family::Sigreturn => self.sigreturn(&ended, stopped)?,
             Family::Fork if !ended.failed() => {}
             Family::Fork
             | Family::Connect
-            | Family::SignalWait
             | Family::Sleep { .. }
             | Family::Alarm
             | Family::Poll
