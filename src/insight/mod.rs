@@ -6,9 +6,14 @@
 
 mod broken_pipe;
 mod deadlock;
+mod leaked;
+mod limit;
 mod orphan;
 mod self_held;
+mod unreceived;
 mod zombie;
+
+pub(crate) use leaked::left_behind;
 
 use crate::model::{ChannelId, Event, Kind, Log, Names, Parties, Pen, State, TaskId, World};
 
@@ -58,8 +63,11 @@ pub fn rules() -> Vec<Box<dyn Rule>> {
     vec![
         Box::new(broken_pipe::BrokenPipe::default()),
         Box::new(deadlock::Deadlock::default()),
+        Box::new(leaked::LeakedIpcObject::default()),
         Box::new(orphan::Orphan::default()),
+        Box::new(limit::PastALimit::default()),
         Box::new(self_held::SelfHeldWriteEnd::default()),
+        Box::new(unreceived::UnreceivedMessage),
         Box::new(zombie::Zombie::default()),
     ]
 }
@@ -132,7 +140,19 @@ mod tests {
     #[test]
     fn rules_have_names_in_order() {
         let names: Vec<_> = rules().iter().map(|rule| rule.name()).collect();
-        assert_eq!(names, ["broken-pipe", "deadlock", "orphan", "self-held-write-end", "zombie"]);
+        assert_eq!(
+            names,
+            [
+                "broken-pipe",
+                "deadlock",
+                "leaked-ipc-object",
+                "orphan",
+                "past-a-limit",
+                "self-held-write-end",
+                "unreceived-message",
+                "zombie"
+            ]
+        );
         assert!(rules().iter().all(|rule| rule.about().len() > 20));
     }
 

@@ -32,7 +32,16 @@ pub use template::template;
 use crate::model::Signal;
 
 /// The diagnoses that a scenario may expect.
-pub const RULES: &[&str] = &["broken-pipe", "deadlock", "orphan", "self-held-write-end", "zombie"];
+pub const RULES: &[&str] = &[
+    "broken-pipe",
+    "deadlock",
+    "leaked-ipc-object",
+    "orphan",
+    "past-a-limit",
+    "self-held-write-end",
+    "unreceived-message",
+    "zombie",
+];
 
 /// A scenario file, understood.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

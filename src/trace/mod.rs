@@ -11,11 +11,14 @@ mod clock;
 mod decode;
 mod delivery;
 mod describe;
+mod journal;
 mod launch;
+mod limits;
 mod recorder;
 mod tracee;
 mod tracer;
 
+pub use journal::{Journal, Made};
 pub use launch::Output;
 pub use recorder::Recorder;
 pub use tracee::{Call, Rest};
