@@ -159,7 +159,7 @@ impl Tracer {
         bytes.min(self.options.capture)
     }
 
-    fn keep_from(&mut self, tid: i32, address: u64, length: usize) -> Blob {
+    pub(super) fn keep_from(&mut self, tid: i32, address: u64, length: usize) -> Blob {
         if length == 0 {
             return Blob::EMPTY;
         }
