@@ -5,6 +5,8 @@
 //! `diagnosis` event. One rule a file.
 
 mod broken_pipe;
+mod connection_refused;
+mod datagram_dropped;
 mod deadlock;
 mod orphan;
 mod self_held;
@@ -57,6 +59,8 @@ pub trait Rule: Send {
 pub fn rules() -> Vec<Box<dyn Rule>> {
     vec![
         Box::new(broken_pipe::BrokenPipe::default()),
+        Box::new(connection_refused::ConnectionRefused::default()),
+        Box::new(datagram_dropped::DatagramDropped::default()),
         Box::new(deadlock::Deadlock::default()),
         Box::new(orphan::Orphan::default()),
         Box::new(self_held::SelfHeldWriteEnd::default()),
@@ -132,7 +136,18 @@ mod tests {
     #[test]
     fn rules_have_names_in_order() {
         let names: Vec<_> = rules().iter().map(|rule| rule.name()).collect();
-        assert_eq!(names, ["broken-pipe", "deadlock", "orphan", "self-held-write-end", "zombie"]);
+        assert_eq!(
+            names,
+            [
+                "broken-pipe",
+                "connection-refused",
+                "datagram-dropped",
+                "deadlock",
+                "orphan",
+                "self-held-write-end",
+                "zombie"
+            ]
+        );
         assert!(rules().iter().all(|rule| rule.about().len() > 20));
     }
 

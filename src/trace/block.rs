@@ -2,6 +2,7 @@
 
 use super::calls::Family;
 use super::channels::Identity;
+use super::decode::address_at;
 use super::tracee::Call;
 use super::tracer::Tracer;
 use crate::model::{ChannelId, Kind, TaskId, Why};
@@ -50,12 +51,16 @@ impl Tracer {
         let only = |why| Cause { why: Some(why), ..Cause::default() };
         let args = &call.args;
         match call.family {
-            Family::Read | Family::Readv | Family::Recvmsg { .. } => at(args[0], Why::Empty),
-            Family::Write | Family::Writev | Family::Sendmsg { .. } | Family::Vmsplice | Family::Sendfile => {
-                at(args[0], Why::Full)
-            }
+            Family::Read | Family::Readv | Family::Recvfrom | Family::Recvmsg { .. } => at(args[0], Why::Empty),
+            Family::Write
+            | Family::Writev
+            | Family::Sendto
+            | Family::Sendmsg { .. }
+            | Family::Vmsplice
+            | Family::Sendfile => self.full_cause(tid, task, call),
             Family::Splice | Family::Tee => self.between_cause(task, call),
-            Family::Accept | Family::Connect => at(args[0], Why::NoPeer),
+            Family::Accept => at(args[0], Why::NoPeer),
+            Family::Connect => self.connect_cause(tid, task, call),
             Family::Open { path } => self.open_cause(tid, args[usize::from(path)]),
             Family::Wait4 => self.wait_cause(task, (args[0] as i32 > 0).then_some(args[0] as i32)),
             Family::Waitid => self.wait_cause(task, (args[0] as u32 == libc::P_PID).then_some(args[1] as i32)),
@@ -70,6 +75,24 @@ impl Tracer {
             Family::Futex => only(Why::Lock),
             Family::Flock | Family::Fcntl => at(args[0], Why::Lock),
             _ => only(Why::Other),
+        }
+    }
+
+    /// A datagram waits for room at the socket that it goes to; all else where it is written.
+    fn full_cause(&self, tid: i32, task: TaskId, call: &Call) -> Cause {
+        let own = self.world().fd(task, call.args[0] as i32).map(|entry| entry.channel);
+        let channel = own.and_then(|own| self.target_of(tid, own, call)).or(own);
+        Cause { channel, why: Some(Why::Full), on: None }
+    }
+
+    /// A connect sleeps because the queue of the listening socket is full, or because nobody answers.
+    fn connect_cause(&self, tid: i32, task: TaskId, call: &Call) -> Cause {
+        let own = self.world().fd(task, call.args[0] as i32).map(|entry| entry.channel);
+        let address = address_at(tid, call.args[1], call.args[2]);
+        let listener = own.and_then(|own| self.socket_at(tid, own, &address));
+        match listener.filter(|id| self.world().channel(*id).is_some_and(|it| it.backlog().is_some())) {
+            Some(listener) => Cause { channel: Some(listener), why: Some(Why::Backlog), on: None },
+            None => Cause { channel: own, why: Some(Why::NoPeer), on: None },
         }
     }
 
@@ -95,14 +118,9 @@ impl Tracer {
 
     /// An open that sleeps is that of a FIFO whose other end nobody has opened.
     fn open_cause(&self, tid: i32, path: u64) -> Cause {
-        use std::os::unix::ffi::OsStrExt;
-        use std::os::unix::fs::MetadataExt;
         let channel = memory::read_string(tid, path, 4096).and_then(|path| {
-            let place = if path.starts_with(b"/") { "root" } else { "cwd" };
-            let base = std::path::PathBuf::from(format!("/proc/{tid}/{place}"));
-            let relative: Vec<u8> = path.iter().copied().skip_while(|byte| *byte == b'/').collect();
-            let facts = std::fs::metadata(base.join(std::ffi::OsStr::from_bytes(&relative))).ok()?;
-            self.channels.known(Identity::Inode(facts.dev(), facts.ino()))
+            let (device, inode) = procfs::file_at(tid, &path)?;
+            self.channels.known(Identity::Inode(device, inode))
         });
         Cause { channel, why: Some(Why::NoPeer), on: None }
     }
