@@ -79,12 +79,44 @@ fn number_at(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_ne_bytes)
 }
 
+/// A copy of what comes out of a socket next, at most `limit` bytes; it stays there (`MSG_PEEK`). Only
+/// where something waits: an error that waits would be taken out.
+pub fn next(fd: &OwnedFd, limit: usize) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; limit];
+    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+    // SAFETY: the buffer is live and its size is passed.
+    let read = unsafe { libc::recv(fd.as_raw_fd(), bytes.as_mut_ptr().cast(), limit, flags) };
+    let read = check(read as i64, "recv", || "a socket".into())?;
+    bytes.truncate(read as usize);
+    Ok(bytes)
+}
+
+/// How many connections wait to be accepted by the listening TCP socket (`tcpi_unacked`).
+pub fn tcp_backlog(fd: &OwnedFd) -> Result<u32> {
+    const UNACKED: usize = 24;
+    let mut info = [0; 64];
+    options(fd, libc::IPPROTO_TCP, libc::TCP_INFO, &mut info)?;
+    Ok(number_at(&info, UNACKED))
+}
+
 /// The inode number of the Unix socket across from the one with inode number `inode` (`sock_diag(7)`).
 /// `None` if it has none, if the one across is closed, or if the kernel does not tell.
 pub fn unix_peer(inode: u64) -> Option<u64> {
-    const SOCK_DIAG_BY_FAMILY: u16 = 20;
     const UDIAG_SHOW_PEER: u32 = 4;
     const UNIX_DIAG_PEER: u16 = 2;
+    unix_diag(inode, UDIAG_SHOW_PEER, UNIX_DIAG_PEER).map(u64::from).filter(|inode| *inode != 0)
+}
+
+/// How many connections wait to be accepted by the listening Unix socket with this inode number.
+pub fn unix_backlog(inode: u64) -> Option<u32> {
+    const UDIAG_SHOW_RQLEN: u32 = 16;
+    const UNIX_DIAG_RQLEN: u16 = 4;
+    unix_diag(inode, UDIAG_SHOW_RQLEN, UNIX_DIAG_RQLEN)
+}
+
+/// Asks for one attribute of a Unix socket; the first number of the answer.
+fn unix_diag(inode: u64, show: u32, attribute: u16) -> Option<u32> {
+    const SOCK_DIAG_BY_FAMILY: u16 = 20;
     const HEADER: usize = 16;
     const ANSWER: usize = 16;
     // SAFETY: a system call on numbers; the result is checked before it is owned.
@@ -102,7 +134,7 @@ pub fn unix_peer(inode: u64) -> Option<u64> {
     request.extend([libc::AF_UNIX as u8, 0, 0, 0]);
     request.extend(u32::MAX.to_ne_bytes());
     request.extend(u32::try_from(inode).ok()?.to_ne_bytes());
-    request.extend(UDIAG_SHOW_PEER.to_ne_bytes());
+    request.extend(show.to_ne_bytes());
     request.extend([0xff; 8]);
     let mut answer = [0_u8; 512];
     // SAFETY: both buffers are live and their sizes are passed. The kernel answers during the send, so
@@ -121,8 +153,8 @@ pub fn unix_peer(inode: u64) -> Option<u64> {
     }
     let mut at = HEADER + ANSWER;
     while let (Some(length @ 4..), Some(kind)) = (short(at), short(at + 2)) {
-        if kind == UNIX_DIAG_PEER {
-            return Some(u64::from(number_at(answer, at + 4))).filter(|inode| *inode != 0);
+        if kind == attribute {
+            return Some(number_at(answer, at + 4));
         }
         at += usize::from(length).next_multiple_of(4);
     }
