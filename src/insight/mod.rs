@@ -6,6 +6,7 @@
 
 mod broken_pipe;
 mod deadlock;
+mod lock_dropped;
 mod orphan;
 mod self_held;
 mod zombie;
@@ -58,6 +59,7 @@ pub fn rules() -> Vec<Box<dyn Rule>> {
     vec![
         Box::new(broken_pipe::BrokenPipe::default()),
         Box::new(deadlock::Deadlock::default()),
+        Box::new(lock_dropped::LockDroppedByClose::default()),
         Box::new(orphan::Orphan::default()),
         Box::new(self_held::SelfHeldWriteEnd::default()),
         Box::new(zombie::Zombie::default()),
@@ -132,7 +134,8 @@ mod tests {
     #[test]
     fn rules_have_names_in_order() {
         let names: Vec<_> = rules().iter().map(|rule| rule.name()).collect();
-        assert_eq!(names, ["broken-pipe", "deadlock", "orphan", "self-held-write-end", "zombie"]);
+        assert_eq!(names, crate::scenario::RULES);
+        assert!(names.is_sorted());
         assert!(rules().iter().all(|rule| rule.about().len() > 20));
     }
 

@@ -13,6 +13,7 @@ mod delivery;
 mod describe;
 mod launch;
 mod recorder;
+mod terminals;
 mod tracee;
 mod tracer;
 

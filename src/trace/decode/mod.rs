@@ -1,10 +1,12 @@
 //! From a call that has ended to events: one decoder for each family of calls.
 
 mod descriptors;
+mod locks;
 mod process;
 mod signals;
 mod transfer;
 
+pub(super) use locks::Wanted;
 pub(super) use process::clone_flags;
 
 use super::calls::Family;
@@ -52,6 +54,7 @@ impl Tracer {
             Family::Pipe | Family::Socketpair => self.two_fds(&ended),
             Family::Dup | Family::Dup2 => self.dup(&ended),
             Family::Fcntl => self.fcntl(&ended),
+            Family::Flock => self.flock(&ended),
             Family::Ioctl => self.ioctl(&ended),
             Family::Close => self.close(&ended),
             Family::CloseRange => self.close_range(&ended),
@@ -77,7 +80,6 @@ impl Tracer {
             | Family::Poll
             | Family::Ppoll
             | Family::Select
-            | Family::Flock
             | Family::Futex
             | Family::Exit
             | Family::Restart
