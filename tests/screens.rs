@@ -154,6 +154,10 @@ fn signals() {
     update(&mut app, Action::Resize(80, 24), NOW);
     press(&mut app, "3 t");
     assert_snapshot!("signals_80x24", screen(&app));
+    press(&mut app, "z");
+    assert_snapshot!("signals_table", screen(&app));
+    press(&mut app, "pgdn pgdn pgdn pgdn pgdn");
+    assert!(screen(&app).contains("64  SIGRTMIN+30"), "{}", screen(&app));
 }
 
 #[test]

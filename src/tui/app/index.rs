@@ -321,3 +321,70 @@ fn note_user(users: &mut Vec<TaskId>, task: TaskId) {
 fn before(list: &[u32], seq: u64) -> &[u32] {
     &list[..list.partition_point(|at| u64::from(*at) < seq)]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::sketch::Sketch;
+    use crate::model::{ChannelKind, Header, MessageType};
+
+    fn index(sketch: &mut Sketch) -> Index {
+        let log = sketch.log();
+        let mut index = Index::new(&Header { lab: "init".into(), lab_pid: 1, ..Header::default() });
+        index.read(&log);
+        index
+    }
+
+    #[test]
+    fn who_wrote_what_is_read_is_known_byte_by_byte() {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "a").pipe("a", "p", 3).fork("a", "b").fork("a", "c");
+        sketch.write("b", 4, "one").write("a", 4, "two");
+        sketch.read("c", 3, 2).read("c", 3, 1).read("c", 3, 3);
+        let index = index(&mut sketch);
+        let others: Vec<_> = (7..10).map(|seq| index.other(seq + 1)).collect();
+        let (a, b) = (Some(sketch.task("a")), Some(sketch.task("b")));
+        assert_eq!((index.other(7), others), (None, vec![b, b, a]));
+    }
+
+    #[test]
+    fn messages_are_taken_from_whoever_sent_that_type() {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "a").fork("init", "b").fork("init", "c");
+        let (channel, name) = (ChannelId::from_index(0), sketch.intern("q"));
+        let (kind, capacity) = (ChannelKind::Msg, 16384);
+        let made = Kind::Create { channel, kind, name, capacity, messages: true, found: false };
+        sketch.event("a", "msgget", 0, made);
+        let via = |kind| Via::Msg(MessageType::new(kind));
+        for (task, kind) in [("a", 1), ("b", 2)] {
+            let data = sketch.keep(b"x");
+            sketch.event(task, "msgsnd", 0, Kind::Write { channel, via: via(kind), bytes: 1, data });
+        }
+        for kind in [2, 1] {
+            let data = sketch.keep(b"x");
+            sketch.event("c", "msgrcv", 1, Kind::Read { channel, via: via(kind), bytes: 1, data });
+        }
+        let index = index(&mut sketch);
+        assert_eq!((index.other(6), index.other(7)), (Some(sketch.task("b")), Some(sketch.task("a"))));
+    }
+
+    #[test]
+    fn a_copy_and_a_wait_in_memory_are_one_row_each() {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "a").create("a", "m", ChannelKind::Shm);
+        let channel = sketch.channel("m");
+        for n in 0..4 {
+            let data = sketch.keep(&[0; 16]);
+            sketch.event("a", "", 0, Kind::Store { channel, offset: 8 * n, data });
+        }
+        for _ in 0..3 {
+            let data = sketch.keep(&[0; 8]);
+            sketch.event("a", "", 0, Kind::Load { channel, offset: 64, data });
+        }
+        let data = sketch.keep(&[0; 16]);
+        sketch.event("a", "", 0, Kind::Store { channel, offset: 0, data });
+        let index = index(&mut sketch);
+        assert_eq!(index.rows(), [0, 2, 6, 9]);
+        assert_eq!((index.burst(2), index.burst(6), index.burst(9)), (Some(5), Some(8), None));
+    }
+}

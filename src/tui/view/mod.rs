@@ -16,6 +16,7 @@ mod output;
 mod overlay;
 mod processes;
 mod script;
+mod signal_table;
 mod signals;
 mod story;
 mod timeline;

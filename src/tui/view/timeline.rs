@@ -8,7 +8,7 @@ use ratatui::style::Style;
 use super::lanes::{Doing, Lane, Lanes, Life};
 use super::put;
 use crate::model::{
-    Access, ChannelId, ChannelKind, End, Event, Kind, LockMode, Mark, Phase, TaskId, Via, Why, errno_name,
+    Access, ChannelId, ChannelKind, End, Event, Kind, LockKind, LockMode, Mark, Phase, TaskId, Via, Why, errno_name,
 };
 use crate::tui::app::App;
 use crate::tui::text;
@@ -260,10 +260,12 @@ impl Diagram<'_> {
                 let label = if text::width(&named) <= room { named } else { value.to_string() };
                 self.mark(lane, symbol, &label, pen);
             }
-            Kind::Lock { mode, .. } => match mode {
-                LockMode::Read => self.mark(lane, "■", "read", pen),
-                LockMode::Write => self.mark(lane, "■", "write", pen),
-                LockMode::Unlock => self.mark(lane, "□", "unlock", pen),
+            Kind::Lock { kind, mode, .. } => match (kind, mode) {
+                (_, LockMode::Unlock) => self.mark(lane, "□", "unlock", pen),
+                (LockKind::Flock, LockMode::Read) => self.mark(lane, "■", "shared", pen),
+                (LockKind::Flock, LockMode::Write) => self.mark(lane, "■", "exclusive", pen),
+                (_, LockMode::Read) => self.mark(lane, "■", "read", pen),
+                (_, LockMode::Write) => self.mark(lane, "■", "write", pen),
             },
             Kind::Load { .. } => self.mark(lane, "◂", &words.value(*seq, event), pen),
             Kind::Store { .. } => self.mark(lane, "▸", &words.value(*seq, event), pen),
@@ -430,8 +432,8 @@ mod tests {
         assert_eq!(flow(20, "p", &["29 B"], true, false), "◀━━━━━ 29 B ━━━━━ p");
         assert_eq!(flow(20, "p", &["29 B"], false, true), " p ◀━━━━━ 29 B ━━━━━");
         assert_eq!(flow(20, "p", &["EOF"], false, false), " p ━━━━━ EOF ━━━━━━▶");
-        assert_eq!(flow(20, "q", &["4 B type 3", "4 B"], true, true), "━━ 4 B type 3 ━━━▶ q");
-        assert_eq!(flow(16, "q", &["4 B type 3", "4 B"], true, true), "━━━━ 4 B ━━━━▶ q");
+        assert_eq!(flow(20, "q", &["4 B type 3", "4 B"], true, true), "━━ 4 B type 3 ━━▶ q");
+        assert_eq!(flow(16, "q", &["4 B type 3", "4 B"], true, true), "━━━ 4 B ━━━━▶ q");
         assert_eq!(flow(8, "pipe", &["29 B"], true, true), "━━━▶ p…");
     }
 }

@@ -33,10 +33,12 @@ pub fn list(app: &App, channels: &Channels, channel: &Channel, limit: usize) -> 
     let spans: Vec<String> = locks.iter().map(span).collect();
     let column = spans.iter().map(|span| text::width(span)).max().unwrap_or(0);
     let line = |(lock, span): (&Lock, &String)| {
-        let mode = match lock.mode {
-            LockMode::Read => "read ",
-            LockMode::Write => "write",
-            LockMode::Unlock => "",
+        let mode = match (lock.kind, lock.mode) {
+            (LockKind::Flock, LockMode::Read) => "shared",
+            (LockKind::Flock, LockMode::Write) => "exclusive",
+            (_, LockMode::Read) => "read",
+            (_, LockMode::Write) => "write",
+            (_, LockMode::Unlock) => "",
         };
         format!("{} {mode} {}", text::pad(span, column), owner(app, channels, channel, lock))
     };

@@ -129,7 +129,7 @@ mod tests {
         let bytes = [0, 5, 0, 0x41];
         assert_eq!(hex_row(0, &bytes, 4, Some(&(1..3))), "000000  00[05 00]41  │...A│");
         assert_eq!(hex_row(0, &bytes, 4, Some(&(0..4))), "000000 [00 05 00 41] │...A│");
-        assert_eq!(hex_row(4, &bytes[..2], 4, Some(&(5..6))), "000004  00[05]    │..│");
+        assert_eq!(hex_row(4, &bytes[..2], 4, Some(&(5..6))), "000004  00[05]       │..│");
         assert_eq!(hex_row(0, &bytes, 4, None), "000000  00 05 00 41  │...A│");
     }
 }
