@@ -149,7 +149,9 @@ pub fn start(plan: &Plan, isolation: Isolation, tracer: &mut Tracer) -> Result<B
                 Orders { name: scenario.name.clone(), source: scenario.source.clone(), filter, marker: calls::MARKER }
                     .to_json();
             orders = spawn::memory_file(text.as_bytes())?;
-            Start::image(&plan.lab, &["proclab", crate::actor::COMMAND, &orders.as_raw_fd().to_string()])?
+            // Always as long, because arguments move the stack, and addresses can be seen in the log.
+            let number = format!("{:010}", orders.as_raw_fd());
+            Start::image(&plan.lab, &["proclab", crate::actor::COMMAND, &number])?
         }
         Subject::Command(command) => {
             let mut start = Start::command(command)?;
@@ -166,6 +168,13 @@ pub fn start(plan: &Plan, isolation: Isolation, tracer: &mut Tracer) -> Result<B
         start.namespaces = Namespaces::prepare();
     } else if let (Some(directory), Subject::Scenario(_)) = (&directory, &plan.subject) {
         start.directory = CString::new(directory.path().as_os_str().as_bytes()).ok();
+    }
+    // What a foreign program leaves is its own business.
+    if let (Some(directory), Subject::Scenario(_)) = (&directory, &plan.subject) {
+        let journal = directory
+            .journal()
+            .map_err(|error| Error::new("open", "the journal of the run", error.raw_os_error().unwrap_or(libc::EIO)))?;
+        tracer.recorder_mut().keep_journal(journal);
     }
     let report = match &plan.subject {
         Subject::Scenario(_) => tracer.start_scenario(start, streams.outputs)?,

@@ -524,7 +524,7 @@ impl Engine {
         let root = self.tracer.root_status();
         self.bury();
         self.pulse.end();
-        let left = self.bench.directory.take().and_then(super::run_dir::RunDir::remove).into_iter().collect();
+        let left = self.bench.directory.take().map(super::run_dir::RunDir::remove).unwrap_or_default();
         let schedule = if self.serial { self.scheduler.followed() } else { String::new() };
         self.send(Update::Ended(Ending { outcome, root, schedule, left }));
     }

@@ -162,5 +162,6 @@ impl Engine {
             }
         }
         self.tracer.write_progress();
+        self.tracer.look_at_queues();
     }
 }

@@ -34,13 +34,15 @@ const CALLS: [(&str, &[&str]); 26] = [
 ];
 
 /// More of them: those whose call only bears another name.
-const RENAMED: [(&str, &[&str]); 6] = [
+const RENAMED: [(&str, &[&str]); 8] = [
     ("block", &["rt_sigprocmask"]),
     ("unblock", &["rt_sigprocmask"]),
     ("on", &["rt_sigaction"]),
     ("ignore", &["rt_sigaction"]),
     ("default", &["rt_sigaction"]),
     ("nice", &["nice", "setpriority"]),
+    ("mq_send", &["mq_timedsend"]),
+    ("mq_receive", &["mq_timedreceive"]),
 ];
 
 /// The system calls that `word` can stand for: a statement of the language, a manual page, or a

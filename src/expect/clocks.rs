@@ -2,11 +2,15 @@
 //!
 //! A log shows one order; the question is which part of it the program forces. Vector clocks answer
 //! it: every task counts its own events, and takes over the counts of another task where something
-//! makes it come after. What does so: `fork`; waiting for a child; getting the bytes that somebody
-//! wrote, and the room that somebody made; end-of-file and EPIPE, which need every other end closed;
+//! makes it come after. What does so: `fork`; waiting for a child; getting the bytes or the message
+//! that somebody wrote, and the room that somebody made; end-of-file and EPIPE, which need every other end closed;
 //! the other end of a FIFO being opened; a barrier; and a signal. Turns of a scheduler do not.
 
+mod mail;
+
 use std::collections::{HashMap, VecDeque};
+
+use mail::Mail;
 
 use super::names::{Cast, walk};
 use super::{Judged, judged};
@@ -105,6 +109,7 @@ struct Causes<'a> {
     world: World,
     clocks: Vec<Clock>,
     flows: HashMap<ChannelId, Flow>,
+    mail: HashMap<ChannelId, Mail>,
     barriers: HashMap<(u32, &'a str), BarrierId>,
     /// Who waits at which barrier.
     arrived: HashMap<Option<BarrierId>, Vec<TaskId>>,
@@ -167,6 +172,7 @@ impl<'a> Causes<'a> {
             world: log.world_at(0),
             clocks: Vec::new(),
             flows: HashMap::new(),
+            mail: HashMap::new(),
             barriers,
             arrived: HashMap::new(),
             released: HashMap::new(),
@@ -216,6 +222,7 @@ impl<'a> Causes<'a> {
             Kind::Reap { child, .. } => Some(self.snapshot(child)),
             Kind::Read { channel, bytes, .. } if self.is_pipe(channel) => Some(self.bytes_read(task, channel, bytes)),
             Kind::Write { channel, bytes, .. } if self.is_pipe(channel) => Some(self.room_for(channel, bytes)),
+            Kind::Read { .. } | Kind::Write { .. } => self.before_message(event),
             Kind::Open { channel, access, flags, .. } if !flags.nonblock && self.is_fifo(channel) => {
                 self.flows.get(&channel)?.peers(task, access)
             }
@@ -246,6 +253,7 @@ impl<'a> Causes<'a> {
                 flow.reads.push_back((flow.read, now));
                 flow.read = flow.read.saturating_add(bytes);
             }
+            Kind::Read { .. } | Kind::Write { .. } => self.message_moved(event, now),
             Kind::Close { fd, .. } => self.end_closed(task, fd, &now),
             Kind::Dup { fd, to, .. } if fd != to => self.end_closed(task, to, &now),
             Kind::Exit { .. } if !self.shares_table(task) => {

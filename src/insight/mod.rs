@@ -6,10 +6,15 @@
 
 mod broken_pipe;
 mod deadlock;
+mod leaked;
+mod limit;
 mod lock_dropped;
 mod orphan;
 mod self_held;
+mod unreceived;
 mod zombie;
+
+pub(crate) use leaked::left_behind;
 
 use crate::model::{ChannelId, Event, Kind, Log, Names, Parties, Pen, State, TaskId, World};
 
@@ -59,9 +64,12 @@ pub fn rules() -> Vec<Box<dyn Rule>> {
     vec![
         Box::new(broken_pipe::BrokenPipe::default()),
         Box::new(deadlock::Deadlock::default()),
+        Box::new(leaked::LeakedIpcObject::default()),
         Box::new(lock_dropped::LockDroppedByClose::default()),
         Box::new(orphan::Orphan::default()),
+        Box::new(limit::PastALimit::default()),
         Box::new(self_held::SelfHeldWriteEnd::default()),
+        Box::new(unreceived::UnreceivedMessage),
         Box::new(zombie::Zombie::default()),
     ]
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{ChannelId, ChannelKind, Contents, End, LockKind, LockMode, Memory, Sym, TaskId};
+use super::{ChannelId, ChannelKind, Contents, End, LockKind, LockMode, Memory, Sym, TaskId, Via};
 
 /// Anything that processes can meet at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,7 +80,30 @@ impl Channel {
     /// How full it is, from 0 to 1; `None` where it has no bound.
     pub fn fullness(&self) -> Option<f64> {
         let bounded = self.capacity > 0 && !self.kind.is_memory();
-        bounded.then(|| (self.contents.len() as f64 / self.capacity as f64).min(1.0))
+        bounded.then(|| (self.filled() as f64 / self.capacity as f64).min(1.0))
+    }
+
+    /// Whether its capacity is a number of messages and not of bytes, as that of a POSIX queue is
+    /// (`mq_maxmsg`). A System V queue keeps messages apart too, but is full by their bytes
+    /// (`msg_qbytes`).
+    pub const fn counts_messages(&self) -> bool {
+        matches!(self.kind, ChannelKind::Mq)
+    }
+
+    /// How much of its capacity is taken, in the same unit: messages where
+    /// [`counts_messages`](Self::counts_messages) says so, else bytes.
+    pub fn filled(&self) -> u64 {
+        if self.counts_messages() { self.contents.count() as u64 } else { self.contents.len() }
+    }
+
+    /// Whether what moves by this way goes through its contents. Reading the file of a POSIX queue in
+    /// `/dev/mqueue`, for one, takes no message out (mq_overview(7)).
+    pub(super) const fn carries(&self, via: Via) -> bool {
+        match self.kind {
+            ChannelKind::Mq => matches!(via, Via::Mq(..)),
+            ChannelKind::Msg => matches!(via, Via::Msg(_)),
+            kind => kind.is_queue() && !matches!(via, Via::Memory),
+        }
     }
 
     /// What waits to be read at an end.

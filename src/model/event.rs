@@ -393,6 +393,15 @@ pub enum Kind {
         /// Whether it is a `label` of the scenario.
         label: bool,
     },
+    /// The task's last call failed because of a limit.
+    Limit {
+        /// Which: as sysctl(8) or setrlimit(2) call it, or the argument that bounds a transfer.
+        limit: Sym,
+        /// Its value.
+        value: u64,
+        /// What the call wanted; 0 where it was one more of something.
+        asked: u64,
+    },
     /// A rule found something wrong.
     Diagnosis {
         /// Which rule.
@@ -493,6 +502,7 @@ impl Kind {
             Self::Syscall { .. } => "syscall",
             Self::Line { .. } => "line",
             Self::Note { .. } => "note",
+            Self::Limit { .. } => "limit",
             Self::Diagnosis { .. } => "diagnosis",
         }
     }

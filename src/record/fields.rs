@@ -89,6 +89,13 @@ impl<W: io::Write> Writer<W> {
                     self.lines.bool_field("label", true);
                 }
             }
+            Kind::Limit { limit, value, asked } => {
+                self.sym("limit", limit);
+                self.lines.number_field("value", value);
+                if asked > 0 {
+                    self.lines.number_field("asked", asked);
+                }
+            }
             Kind::Diagnosis { rule, text, .. } => {
                 self.sym("rule", rule);
                 self.sym("text", text);

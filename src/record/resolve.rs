@@ -106,6 +106,11 @@ impl Resolver {
             "syscall" => Kind::Syscall { args: self.keep(need(line.args.as_ref(), "args")?) },
             "line" => Kind::Line { line: need(line.number, "line")?, text: self.sym(line.text.as_ref(), "text")? },
             "note" => Kind::Note { text: self.sym(line.text.as_ref(), "text")?, label: line.label.unwrap_or_default() },
+            "limit" => Kind::Limit {
+                limit: self.sym(line.limit.as_ref(), "limit")?,
+                value: need(line.value.and_then(|value| u64::try_from(value).ok()), "value")?,
+                asked: line.asked.unwrap_or(0),
+            },
             "diagnosis" => Kind::Diagnosis {
                 rule: self.sym(line.rule.as_ref(), "rule")?,
                 text: self.sym(line.text.as_ref(), "text")?,

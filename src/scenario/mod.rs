@@ -32,8 +32,17 @@ pub use template::template;
 use crate::model::Signal;
 
 /// The diagnoses that a scenario may expect.
-pub const RULES: &[&str] =
-    &["broken-pipe", "deadlock", "lock-dropped-by-close", "orphan", "self-held-write-end", "zombie"];
+pub const RULES: &[&str] = &[
+    "broken-pipe",
+    "deadlock",
+    "leaked-ipc-object",
+    "lock-dropped-by-close",
+    "orphan",
+    "past-a-limit",
+    "self-held-write-end",
+    "unreceived-message",
+    "zombie",
+];
 
 /// A scenario file, understood.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

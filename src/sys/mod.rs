@@ -6,6 +6,7 @@
 
 pub mod call;
 mod error;
+pub mod ipc;
 pub mod memory;
 pub mod peek;
 pub mod procfs;

@@ -1,7 +1,6 @@
 //! Why a task sleeps: read off the call that it is in, and nothing else.
 
 use super::calls::Family;
-use super::channels::Identity;
 use super::decode::Wanted;
 use super::tracee::Call;
 use super::tracer::Tracer;
@@ -48,16 +47,22 @@ impl Tracer {
             let channel = self.world().fd(task, fd as i32).map(|entry| entry.channel);
             Cause { channel, why: Some(why), on: None }
         };
+        let by_id = |id: u64, why| Cause { channel: self.msg_queue(id as i32), why: Some(why), on: None };
         let only = |why| Cause { why: Some(why), ..Cause::default() };
         let args = &call.args;
         match call.family {
-            Family::Read | Family::Readv | Family::Recvmsg { .. } => at(args[0], Why::Empty),
-            Family::Write | Family::Writev | Family::Sendmsg { .. } | Family::Vmsplice | Family::Sendfile => {
-                at(args[0], Why::Full)
-            }
+            Family::Read | Family::Readv | Family::Recvmsg { .. } | Family::MqReceive => at(args[0], Why::Empty),
+            Family::Write
+            | Family::Writev
+            | Family::Sendmsg { .. }
+            | Family::Vmsplice
+            | Family::Sendfile
+            | Family::MqSend => at(args[0], Why::Full),
+            Family::Msgrcv => by_id(args[0], Why::Empty),
+            Family::Msgsnd => by_id(args[0], Why::Full),
             Family::Splice | Family::Tee => self.between_cause(task, call),
             Family::Accept | Family::Connect => at(args[0], Why::NoPeer),
-            Family::Open { path } => self.open_cause(tid, args[usize::from(path)]),
+            Family::Open { path } => self.open_cause(tid, call, path),
             Family::Wait4 => self.wait_cause(task, (args[0] as i32 > 0).then_some(args[0] as i32)),
             Family::Waitid => self.wait_cause(task, (args[0] as u32 == libc::P_PID).then_some(args[1] as i32)),
             Family::Fork => {
@@ -104,17 +109,8 @@ impl Tracer {
     }
 
     /// An open that sleeps is that of a FIFO whose other end nobody has opened.
-    fn open_cause(&self, tid: i32, path: u64) -> Cause {
-        use std::os::unix::ffi::OsStrExt;
-        use std::os::unix::fs::MetadataExt;
-        let channel = memory::read_string(tid, path, 4096).and_then(|path| {
-            let place = if path.starts_with(b"/") { "root" } else { "cwd" };
-            let base = std::path::PathBuf::from(format!("/proc/{tid}/{place}"));
-            let relative: Vec<u8> = path.iter().copied().skip_while(|byte| *byte == b'/').collect();
-            let facts = std::fs::metadata(base.join(std::ffi::OsStr::from_bytes(&relative))).ok()?;
-            self.channels.known(Identity::Inode(facts.dev(), facts.ino()))
-        });
-        Cause { channel, why: Some(Why::NoPeer), on: None }
+    fn open_cause(&self, tid: i32, call: &Call, path: u8) -> Cause {
+        Cause { channel: self.channel_at(tid, call, usize::from(path)), why: Some(Why::NoPeer), on: None }
     }
 
     /// A poll of one descriptor waits for that one.

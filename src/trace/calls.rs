@@ -115,6 +115,41 @@ pub enum Family {
     Ppoll,
     /// `select`, `epoll_wait` and their kin.
     Select,
+    /// `msgget`: key, flags.
+    Msgget,
+    /// `msgsnd`: queue, message, length.
+    Msgsnd,
+    /// `msgrcv`: queue, buffer, room, type, flags.
+    Msgrcv,
+    /// `msgctl`: queue, command, structure.
+    Msgctl,
+    /// `mq_open`: name, flags.
+    MqOpen,
+    /// `mq_timedsend`: descriptor, message, length, priority.
+    MqSend,
+    /// `mq_timedreceive`: descriptor, buffer, room, priority.
+    MqReceive,
+    /// `mq_notify`: descriptor, event.
+    MqNotify,
+    /// `mq_getsetattr`: descriptor, new attributes.
+    MqAttributes,
+    /// `mq_unlink`: name.
+    MqUnlink,
+    /// `mknod` and its kin.
+    Mknod {
+        /// Which argument holds the path.
+        path: u8,
+    },
+    /// `unlink` and its kin.
+    Unlink {
+        /// Which argument holds the path.
+        path: u8,
+    },
+    /// `link` and its kin.
+    Link {
+        /// Which argument holds the new path.
+        path: u8,
+    },
     /// `flock`.
     Flock,
     /// `futex`.
@@ -154,7 +189,6 @@ const TRACED: &[(&str, Family)] = &[
     ("openat2", Family::Open { path: 1 }),
     ("open_by_handle_at", Family::NewFd),
     ("open_tree", Family::NewFd),
-    ("mq_open", Family::NewFd),
     ("socket", Family::NewFd),
     ("accept", Family::Accept),
     ("accept4", Family::Accept),
@@ -221,6 +255,22 @@ const TRACED: &[(&str, Family)] = &[
     ("nanosleep", Family::Sleep { time: 0 }),
     ("clock_nanosleep", Family::Sleep { time: 2 }),
     ("alarm", Family::Alarm),
+    ("msgget", Family::Msgget),
+    ("msgsnd", Family::Msgsnd),
+    ("msgrcv", Family::Msgrcv),
+    ("msgctl", Family::Msgctl),
+    ("mq_open", Family::MqOpen),
+    ("mq_timedsend", Family::MqSend),
+    ("mq_timedreceive", Family::MqReceive),
+    ("mq_notify", Family::MqNotify),
+    ("mq_getsetattr", Family::MqAttributes),
+    ("mq_unlink", Family::MqUnlink),
+    ("mknod", Family::Mknod { path: 0 }),
+    ("mknodat", Family::Mknod { path: 1 }),
+    ("link", Family::Link { path: 1 }),
+    ("linkat", Family::Link { path: 3 }),
+    ("unlink", Family::Unlink { path: 0 }),
+    ("unlinkat", Family::Unlink { path: 1 }),
     ("poll", Family::Poll),
     ("ppoll", Family::Ppoll),
 ];

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt;
 
-use super::recorder::Recorder;
+use super::recorder::{Outcome, Recorder};
 use crate::model::{Access, ChannelId, ChannelKind, FdFlags, Kind, Sym, TaskId};
 use crate::sys::procfs::FdFacts;
 
@@ -12,6 +12,8 @@ use crate::sys::procfs::FdFacts;
 pub enum Identity {
     /// Device and inode number, of whatever a descriptor leads to.
     Inode(u64, u64),
+    /// The identifier of a System V message queue.
+    Msg(i32),
 }
 
 /// A channel that is met for the first time.
@@ -37,6 +39,10 @@ pub struct Channels {
     by_identity: HashMap<Identity, ChannelId>,
     identities: HashMap<ChannelId, Identity>,
     names: HashSet<String>,
+    /// The POSIX queues by their names, which need not be in any file system.
+    queues: HashMap<Vec<u8>, ChannelId>,
+    /// Whether the call that is being looked at made what it opened.
+    made_now: bool,
     count: usize,
 }
 
@@ -56,11 +62,24 @@ impl Channels {
         let identity = (!shares_inode(facts)).then_some(identity);
         let capacity = if kind.is_pipe() { 65_536 } else { 0 };
         let name = name.unwrap_or(&default);
-        self.make(recorder, task, New { identity, kind, name, capacity, messages: false, found: false })
+        // A FIFO that was made in the run is known since then.
+        let found = kind == ChannelKind::Fifo || (kind.outlives() && !self.made_now);
+        self.make(recorder, task, New { identity, kind, name, capacity, messages: false, found })
     }
 
     /// Writes to the log, as `task`'s, that there is a channel which has not been met before.
     pub fn make(&mut self, recorder: &mut Recorder, task: TaskId, new: New<'_>) -> ChannelId {
+        self.make_by(recorder, task, None, new)
+    }
+
+    /// The same, if it is a call that made it.
+    pub fn make_by(
+        &mut self,
+        recorder: &mut Recorder,
+        task: TaskId,
+        outcome: Option<Outcome>,
+        new: New<'_>,
+    ) -> ChannelId {
         let New { identity, kind, name, capacity, messages, found } = new;
         let name = self.unique(name);
         let channel = ChannelId::from_index(self.count);
@@ -70,8 +89,33 @@ impl Channels {
             self.identities.insert(channel, identity);
         }
         let name = recorder.intern(&name);
-        recorder.plain(task, Kind::Create { channel, kind, name, capacity, messages, found });
+        let created = Kind::Create { channel, kind, name, capacity, messages, found };
+        match outcome {
+            Some(outcome) => recorder.of_call(task, outcome, created),
+            None => recorder.plain(task, created),
+        }
         channel
+    }
+
+    /// Says whether what is opened from now on is made by its opener, as far as it can be met at all
+    /// before the run.
+    pub const fn set_made_now(&mut self, made_now: bool) {
+        self.made_now = made_now;
+    }
+
+    /// A POSIX queue is called so in the kernel, until that name is removed.
+    pub fn name_queue(&mut self, name: Vec<u8>, channel: ChannelId) {
+        self.queues.insert(name, channel);
+    }
+
+    /// The POSIX queue of this name.
+    pub fn queue_named(&self, name: &[u8]) -> Option<ChannelId> {
+        self.queues.get(name).copied()
+    }
+
+    /// The name of a POSIX queue is free again.
+    pub fn unname_queue(&mut self, channel: ChannelId) {
+        self.queues.retain(|_, named| *named != channel);
     }
 
     /// An inode number is used again after a file is deleted: then kind or name differ, and nobody
@@ -118,6 +162,9 @@ fn shares_inode(facts: &FdFacts) -> bool {
     facts.link.as_os_str().as_bytes().starts_with(b"anon_inode:")
 }
 
+/// `MQUEUE_MAGIC` of ipc/mqueue.c: a descriptor of `mq_open` leads to such a file, mounted or not.
+const MQUEUE: i64 = 0x1980_0202;
+
 /// What kind of thing a descriptor leads to.
 pub fn kind(facts: &FdFacts) -> ChannelKind {
     let link = facts.link.as_os_str().as_bytes();
@@ -125,7 +172,7 @@ pub fn kind(facts: &FdFacts) -> ChannelKind {
         libc::S_IFIFO if link.starts_with(b"pipe:") => ChannelKind::Pipe,
         libc::S_IFIFO => ChannelKind::Fifo,
         libc::S_IFREG if link.starts_with(b"/memfd:") => ChannelKind::Memfd,
-        libc::S_IFREG if link.starts_with(b"/dev/mqueue/") => ChannelKind::Mq,
+        libc::S_IFREG if facts.filesystem == MQUEUE => ChannelKind::Mq,
         libc::S_IFREG => ChannelKind::File,
         libc::S_IFDIR => ChannelKind::Directory,
         libc::S_IFSOCK => ChannelKind::Socket,

@@ -11,12 +11,16 @@ mod clock;
 mod decode;
 mod delivery;
 mod describe;
+mod journal;
 mod launch;
+mod limits;
+mod pending;
 mod recorder;
 mod terminals;
 mod tracee;
 mod tracer;
 
+pub use journal::{Journal, Made};
 pub use launch::Output;
 pub use recorder::Recorder;
 pub use tracee::{Call, Rest};

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
+use super::journal::Journal;
 use crate::insight::{Finding, Rule, rules};
-use crate::model::{Batch, Blob, Event, Header, Kind, Names, Parties, Pen, Sym, TaskId, World};
+use crate::model::{Batch, Blob, ChannelId, Event, Header, Kind, Names, Parties, Pen, Sym, TaskId, World};
 
 /// The end of a system call, as far as an event is concerned.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +22,7 @@ pub struct Recorder {
     rules: Vec<Box<dyn Rule>>,
     findings: Vec<Finding>,
     found: Vec<&'static str>,
+    journal: Option<Journal>,
 }
 
 impl std::fmt::Debug for Recorder {
@@ -32,7 +34,14 @@ impl std::fmt::Debug for Recorder {
 impl Recorder {
     /// A recorder whose time starts now.
     pub fn new(header: &Header) -> Self {
-        Self { pen: Pen::new(header), start: Instant::now(), rules: rules(), findings: Vec::new(), found: Vec::new() }
+        Self {
+            pen: Pen::new(header),
+            start: Instant::now(),
+            rules: rules(),
+            findings: Vec::new(),
+            found: Vec::new(),
+            journal: None,
+        }
     }
 
     /// The world after the last event.
@@ -96,9 +105,29 @@ impl Recorder {
         self.plain(task, Kind::Note { text, label: false });
     }
 
+    /// Writes down from now on what the run makes that outlives it.
+    pub fn keep_journal(&mut self, journal: Journal) {
+        self.journal = Some(journal);
+    }
+
+    /// Where that is written down, if it is.
+    pub const fn journal(&mut self) -> Option<&mut Journal> {
+        self.journal.as_mut()
+    }
+
+    fn note_object(&mut self, channel: ChannelId, id: i32) {
+        let Some(journal) = &mut self.journal else { return };
+        if let Some(made) = self.pen.world().channel(channel).filter(|channel| !channel.found) {
+            journal.write_object(channel, made.kind, id);
+        }
+    }
+
     fn write(&mut self, task: TaskId, call: Option<Sym>, ret: i64, kind: Kind) {
         let event = Event { t_ns: self.start.elapsed().as_nanos() as u64, ret, task, call, kind };
         self.pen.write(event);
+        if let Kind::Get { channel, id } = kind {
+            self.note_object(channel, id);
+        }
         for rule in &mut self.rules {
             rule.observe(&event, self.pen.world(), self.pen.names(), &mut self.findings);
         }

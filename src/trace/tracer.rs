@@ -12,7 +12,7 @@ use super::channels::{CallNames, Channels};
 use super::clock::Clock;
 use super::launch::{Muster, Output};
 use super::recorder::{Outcome, Recorder};
-use super::tracee::{Call, Rest, Tracee};
+use super::tracee::{Ahead, Call, Rest, Tracee};
 use crate::model::{Blocked, ChannelId, Header, How, Kind, Shares, State, Status, TaskId, World};
 use crate::scenario::{Scenario, StatementId};
 use crate::sys::ptrace::{CallInfo, Resume, Stopped, Why};
@@ -284,6 +284,7 @@ impl Tracer {
         self.wake(tid);
         let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
         tracee.progress = 0;
+        tracee.ahead = Ahead::Nothing;
         if tracee.actor && number == u64::from(MARKER) {
             self.at_marker(tid, stopped, StatementId(args[0] as u16));
             return Ok(());
@@ -481,10 +482,9 @@ impl Tracer {
     /// Writes which of `held` nobody holds any more.
     pub(super) fn write_destroyed(&mut self, task: TaskId, held: &[ChannelId]) {
         for &channel in held {
-            let gone = self
-                .world()
-                .channel(channel)
-                .is_some_and(|channel| channel.alive && channel.holders == 0 && channel.kind.is_anonymous());
+            let gone = self.world().channel(channel).is_some_and(|channel| {
+                channel.alive && channel.holders == 0 && (channel.kind.is_anonymous() || channel.unlinked)
+            });
             if gone && !self.is_output(channel) {
                 self.recorder.plain(task, Kind::Destroy { channel });
                 self.channels.forget(channel);

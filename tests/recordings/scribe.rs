@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::{channel, header, task};
 
 /// How many kinds of events there are, some counted twice.
-const KINDS: u64 = 40;
+const KINDS: u64 = 41;
 
 struct Scribe {
     pen: Pen,
@@ -159,6 +159,7 @@ impl Scribe {
                 Kind::Lock { channel, fd, kind, mode, start: b % 100, len: c % 100 }
             }
             37 => Kind::Load { channel, offset: b, data: self.pen.keep(data) },
+            40 => Kind::Limit { limit: text, value: b >> 1, asked: c >> 1 },
             38 => Kind::Store { channel, offset: b % 5000, data: self.pen.keep(&[data, data].concat()) },
             _ => {
                 let (from, flags) = (c.is_multiple_of(3).then(|| self.task(b)), FdFlags::default());

@@ -29,7 +29,7 @@ impl World {
                 let end = self.end_of(task, via, channel);
                 self.change_channel(channel, |channel| {
                     channel.written = channel.written.saturating_add(bytes);
-                    if !channel.kind.is_queue() || via == Via::Memory {
+                    if !channel.carries(via) {
                         return;
                     }
                     let messages = channel.messages;
@@ -46,14 +46,17 @@ impl World {
                 let end = self.end_of(task, via, channel).unwrap_or_default();
                 self.change_channel(channel, |channel| {
                     channel.read = channel.read.saturating_add(bytes);
-                    if !channel.kind.is_queue() || via == Via::Memory {
+                    if !channel.carries(via) {
                         return;
                     }
                     let (messages, owing) = (channel.messages, channel.writers > 0);
                     let inbox = channel.inbox_mut(end);
                     if !messages {
                         inbox.pop(bytes, owing);
-                    } else if bytes > 0 || inbox.runs().next().is_some_and(|first| first.len == 0) {
+                    } else if matches!(via, Via::Msg(_) | Via::Mq(..))
+                        || bytes > 0
+                        || inbox.runs().next().is_some_and(|first| first.len == 0)
+                    {
                         inbox.take(via.mark());
                     }
                 });

@@ -212,7 +212,11 @@ impl World {
                 self.signal(task, phase, Pending { signal, from, value }, blocked);
             }
             Kind::Line { line, text } => self.change(task, |task| task.line = Some((line, text))),
-            Kind::Load { .. } | Kind::Syscall { .. } | Kind::Note { .. } | Kind::Diagnosis { .. } => {}
+            Kind::Load { .. }
+            | Kind::Syscall { .. }
+            | Kind::Note { .. }
+            | Kind::Limit { .. }
+            | Kind::Diagnosis { .. } => {}
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::super::calls::Family;
 use super::super::channels;
+use super::super::tracee::Ahead;
 use super::super::tracer::Tracer;
 use super::Ended;
 use crate::model::{ChannelId, ChannelKind, End, FdFlags, Kind, TaskId};
@@ -46,6 +47,7 @@ impl Tracer {
         if self.world().fd(ended.task, facts.fd).is_some() {
             return self.plain_call(ended);
         }
+        self.channels.set_made_now(self.ahead(ended.tid) == Ahead::Nothing);
         let name = self.declared_name(ended).map(|name| match (channels::kind(&facts), channels::is_master(&facts)) {
             (ChannelKind::Terminal, true) => format!("{name}.master"),
             (ChannelKind::Terminal, false) => format!("{name}.slave"),

@@ -2,7 +2,10 @@
 
 mod descriptors;
 mod locks;
+mod mq;
+mod names;
 mod process;
+mod queues;
 mod signals;
 mod transfer;
 
@@ -69,21 +72,41 @@ impl Tracer {
             | Family::Tgsigqueue
             | Family::PidfdSendSignal => self.killed(&ended),
             Family::Sigaction => self.sigaction(&ended),
+            Family::SignalWait => self.waited_for_signal(&ended),
             Family::Sigprocmask => self.sigprocmask(&ended, stopped)?,
             Family::Sigreturn => self.sigreturn(&ended, stopped)?,
+            Family::Msgget => self.msgget(&ended),
+            Family::Msgsnd => self.msgsnd(&ended),
+            Family::Msgrcv => self.msgrcv(&ended),
+            Family::Msgctl => self.msgctl(&ended),
+            Family::MqOpen => self.mq_open(&ended),
+            Family::MqSend => self.mq_send(&ended),
+            Family::MqReceive => self.mq_receive(&ended),
+            Family::MqAttributes => self.mq_attributes(&ended),
+            Family::MqUnlink => self.mq_unlink(&ended),
+            Family::Mknod { path } => self.mknod(&ended, usize::from(path)),
+            Family::Unlink { .. } => self.unlink(&ended),
+            // Of no interest but for the journal.
+            Family::Link { .. } if !self.options.all && !ended.failed() => {}
             Family::Fork if !ended.failed() => {}
             Family::Fork
             | Family::Connect
-            | Family::SignalWait
             | Family::Sleep { .. }
             | Family::Alarm
             | Family::Poll
             | Family::Ppoll
             | Family::Select
+            | Family::MqNotify
+            | Family::Link { .. }
             | Family::Futex
             | Family::Exit
             | Family::Restart
             | Family::Plain => self.plain_call(&ended),
+        }
+        if ended.failed() {
+            self.write_limit(&ended);
+        } else {
+            self.keep_made(&ended);
         }
         Ok(())
     }
@@ -93,7 +116,7 @@ impl Tracer {
     fn declared_name(&self, ended: &Ended<'_>) -> Option<String> {
         let tracee = self.tracees.get(&ended.tid).filter(|tracee| tracee.actor)?;
         match &self.scenario.as_ref()?.program.statement(tracee.statement?)?.op {
-            Op::Open { path, .. } if !path.starts_with('/') => Some(path.clone()),
+            Op::Open { path, .. } | Op::Mkfifo { path } if !path.starts_with('/') => Some(path.clone()),
             Op::Pipe { name, .. }
             | Op::Pty { name, .. }
             | Op::Socketpair { name, .. }

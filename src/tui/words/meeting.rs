@@ -86,6 +86,7 @@ impl Words<'_> {
                 let (old, new) = bytes.split_at(bytes.len() / 2);
                 format!("store {}[{offset}] {} → {}", self.channel(channel), number(old), number(new))
             }
+            Kind::Limit { limit, value, .. } => format!("past {}, which is {value}", self.sym(limit)),
             _ => String::new(),
         }
     }
