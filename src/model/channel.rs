@@ -34,6 +34,8 @@ pub struct Channel {
     pub written: u64,
     /// Bytes that tasks of the run read, ever.
     pub read: u64,
+    /// Messages that the kernel threw away, ever.
+    pub lost: u64,
     /// What was written and waits to be read at the first end; only for kinds that queue.
     pub contents: Contents,
     /// What waits to be read at the second end of a connection.
@@ -65,6 +67,7 @@ impl Channel {
             holders: 0,
             written: 0,
             read: 0,
+            lost: 0,
             contents: Contents::default(),
             far: Contents::default(),
             memory: Memory::default(),

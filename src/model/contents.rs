@@ -116,14 +116,22 @@ impl Contents {
     /// Takes the first message with this mark out; without one, the first. If there is none, its writer's
     /// event is still to come.
     pub fn take(&mut self, mark: Mark) {
-        let at = match mark {
-            Mark::Type(_) | Mark::Priority(_) | Mark::Peer(_) => self.runs.iter().position(|run| run.mark == mark),
-            Mark::None => (!self.runs.is_empty()).then_some(0),
-        };
-        match at {
+        match self.find(mark) {
             Some(at) => self.remove(at),
             None => self.early.push(mark),
         }
+    }
+
+    fn find(&self, mark: Mark) -> Option<usize> {
+        match mark {
+            Mark::Type(_) | Mark::Priority(_) | Mark::Peer(_) => self.runs.iter().position(|run| run.mark == mark),
+            Mark::None => (!self.runs.is_empty()).then_some(0),
+        }
+    }
+
+    /// Who wrote what comes out next, of messages with marks the next with this one.
+    pub fn source(&self, mark: Mark) -> Option<TaskId> {
+        self.runs.get(self.find(mark)?).map(|run| run.from)
     }
 
     /// Takes the last message out, if there is one: it was put in and then thrown away.

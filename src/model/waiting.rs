@@ -2,7 +2,7 @@
 //!
 //! Panes answer it with names, recordings as `holders`, and the deadlock rule follows it in circles.
 
-use super::{ChannelId, ChannelKind, Fd, Owner, State, TaskId, Why, World};
+use super::{Access, ChannelId, ChannelKind, End, Owner, State, TaskId, Why, World};
 
 /// Who could end a task's sleep.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -14,14 +14,54 @@ pub struct Wakers {
     pub outside: bool,
 }
 
+/// What matters of a descriptor when one asks who holds a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holding {
+    /// In which directions it may be used.
+    pub access: Access,
+    /// Which end it is.
+    pub end: End,
+    /// Its open file description.
+    pub description: u64,
+}
+
+/// Who holds what. A world answers by looking at every task; who asks about many sleepers at once,
+/// as a frame of the screen does, looks at every task once and answers from that.
+pub trait Holdings {
+    /// The processes that hold a channel through a descriptor that fits, in the order of birth.
+    fn holders(&self, channel: ChannelId, fits: &dyn Fn(&Holding) -> bool) -> Vec<TaskId>;
+
+    /// The processes that have got or mapped a channel, in the order of birth.
+    fn users(&self, channel: ChannelId) -> Vec<TaskId>;
+}
+
+impl Holdings for World {
+    fn holders(&self, channel: ChannelId, fits: &dyn Fn(&Holding) -> bool) -> Vec<TaskId> {
+        let fitting = Self::holders(self, channel)
+            .filter(|(_, fd)| fits(&Holding { access: fd.access, end: fd.end, description: fd.description }));
+        let mut tasks: Vec<TaskId> = fitting.map(|(task, _)| task.id).collect();
+        tasks.dedup();
+        tasks
+    }
+
+    fn users(&self, channel: ChannelId) -> Vec<TaskId> {
+        Self::users(self, channel).map(|task| task.id).collect()
+    }
+}
+
 impl World {
     /// Who could end the sleep of `id`; `None` if it does not sleep.
     pub fn wakers(&self, id: TaskId) -> Option<Wakers> {
+        self.wakers_among(id, self)
+    }
+
+    /// The same as [`wakers`](Self::wakers), with somebody else who knows who holds what.
+    pub fn wakers_among(&self, id: TaskId, held: &dyn Holdings) -> Option<Wakers> {
         let State::Blocked(blocked) = self.task(id)?.state else { return None };
         let mut wakers = Wakers::default();
         match blocked.why {
             Why::Empty | Why::Full | Why::NoPeer | Why::Backlog | Why::Value => match blocked.channel {
-                Some(channel) => self.wakers_at(id, channel, blocked.why, &mut wakers),
+                Some(channel) => self.wakers_at(id, channel, blocked.why, held, &mut wakers),
                 None => wakers.outside = true,
             },
             Why::Child => {
@@ -35,7 +75,7 @@ impl World {
             Why::Vfork => wakers.tasks.extend(blocked.on),
             Why::Lock => match (blocked.on, blocked.channel) {
                 (Some(holder), _) => wakers.tasks.push(holder),
-                (None, Some(channel)) => wakers.tasks = self.lockers(id, channel),
+                (None, Some(channel)) => wakers.tasks = self.lockers(id, channel, held),
                 (None, None) => wakers.outside = true,
             },
             Why::Barrier => {
@@ -47,12 +87,12 @@ impl World {
     }
 
     /// Who could do what a sleeper at a channel waits for.
-    fn wakers_at(&self, sleeper: TaskId, id: ChannelId, why: Why, wakers: &mut Wakers) {
+    fn wakers_at(&self, sleeper: TaskId, id: ChannelId, why: Why, held: &dyn Holdings, wakers: &mut Wakers) {
         let Some(channel) = self.channel(id) else { return };
         let process = self.task(sleeper).map_or(sleeper, |task| task.process);
         match channel.kind {
             ChannelKind::Pipe | ChannelKind::Fifo => {
-                wakers.tasks = self.holders_with(id, |fd| match why {
+                wakers.tasks = held.holders(id, &|fd| match why {
                     Why::NoPeer => true,
                     Why::Empty => fd.access.writes(),
                     _ => fd.access.reads(),
@@ -61,39 +101,41 @@ impl World {
             // A place in the queue of a listening socket becomes free when somebody accepts.
             kind if kind.is_socket() && channel.backlog().is_some() => {
                 if why == Why::Backlog {
-                    wakers.tasks = self.holders_with(id, |_| true);
+                    wakers.tasks = held.holders(id, &|_| true);
                 }
                 wakers.outside = wakers.tasks.is_empty();
             }
             // The other end of a connection; who is across is not known of one that nobody has accepted.
             ChannelKind::Unix | ChannelKind::Tcp => {
                 let own = self.fds(sleeper).find(|fd| fd.channel == id).map(|fd| fd.end);
-                wakers.tasks = self.holders_with(id, |fd| Some(fd.end) != own);
+                wakers.tasks = held.holders(id, &|fd| Some(fd.end) != own);
                 let listener = channel.socket.as_ref().and_then(|socket| socket.peer);
                 if let Some(listener) = listener.filter(|_| wakers.tasks.is_empty()) {
-                    wakers.tasks = self.holders_with(listener, |_| true);
+                    wakers.tasks = held.holders(listener, &|_| true);
                 }
                 wakers.outside = wakers.tasks.is_empty();
             }
             ChannelKind::Mq => {
-                wakers.tasks = self.holders_with(id, |fd| match why {
+                wakers.tasks = held.holders(id, &|fd| match why {
                     Why::Empty => fd.access.writes(),
                     _ => fd.access.reads(),
                 });
                 wakers.tasks.retain(|task| *task != process);
             }
             ChannelKind::Msg | ChannelKind::Sem => {
-                wakers.tasks = self.users(id).map(|task| task.id).filter(|task| *task != process).collect();
+                wakers.tasks = held.users(id);
+                wakers.tasks.retain(|task| *task != process);
             }
             ChannelKind::Shm | ChannelKind::Memfd => {
-                wakers.tasks = self.users(id).map(|task| task.id).filter(|task| *task != process).collect();
+                wakers.tasks = held.users(id);
+                wakers.tasks.retain(|task| *task != process);
             }
             _ => wakers.outside = true,
         }
     }
 
     /// Who holds a lock that the sleeper could want: everybody else who has one on the file.
-    fn lockers(&self, sleeper: TaskId, channel: ChannelId) -> Vec<TaskId> {
+    fn lockers(&self, sleeper: TaskId, channel: ChannelId, held: &dyn Holdings) -> Vec<TaskId> {
         let process = self.task(sleeper).map_or(sleeper, |task| task.process);
         let locks = self.channel(channel).map_or(&[][..], |channel| &channel.locks);
         let mut tasks: Vec<TaskId> = locks
@@ -101,18 +143,11 @@ impl World {
             .filter(|lock| lock.owner != Owner::Process(process))
             .flat_map(|lock| match lock.owner {
                 Owner::Process(process) => vec![process],
-                Owner::Description(description) => self.holders_with(channel, |fd| fd.description == description),
+                Owner::Description(description) => held.holders(channel, &|fd| fd.description == description),
             })
             .filter(|task| *task != process)
             .collect();
         tasks.sort_unstable();
-        tasks.dedup();
-        tasks
-    }
-
-    fn holders_with(&self, channel: ChannelId, fits: impl Fn(&Fd) -> bool) -> Vec<TaskId> {
-        let mut tasks: Vec<TaskId> =
-            self.holders(channel).filter(|(_, fd)| fits(fd)).map(|(task, _)| task.id).collect();
         tasks.dedup();
         tasks
     }

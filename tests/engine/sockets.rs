@@ -34,7 +34,8 @@ pub fn compare(world: &World, channel: &Channel, pids: &BTreeMap<i32, i32>, abou
 fn under_way(kind: ChannelKind, receiver: &OwnedFd, sender: Option<&OwnedFd>) -> u64 {
     let Some(sender) = sender.filter(|_| kind == ChannelKind::Tcp) else { return 0 };
     let written = sockets::passed(sender).expect("TCP_INFO").written;
-    written - sockets::passed(receiver).expect("TCP_INFO").arrived
+    // The end of the stream (FIN) counts as a byte that has arrived.
+    written.saturating_sub(sockets::passed(receiver).expect("TCP_INFO").arrived)
 }
 
 fn compare_inbox(channel: &Channel, end: End, borrowed: &OwnedFd, sender: Option<&OwnedFd>, about: &str) {

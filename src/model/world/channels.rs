@@ -70,7 +70,10 @@ impl World {
                 self.advance(event.call, task, via, channel, bytes);
             }
             Kind::Drop { channel, .. } => {
-                self.change_channel(channel, |channel| channel.contents.take_last());
+                self.change_channel(channel, |channel| {
+                    channel.lost = channel.lost.saturating_add(1);
+                    channel.contents.take_last();
+                });
             }
             _ => {}
         }

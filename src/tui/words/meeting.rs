@@ -1,23 +1,50 @@
 //! Events at sockets, queues, semaphores, locks and shared memory in words.
 
 use super::Words;
-use crate::model::{Access, ChannelId, End, Event, Kind, LockMode, Mark, Via};
+use crate::model::{Access, ChannelId, End, Event, Kind, LockKind, LockMode, Mark, Via};
 
 impl Words<'_> {
     /// The event in as few words as will do; empty for one of another kind.
-    pub(super) fn brief_meeting(&self, event: &Event) -> String {
+    pub(super) fn brief_meeting(&self, seq: u64, event: &Event) -> String {
         match event.kind {
-            Kind::Pass { fd, channel, from, .. } => {
+            Kind::Pass { fd, channel, from, access, .. } => {
                 let from = from.map_or_else(String::new, |from| format!(" from {}", self.task(from)));
-                format!("gets {}{from} as {fd}", self.channel(channel))
+                format!("gets {}{from} as {fd}", self.end(channel, access))
             }
-            Kind::Unlink { channel } => format!("removes {}", self.channel(channel)),
-            Kind::Get { channel, id } => format!("{} {} is id {id}", self.call(event, "get"), self.channel(channel)),
-            Kind::Attach { channel, bytes, .. } => format!("maps {bytes} B of {}", self.channel(channel)),
+            Kind::Unlink { channel } => format!("removes the name {}", self.channel(channel)),
+            Kind::Get { channel, id } => format!("{} {}: id {id}", self.call(event, "get"), self.channel(channel)),
+            Kind::Attach { channel, bytes, access, .. } => {
+                let only = if access == Access::Read { " to read" } else { "" };
+                format!("maps {bytes} B of {}{only}", self.channel(channel))
+            }
             Kind::Detach { channel, bytes, .. } => format!("unmaps {bytes} B of {}", self.channel(channel)),
-            Kind::Drop { channel, bytes } => format!("{bytes} B for {} are lost", self.channel(channel)),
+            Kind::Drop { channel, bytes } => format!("{bytes} B for {} thrown away: no room", self.channel(channel)),
+            Kind::Lock { channel, kind, mode, start, len, .. } => {
+                let what = match (kind, mode) {
+                    (_, LockMode::Unlock) => "unlocks",
+                    (LockKind::Flock, LockMode::Read) => "shared flock on",
+                    (LockKind::Flock, LockMode::Write) => "exclusive flock on",
+                    (_, LockMode::Read) => "read lock on",
+                    (_, LockMode::Write) => "write lock on",
+                };
+                let bytes = if kind == LockKind::Flock { String::new() } else { range(start, len) };
+                let ofd = if kind == LockKind::Description { " (OFD)" } else { "" };
+                format!("{what} {}{bytes}{ofd}", self.channel(channel))
+            }
+            Kind::Load { .. } | Kind::Store { .. } => match self.index.burst(seq) {
+                Some(last) => self.burst(seq, last, event),
+                None => self.access(event),
+            },
+            _ => self.brief_socket(event),
+        }
+    }
+
+    fn brief_socket(&self, event: &Event) -> String {
+        match event.kind {
             Kind::Address { channel, end, address } => {
-                format!("{} is {}", self.socket_end(channel, end), self.sym(address))
+                let verb =
+                    if event.call.is_some_and(|call| self.log.name(call) == "bind") { "bind" } else { "address of" };
+                format!("{verb} {}: {}", self.socket_end(channel, end), self.sym(address))
             }
             Kind::Listen { channel, backlog } => format!("listen {}: {backlog} may wait", self.channel(channel)),
             Kind::Connect { channel, to, address } => {
@@ -26,28 +53,32 @@ impl Words<'_> {
                 format!("connect {}{to}", self.channel(channel))
             }
             Kind::Accept { channel, connection } => {
-                format!("accept {} at {}", self.channel(connection), self.channel(channel))
+                format!("accept {} from {}", self.channel(connection), self.channel(channel))
             }
             Kind::Shutdown { channel, end, how } => {
                 let what = match how {
-                    Access::Read => "reading",
-                    Access::Write => "writing",
-                    _ => "both ways",
+                    Access::Read => "no more reading",
+                    Access::Write => "no more writing",
+                    _ => "neither reading nor writing",
                 };
                 format!("shutdown {}: {what}", self.socket_end(channel, end))
             }
             Kind::Sem { channel, index, delta, value, undo } => {
                 let undo = if undo { ", undone at exit" } else { "" };
-                format!("{} {} {delta:+} is {value}{undo}", self.call(event, "sem"), self.semaphore(channel, index))
+                let name = self.semaphore(channel, index);
+                let call = self.call(event, "exit");
+                match (delta, i64::from(value) - i64::from(delta)) {
+                    (0, was) => format!("{call} {name}: it is {was}"),
+                    (_, was) => format!("{call} {name} {delta:+}: {was} → {value}{undo}"),
+                }
             }
-            Kind::Lock { channel, mode, start, len, .. } => {
-                let what = match mode {
-                    LockMode::Read => "read lock",
-                    LockMode::Write => "write lock",
-                    LockMode::Unlock => "unlock",
-                };
-                format!("{what} {}{}", self.channel(channel), range(start, len))
-            }
+            _ => String::new(),
+        }
+    }
+
+    /// One access to memory; empty for anything else.
+    pub fn access(&self, event: &Event) -> String {
+        match event.kind {
             Kind::Load { channel, offset, data } => {
                 format!("load {}[{offset}] = {}", self.channel(channel), number(self.log.bytes(data)))
             }
@@ -58,6 +89,39 @@ impl Words<'_> {
             }
             Kind::Limit { limit, value, .. } => format!("past {}, which is {value}", self.sym(limit)),
             _ => String::new(),
+        }
+    }
+
+    /// What an access found or left in memory; of several in one row, how many they are.
+    pub fn value(&self, seq: u64, event: &Event) -> String {
+        if let Some(last) = self.index.burst(seq) {
+            return format!("×{}", last - seq + 1);
+        }
+        match event.kind {
+            Kind::Load { data, .. } => number(self.log.bytes(data)),
+            Kind::Store { data, .. } => {
+                let bytes = self.log.bytes(data);
+                number(&bytes[bytes.len() / 2..])
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// Several accesses in one row: a copy, or somebody who looks again and again.
+    fn burst(&self, first: u64, last: u64, event: &Event) -> String {
+        let times = last - first + 1;
+        let place = |event: &Event| match event.kind {
+            Kind::Load { offset, data, .. } => Some((offset, u64::from(data.len))),
+            Kind::Store { offset, data, .. } => Some((offset, u64::from(data.len / 2))),
+            _ => None,
+        };
+        let (from, to) = (place(event), self.log.get(last).and_then(place));
+        match (from, to, event.kind.channel()) {
+            (Some((from, _)), Some((to, len)), Some(channel)) if to > from => {
+                let end = to.saturating_add(len).saturating_sub(1);
+                format!("{} {}[{from} to {end}] in {times} steps", event.kind.name(), self.channel(channel))
+            }
+            _ => format!("{}, {times} times", self.access(event)),
         }
     }
 
@@ -73,30 +137,40 @@ impl Words<'_> {
         if end == End::Second { format!("{name} (second end)") } else { name }
     }
 
-    /// What a message carries besides its bytes, in front of a blank; nothing for bytes in a row.
-    pub fn mark(&self, via: Via) -> String {
-        match via.mark() {
+    /// What a message carries besides its bytes: `type 3`; nothing for bytes in a row.
+    pub fn mark(&self, mark: Mark) -> String {
+        match mark {
             Mark::None => String::new(),
-            Mark::Type(kind) => format!(" type {kind}"),
-            Mark::Priority(priority) => format!(" priority {priority}"),
-            Mark::Peer(peer) => format!(" from {}", self.sym(peer)),
+            Mark::Type(kind) => format!("type {kind}"),
+            Mark::Priority(priority) => format!("priority {priority}"),
+            Mark::Peer(peer) => format!("from {}", self.sym(peer)),
+        }
+    }
+
+    /// The mark of a transfer, in front of a blank. Who writes a datagram needs not be told its own
+    /// address.
+    pub(super) fn mark_after(&self, event: &Event, via: Via) -> String {
+        match (event.kind, via.mark()) {
+            (_, Mark::None) | (Kind::Write { .. }, Mark::Peer(_)) => String::new(),
+            (_, mark) => format!(" {}", self.mark(mark)),
         }
     }
 }
 
-/// ` 0 to the end`, ` 10 to 19`: the bytes that a lock covers.
-pub fn range(start: u64, len: u64) -> String {
+/// ` from 10`, ` 10 to 19`: the bytes that a lock covers; nothing for all of them.
+fn range(start: u64, len: u64) -> String {
     match len {
         0 if start == 0 => String::new(),
         0 => format!(" from {start}"),
-        1 => format!(" {start}"),
+        1 => format!(" byte {start}"),
         _ => format!(" {start} to {}", start.saturating_add(len - 1)),
     }
 }
 
 /// Bytes that one instruction moves: a number where they are as long as one, else what they are.
 fn number(bytes: &[u8]) -> String {
-    if matches!(bytes.len(), 1 | 2 | 4 | 8) {
+    let is_text = bytes.len() > 2 && bytes.iter().all(|byte| (0x20..0x7f).contains(byte));
+    if !is_text && matches!(bytes.len(), 1 | 2 | 4 | 8) {
         let mut whole = [0; 8];
         whole[..bytes.len()].copy_from_slice(bytes);
         return i64::from_le_bytes(whole).to_string();
