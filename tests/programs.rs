@@ -5,18 +5,28 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
-/// The fixture, compiled once. The C compiler is the one that links Rust programs.
-fn fixture() -> &'static Path {
-    static FIXTURE: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
-    let (_, path) = FIXTURE.get_or_init(|| {
+#[path = "programs/network.rs"]
+mod network;
+
+/// A fixture, compiled once.
+type Fixture = OnceLock<(tempfile::TempDir, PathBuf)>;
+
+/// The C compiler is the one that links Rust programs.
+fn compiled<'a>(fixture: &'a Fixture, name: &str) -> &'a Path {
+    let (_, path) = fixture.get_or_init(|| {
         let directory = tempfile::tempdir().expect("a directory");
-        let program = directory.path().join("programs");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/programs.c");
+        let program = directory.path().join(name);
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/{name}.c"));
         let status = Command::new("cc").arg("-O1").arg("-pthread").arg("-o").arg(&program).arg(source).status();
         assert!(status.expect("cc").success());
         (directory, program)
     });
     path
+}
+
+fn fixture() -> &'static Path {
+    static FIXTURE: Fixture = OnceLock::new();
+    compiled(&FIXTURE, "programs")
 }
 
 fn run(mut command: Command) -> Output {
