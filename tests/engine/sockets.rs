@@ -57,7 +57,7 @@ fn compare_inbox(channel: &Channel, end: End, borrowed: &OwnedFd, sender: Option
     let inside = waiting + under_way(channel.kind, borrowed, sender);
     if full && channel.kind == ChannelKind::Tcp {
         // A timer of the kernel may have made room since the step was over.
-        assert!(inbox.len() > 0 && inbox.len() <= inside, "{about}: {} of {inside} B", inbox.len());
+        assert!(!inbox.is_empty() && inbox.len() <= inside, "{about}: {} of {inside} B", inbox.len());
     } else {
         assert_eq!(inbox.len(), inside, "{about}: fill");
     }
