@@ -309,26 +309,79 @@ fn what_was_in_a_queue_before_is_known_and_what_is_left_is_said() {
     assert_eq!(proclab::sys::call::sysv::msg_remove(id), Ok(0));
 }
 
+/// The limits that a run went past, with their values and what was asked for.
+fn limits_of(statements: &str) -> Vec<(String, u64, u64)> {
+    let scenario = support::scenario_of(&format!("process a {{ {statements} }}"));
+    let (log, _) = support::run(support::plan(Subject::Scenario(Box::new(scenario))));
+    let limits = log.range(0..log.len()).filter_map(|(_, event)| match event.kind {
+        Kind::Limit { limit, value, asked } => Some((log.name(limit).to_owned(), value, asked)),
+        _ => None,
+    });
+    limits.collect()
+}
+
+/// What stands in a file below `/proc/sys` for the processes of a run.
+fn in_a_run(path: &str) -> u64 {
+    let scenario = support::scenario_of(&format!("process a {{ exec cat \"/proc/sys/{path}\" }}"));
+    let (log, _) = support::run(support::plan(Subject::Scenario(Box::new(scenario))));
+    let written = log.range(0..log.len()).find(|(_, event)| matches!(event.kind, Kind::Write { via: Via::Fd(1), .. }));
+    let text = written.map(|(_, event)| String::from_utf8_lossy(log.payload(event)).into_owned()).expect("output");
+    text.split_whitespace().next().and_then(|word| word.parse().ok()).expect("a number")
+}
+
 /// What the lab takes for the limits of a new IPC namespace is what the kernel says there.
 #[test]
-fn limits_of_a_run_are_those_of_its_namespace() {
-    let scenario = support::scenario_of(
-        "process a { mq_open big \"/big\" maxmsg=100000 errno=e; mq_open q \"/q\" msgsize=20; \
-         mq_send q \"more than twenty bytes\" errno=e; exec sh -c \"cat /proc/sys/fs/mqueue/msg_max\" }",
+fn the_limit_that_a_call_went_past_is_the_kernels() {
+    let one = |limit: &str, value: u64, asked: u64| vec![(limit.to_owned(), value, asked)];
+    assert_eq!(
+        limits_of("msgget q; msgsnd q 1 \"x\" bytes=8193 fails=EINVAL; msgctl q remove"),
+        one("msgmax", in_a_run("kernel/msgmax"), 8193)
     );
-    let (log, _) = support::run(support::plan(Subject::Scenario(Box::new(scenario))));
-    let limits: Vec<_> = log
-        .range(0..log.len())
-        .filter_map(|(_, event)| match event.kind {
-            Kind::Limit { limit, value, asked } => Some((log.name(limit).to_owned(), value, asked)),
-            _ => None,
-        })
-        .collect();
-    let output: Vec<u8> = log
-        .range(0..log.len())
-        .filter(|(_, event)| matches!(event.kind, Kind::Write { via: Via::Fd(1), .. }))
-        .flat_map(|(_, event)| log.payload(event).to_vec())
-        .collect();
-    let told = String::from_utf8(output).expect("text").trim().parse().expect("a number");
-    assert_eq!(limits, [("msg_max".to_owned(), told, 100_000), ("mq_msgsize".to_owned(), 20, 22)]);
+    assert_eq!(
+        limits_of("msgget q; msgctl q set bytes=100000 errno=e; msgctl q remove"),
+        one("msgmnb", in_a_run("kernel/msgmnb"), 100_000)
+    );
+    assert_eq!(
+        limits_of("mq_open q \"/q\" maxmsg=100000 fails=EINVAL"),
+        one("msg_max", in_a_run("fs/mqueue/msg_max"), 100_000)
+    );
+    assert_eq!(
+        limits_of("mq_open q \"/q\" msgsize=1048576 fails=EINVAL"),
+        one("msgsize_max", in_a_run("fs/mqueue/msgsize_max"), 1 << 20)
+    );
+    assert_eq!(
+        limits_of("mq_open q \"/q\" msgsize=20; mq_send q \"more than twenty bytes\" fails=EMSGSIZE; mq_unlink \"/q\""),
+        one("mq_msgsize", 20, 22)
+    );
+    assert_eq!(
+        limits_of("pipe p; pipe-size p.write 2147483647 errno=e"),
+        one("pipe-max-size", in_a_run("fs/pipe-max-size"), 2_147_483_647)
+    );
+    let (soft, _) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_MSGQUEUE).expect("getrlimit");
+    let many = (0..20).map(|number| format!("mq_open q{number} \"/q{number}\" errno=e")).collect::<Vec<_>>().join(";");
+    let met = limits_of(&many);
+    assert!(!met.is_empty() && met.iter().all(|limit| *limit == ("RLIMIT_MSGQUEUE".to_owned(), soft, 0)), "{met:?}");
+    assert_eq!(
+        limits_of("exec sh -c \"ulimit -n 5; exec 3</dev/null 4</dev/null; (exec 9</dev/null); cat /dev/null; true\"")
+            .first(),
+        one("RLIMIT_NOFILE", 5, 0).first()
+    );
+}
+
+/// Processes may call a queue what they like.
+#[test]
+fn what_is_received_can_be_told_under_any_name() {
+    let scenario = support::scenario_of(
+        "process a { msgget mine key=1; msgsnd mine 1 \"x\"; barrier sent }
+         process b { msgget yours key=1; barrier sent; msgrcv yours 1; msgctl yours remove }
+         expect { received mine \"x\"; received yours \"x\"; clean }",
+    );
+    for seed in 0..10 {
+        let mut plan = support::plan(Subject::Scenario(Box::new(scenario.clone())));
+        plan.seed = seed;
+        let (log, _) = support::run(plan);
+        for verdict in proclab::expect::judge(&scenario, &log) {
+            assert!(verdict.held, "seed {seed}: {}: {}", verdict.text, verdict.reason);
+        }
+    }
 }
