@@ -1,5 +1,7 @@
 //! The engine against the kernel: after every step the world is what `/proc`, `FIONREAD` and `tee` say.
 
+#[path = "engine/locks.rs"]
+mod locks;
 mod support;
 
 use std::collections::BTreeMap;
@@ -73,7 +75,8 @@ fn compare(log: &Log, status: &Status, when: &str) {
         compare_signals(world, task, *pid, status, &about);
         compare_descriptors(world, task, *pid, &mut links, &about);
     }
-    for channel in world.channels().filter(|channel| channel.alive && channel.kind.is_queue()) {
+    locks::compare(world, &pids, &links, when);
+    for channel in world.channels().filter(|channel| channel.alive && channel.kind.is_pipe()) {
         let about = format!("{when}: channel {}", log.name(channel.name));
         compare_contents(world, channel.id, &pids, &about);
     }
@@ -187,4 +190,27 @@ compare! {
     mask_inherited: "signals/mask-inherited";
     whole_group: "signals/whole-group";
     self_pipe: "signals/self-pipe";
+    real_time_order: "signals/real-time-order";
+    mask_and_suspend: "signals/mask-and-suspend";
+    alarm_pause_race: "signals/alarm-pause-race";
+    alarm_timeout: "signals/alarm-timeout";
+    sigchld_loop: "signals/sigchld-loop";
+    reaper_race: "signals/reaper-race";
+    fault_signals: "signals/fault-signals";
+    signalfd: "signals/signalfd";
+    names_and_numbers: "signals/names-and-numbers";
+    signals_do_not_queue: "signals/signals-do-not-queue";
+    not_safe_here: "signals/not-safe-here";
+    eintr_or_restart: "signals/eintr-or-restart";
+    ctrl_c: "jobs/ctrl-c";
+    background_read: "jobs/background-read";
+    orphaned_group: "jobs/orphaned-group";
+    stop_and_continue: "jobs/stop-and-continue";
+    coprocess_buffering: "pipes/coprocess-buffering";
+    producer_consumer_file: "locks/producer-consumer-file";
+    record_locks: "locks/record-locks";
+    try_or_wait: "locks/try-or-wait";
+    lost_by_close: "locks/lost-by-close";
+    flock_is_shared: "locks/flock-is-shared";
+    kernel_finds_deadlock: "locks/kernel-finds-deadlock";
 }

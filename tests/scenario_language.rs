@@ -31,7 +31,7 @@ fn scenarios() -> Vec<(PathBuf, Scenario)> {
 #[test]
 fn every_scenario_that_ships_is_without_fault() {
     let all = scenarios();
-    assert!(all.len() >= 37, "{}", all.len());
+    assert!(all.len() >= 64, "{}", all.len());
     for (path, scenario) in all {
         let problems = lint(&scenario, Some(&path));
         assert!(problems.is_empty(), "{}", render_all(&problems, &path.display().to_string(), &scenario.source));

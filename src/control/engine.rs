@@ -310,8 +310,10 @@ impl Engine {
         }
         self.passing = None;
         self.labels.retain(|(task, _)| *task != chosen);
+        self.settling.mover = Some(chosen);
         self.tracer.go(chosen)?;
         self.settle()?;
+        self.settling.mover = None;
         self.after_step();
         Ok(())
     }

@@ -4,7 +4,7 @@
 //! one is made differs between architectures and versions.
 
 /// The words of the language that become another call than the one they name.
-const CALLS: [(&str, &[&str]); 24] = [
+const CALLS: [(&str, &[&str]); 26] = [
     ("open", &["open", "openat", "openat2", "creat"]),
     ("wait", &["wait4", "waitid", "waitpid"]),
     ("fork", &["fork", "vfork", "clone", "clone3"]),
@@ -24,6 +24,8 @@ const CALLS: [(&str, &[&str]); 24] = [
     ("cloexec", &["fcntl"]),
     ("nonblock", &["fcntl"]),
     ("pipe-size", &["fcntl"]),
+    ("fcntl-lock", &["fcntl"]),
+    ("fcntl-getlk", &["fcntl"]),
     ("exit", &["exit_group", "exit"]),
     ("_exit", &["exit_group", "exit"]),
     ("alarm", &["alarm", "setitimer"]),

@@ -8,6 +8,7 @@ mod broken_pipe;
 mod deadlock;
 mod leaked;
 mod limit;
+mod lock_dropped;
 mod orphan;
 mod self_held;
 mod unreceived;
@@ -64,6 +65,7 @@ pub fn rules() -> Vec<Box<dyn Rule>> {
         Box::new(broken_pipe::BrokenPipe::default()),
         Box::new(deadlock::Deadlock::default()),
         Box::new(leaked::LeakedIpcObject::default()),
+        Box::new(lock_dropped::LockDroppedByClose::default()),
         Box::new(orphan::Orphan::default()),
         Box::new(limit::PastALimit::default()),
         Box::new(self_held::SelfHeldWriteEnd::default()),
@@ -140,19 +142,8 @@ mod tests {
     #[test]
     fn rules_have_names_in_order() {
         let names: Vec<_> = rules().iter().map(|rule| rule.name()).collect();
-        assert_eq!(
-            names,
-            [
-                "broken-pipe",
-                "deadlock",
-                "leaked-ipc-object",
-                "orphan",
-                "past-a-limit",
-                "self-held-write-end",
-                "unreceived-message",
-                "zombie"
-            ]
-        );
+        assert_eq!(names, crate::scenario::RULES);
+        assert!(names.is_sorted());
         assert!(rules().iter().all(|rule| rule.about().len() > 20));
     }
 

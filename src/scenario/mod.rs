@@ -36,6 +36,7 @@ pub const RULES: &[&str] = &[
     "broken-pipe",
     "deadlock",
     "leaked-ipc-object",
+    "lock-dropped-by-close",
     "orphan",
     "past-a-limit",
     "self-held-write-end",

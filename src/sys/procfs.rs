@@ -187,3 +187,8 @@ pub fn working_directory(tid: i32) -> Option<PathBuf> {
 pub fn program(tid: i32) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{tid}/exe")).ok()
 }
+
+/// How many bytes the file behind a descriptor has; `None` if it is not there.
+pub fn size_of_fd(tid: i32, fd: i32) -> Option<u64> {
+    fs::metadata(format!("/proc/{tid}/fd/{fd}")).ok().map(|facts| facts.len())
+}

@@ -1,6 +1,7 @@
 //! Why a task sleeps: read off the call that it is in, and nothing else.
 
 use super::calls::Family;
+use super::decode::Wanted;
 use super::tracee::Call;
 use super::tracer::Tracer;
 use crate::model::{ChannelId, Kind, TaskId, Why};
@@ -73,9 +74,18 @@ impl Tracer {
             Family::Poll | Family::Ppoll => self.poll_cause(tid, task, args[0], args[1]),
             Family::Select => only(Why::Poll),
             Family::Futex => only(Why::Lock),
-            Family::Flock | Family::Fcntl => at(args[0], Why::Lock),
+            Family::Flock => self.lock_cause(task, self.wanted_by_flock(task, args[0] as i32, args[1] as i32)),
+            Family::Fcntl => {
+                let (fd, command) = (args[0] as i32, args[1] as i32);
+                self.lock_cause(task, self.wanted_by_fcntl(tid, task, fd, command, args[2]))
+            }
             _ => only(Why::Other),
         }
+    }
+
+    fn lock_cause(&self, task: TaskId, wanted: Option<Wanted>) -> Cause {
+        let place = wanted.map(|wanted| self.in_the_way(task, wanted));
+        Cause { channel: place.map(|(channel, _)| channel), on: place.and_then(|(_, on)| on), why: Some(Why::Lock) }
     }
 
     fn wait_cause(&self, task: TaskId, pid: Option<i32>) -> Cause {

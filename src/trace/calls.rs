@@ -222,6 +222,7 @@ const TRACED: &[(&str, Family)] = &[
     ("dup2", Family::Dup2),
     ("dup3", Family::Dup2),
     ("fcntl", Family::Fcntl),
+    ("flock", Family::Flock),
     ("ioctl", Family::Ioctl),
     ("close", Family::Close),
     ("close_range", Family::CloseRange),
@@ -281,7 +282,6 @@ const WAITING: &[(&str, Family)] = &[
     ("epoll_wait", Family::Select),
     ("epoll_pwait", Family::Select),
     ("epoll_pwait2", Family::Select),
-    ("flock", Family::Flock),
     ("futex", Family::Futex),
 ];
 

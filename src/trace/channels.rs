@@ -188,6 +188,11 @@ fn is_terminal(rdev: u64) -> bool {
     matches!(major, 4 | 136..=143) || (major == 5 && minor < 3)
 }
 
+/// Whether it is the side of a pseudo-terminal that plays the user: a descriptor of `/dev/ptmx` (pty(7)).
+pub fn is_master(facts: &FdFacts) -> bool {
+    (libc::major(facts.rdev), libc::minor(facts.rdev)) == (5, 2)
+}
+
 fn anonymous(link: &[u8]) -> ChannelKind {
     let kinds: [(&[u8], ChannelKind); 7] = [
         (b"anon_inode:[eventfd", ChannelKind::Eventfd),

@@ -113,6 +113,9 @@ impl Tracer {
             Family::Msgget | Family::MqOpen | Family::Open { .. } | Family::Unlink { .. } => self.look_ahead(tid, call),
             _ => {}
         }
+        if let (Family::SignalWait | Family::Ppoll, Some(task)) = (call.family, self.task_of(tid)) {
+            self.write_mask_of_wait(tid, task, call);
+        }
         let actor = self.tracees.get(&tid).is_some_and(|tracee| tracee.actor);
         if !actor || !self.options.virtual_time {
             return Ok(());

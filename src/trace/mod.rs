@@ -14,7 +14,9 @@ mod describe;
 mod journal;
 mod launch;
 mod limits;
+mod pending;
 mod recorder;
+mod terminals;
 mod tracee;
 mod tracer;
 

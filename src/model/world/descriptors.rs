@@ -46,6 +46,7 @@ impl World {
         }
         entry.fd = to;
         entry.flags.cloexec = cloexec;
+        self.close(id, to);
         self.insert_fd(id, entry);
     }
 

@@ -48,7 +48,11 @@ impl Tracer {
             return self.plain_call(ended);
         }
         self.channels.set_made_now(self.ahead(ended.tid) == Ahead::Nothing);
-        let name = self.declared_name(ended).filter(|_| channels::kind(&facts) != ChannelKind::Terminal);
+        let name = self.declared_name(ended).map(|name| match (channels::kind(&facts), channels::is_master(&facts)) {
+            (ChannelKind::Terminal, true) => format!("{name}.master"),
+            (ChannelKind::Terminal, false) => format!("{name}.slave"),
+            _ => name,
+        });
         self.write_open(Some(ended), ended.task, &facts, name.as_deref());
     }
 
@@ -118,6 +122,9 @@ impl Tracer {
 
     pub(super) fn fcntl(&mut self, ended: &Ended<'_>) {
         let (fd, command, argument) = (ended.int(0), ended.int(1), ended.int(2));
+        if matches!(command, libc::F_SETLK | libc::F_SETLKW | libc::F_OFD_SETLK | libc::F_OFD_SETLKW) {
+            return self.fcntl_lock(ended);
+        }
         if ended.failed() {
             return self.plain_call(ended);
         }

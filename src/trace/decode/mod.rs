@@ -1,6 +1,7 @@
 //! From a call that has ended to events: one decoder for each family of calls.
 
 mod descriptors;
+mod locks;
 mod mq;
 mod names;
 mod process;
@@ -8,6 +9,7 @@ mod queues;
 mod signals;
 mod transfer;
 
+pub(super) use locks::Wanted;
 pub(super) use process::clone_flags;
 
 use super::calls::Family;
@@ -55,6 +57,7 @@ impl Tracer {
             Family::Pipe | Family::Socketpair => self.two_fds(&ended),
             Family::Dup | Family::Dup2 => self.dup(&ended),
             Family::Fcntl => self.fcntl(&ended),
+            Family::Flock => self.flock(&ended),
             Family::Ioctl => self.ioctl(&ended),
             Family::Close => self.close(&ended),
             Family::CloseRange => self.close_range(&ended),
@@ -69,6 +72,7 @@ impl Tracer {
             | Family::Tgsigqueue
             | Family::PidfdSendSignal => self.killed(&ended),
             Family::Sigaction => self.sigaction(&ended),
+            Family::SignalWait => self.waited_for_signal(&ended),
             Family::Sigprocmask => self.sigprocmask(&ended, stopped)?,
             Family::Sigreturn => self.sigreturn(&ended, stopped)?,
             Family::Msgget => self.msgget(&ended),
@@ -87,13 +91,11 @@ impl Tracer {
             Family::Fork if !ended.failed() => {}
             Family::Fork
             | Family::Connect
-            | Family::SignalWait
             | Family::Sleep { .. }
             | Family::Alarm
             | Family::Poll
             | Family::Ppoll
             | Family::Select
-            | Family::Flock
             | Family::MqNotify
             | Family::Link { .. }
             | Family::Futex

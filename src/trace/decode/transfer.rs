@@ -17,6 +17,9 @@ impl Tracer {
         let Some(channel) = self.channel_of(ended, fd) else { return self.plain_call(ended) };
         let (bytes, data) = self.payload(ended, channel);
         self.recorder.of_call(ended.task, ended.outcome(), Kind::Read { channel, via: Via::Fd(fd), bytes, data });
+        if self.world().channel(channel).is_some_and(|channel| channel.kind == ChannelKind::Signalfd) {
+            self.read_signals(ended);
+        }
     }
 
     pub(super) fn write(&mut self, ended: &Ended<'_>) {
