@@ -5,14 +5,26 @@ mod support;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use proclab::control::{Command, Session, Start, Subject, Update};
 use proclab::model::{ChannelId, ChannelKind, Kind, Log, Mark, Via, World};
+use proclab::scenario::Scenario;
 use proclab::sys::{ipc, peek, procfs};
 
 /// Processes are found by what they are to this one, so there is one run at a time.
-static ALONE: Mutex<()> = Mutex::new(());
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs a scenario with this seed to its end.
+fn run(scenario: &Scenario, seed: u64) -> Log {
+    let _alone = alone();
+    let mut plan = support::plan(Subject::Scenario(Box::new(scenario.clone())));
+    plan.seed = seed;
+    support::run(plan).0
+}
 
 /// The programs of `fixtures/queues.c`, compiled once.
 fn fixture() -> &'static str {
@@ -113,7 +125,7 @@ fn compare_posix(world: &World, pids: &BTreeMap<i32, i32>, when: &str) -> usize 
 
 /// Steps until the run is over, and compares after each step.
 fn compare_every_step(name: &str, seed: u64) {
-    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _alone = alone();
     let mut plan = support::plan(Subject::Scenario(Box::new(support::scenario(name))));
     plan.seed = seed;
     plan.start = Start::Paused;
@@ -201,7 +213,9 @@ fn recorded(words: &[&str]) -> (String, Vec<serde_json::Value>) {
     let file = directory.path().join("log");
     let mut traced = Process::new(env!("CARGO_BIN_EXE_proclab"));
     traced.args(["record", "-o"]).arg(&file).arg("--").arg(fixture()).args(words).stdin(Stdio::null());
+    let alone = alone();
     let output = traced.output().expect("proclab");
+    drop(alone);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = std::fs::read_to_string(&file).expect("a recording");
     let lines = text.lines().skip(1).map(|line| serde_json::from_str(line).expect("JSON")).collect();
@@ -248,7 +262,7 @@ fn sleepers_are_at_their_queues() {
          fork full { mq_send m \"second\" }
          sleep 1; msgctl q remove; mq_receive m; wait; wait; mq_receive m; mq_unlink \"/m\" }",
     );
-    let (log, _) = support::run(support::plan(Subject::Scenario(Box::new(scenario))));
+    let log = run(&scenario, 0);
     let mut world = log.world_at(0);
     let mut told = Vec::new();
     for (_, event) in log.range(0..log.len()) {
@@ -312,7 +326,7 @@ fn what_was_in_a_queue_before_is_known_and_what_is_left_is_said() {
 /// The limits that a run went past, with their values and what was asked for.
 fn limits_of(statements: &str) -> Vec<(String, u64, u64)> {
     let scenario = support::scenario_of(&format!("process a {{ {statements} }}"));
-    let (log, _) = support::run(support::plan(Subject::Scenario(Box::new(scenario))));
+    let log = run(&scenario, 0);
     let limits = log.range(0..log.len()).filter_map(|(_, event)| match event.kind {
         Kind::Limit { limit, value, asked } => Some((log.name(limit).to_owned(), value, asked)),
         _ => None,
@@ -323,7 +337,7 @@ fn limits_of(statements: &str) -> Vec<(String, u64, u64)> {
 /// What stands in a file below `/proc/sys` for the processes of a run.
 fn in_a_run(path: &str) -> u64 {
     let scenario = support::scenario_of(&format!("process a {{ exec cat \"/proc/sys/{path}\" }}"));
-    let (log, _) = support::run(support::plan(Subject::Scenario(Box::new(scenario))));
+    let log = run(&scenario, 0);
     let written = log.range(0..log.len()).find(|(_, event)| matches!(event.kind, Kind::Write { via: Via::Fd(1), .. }));
     let text = written.map(|(_, event)| String::from_utf8_lossy(log.payload(event)).into_owned()).expect("output");
     text.split_whitespace().next().and_then(|word| word.parse().ok()).expect("a number")
@@ -377,9 +391,7 @@ fn what_is_received_can_be_told_under_any_name() {
          expect { received mine \"x\"; received yours \"x\"; clean }",
     );
     for seed in 0..10 {
-        let mut plan = support::plan(Subject::Scenario(Box::new(scenario.clone())));
-        plan.seed = seed;
-        let (log, _) = support::run(plan);
+        let log = run(&scenario, seed);
         for verdict in proclab::expect::judge(&scenario, &log) {
             assert!(verdict.held, "seed {seed}: {}: {}", verdict.text, verdict.reason);
         }
