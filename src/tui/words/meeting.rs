@@ -20,8 +20,9 @@ impl Words<'_> {
                 format!("{} is {}", self.socket_end(channel, end), self.sym(address))
             }
             Kind::Listen { channel, backlog } => format!("listen {}: {backlog} may wait", self.channel(channel)),
-            Kind::Connect { channel, to } => {
-                let to = to.map_or_else(String::new, |to| format!(" to {}", self.channel(to)));
+            Kind::Connect { channel, to, address } => {
+                let address = || address.map_or_else(String::new, |address| format!(" to {}", self.sym(address)));
+                let to = to.map_or_else(address, |to| format!(" to {}", self.channel(to)));
                 format!("connect {}{to}", self.channel(channel))
             }
             Kind::Accept { channel, connection } => {
