@@ -26,6 +26,8 @@ process a {
     sem_open g "/g" 1
     mkfifo "inside"
     mkfifo "OUTSIDE"
+    socket u unix
+    bind u "OUTSIDE.sock"
     REST
 }
 "#;
@@ -113,6 +115,11 @@ impl Place {
         entries.map(|entry| entry.path()).collect()
     }
 
+    /// Whether the FIFO and the socket outside of the run's directory are there.
+    fn outside(&self) -> [bool; 2] {
+        ["outside", "outside.sock"].map(|name| self.path(name).exists())
+    }
+
     /// The file in `/dev/shm` and the POSIX queue of the run whose first process has this PID.
     fn names(pid: i32) -> ([PathBuf; 2], std::ffi::CString) {
         let prefix = proclab::actor::own::prefix(pid);
@@ -170,7 +177,7 @@ fn a_run_without_namespaces_ends_and_leaves_nothing() {
             || name.starts_with(&format!("sem.{}", proclab::actor::own::prefix(init)))
     };
     assert!(!std::fs::read_dir("/dev/shm").expect("/dev/shm").flatten().any(|entry| ours(&entry)));
-    assert_eq!((place.left(), place.path("outside").exists()), (Vec::<PathBuf>::new(), false));
+    assert_eq!((place.left(), place.outside()), (Vec::<PathBuf>::new(), [false, false]));
     assert!(foreign.is_whole());
 }
 
@@ -183,7 +190,7 @@ fn a_signal_that_ends_the_lab_leaves_nothing() {
     let (files, mq) = Place::names(init);
     assert!(files.iter().all(|file| !file.exists()) && !ipc::mq_exists(&mq));
     assert!(place.queues().iter().all(|id| ipc::msg_facts(*id).is_err()));
-    assert_eq!((place.left(), place.path("outside").exists()), (Vec::<PathBuf>::new(), false));
+    assert_eq!((place.left(), place.outside()), (Vec::<PathBuf>::new(), [false, false]));
 }
 
 #[test]
@@ -194,7 +201,8 @@ fn a_lab_that_is_killed_is_cleaned_up_after_by_the_next() {
     wait_for_all(&mut child, &mut lines);
     let (files, mq) = Place::names(init);
     // It is all still there, for nobody was there to remove it.
-    assert!(files.iter().all(|file| file.exists()) && ipc::mq_exists(&mq) && place.path("outside").exists());
+    assert!(files.iter().all(|file| file.exists()) && ipc::mq_exists(&mq));
+    assert_eq!(place.outside(), [true, true]);
     let journal = place.left().into_iter().find(|path| path.extension().is_some_and(|it| it == "journal"));
     let journal = std::fs::read(journal.expect("a journal")).expect("readable");
     let queues: Vec<i32> = proclab::trace::Journal::parse(&journal)
@@ -214,7 +222,7 @@ fn a_lab_that_is_killed_is_cleaned_up_after_by_the_next() {
     assert!(said.contains("left by a run whose lab was killed") && said.contains("message queue"), "{said}");
     assert!(queues.iter().all(|id| ipc::msg_facts(*id).is_err()), "{queues:?}");
     assert!(!files[1].exists() && !ipc::mq_exists(&mq));
-    assert_eq!((place.left(), place.path("outside").exists()), (Vec::<PathBuf>::new(), false));
+    assert_eq!((place.left(), place.outside()), (Vec::<PathBuf>::new(), [false, false]));
     assert_eq!(std::fs::read_to_string(&files[0]).expect("it is not the run's"), "another");
     std::fs::remove_file(&files[0]).expect("removed");
     assert!(foreign.is_whole());
@@ -233,11 +241,14 @@ fn a_lab_with_namespaces_that_is_killed_takes_all_along() {
     }
     assert!(foreign.is_whole());
     // A FIFO outside of the run's file systems has no namespace to go with: that is the next one's.
-    assert!(place.path("outside").exists());
+    assert_eq!(place.outside(), [true, true]);
     let output = place.bare(true).args(["check", "pipes/one-pipe"]).output().expect("proclab");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success() && said.contains("outside, left by a run whose lab was killed"), "{said}");
-    assert_eq!((place.left(), place.path("outside").exists()), (Vec::<PathBuf>::new(), false));
+    assert!(
+        output.status.success() && said.contains("outside.sock") && said.contains("left by a run whose lab was killed"),
+        "{said}"
+    );
+    assert_eq!((place.left(), place.outside()), (Vec::<PathBuf>::new(), [false, false]));
 }
 
 #[test]
@@ -245,5 +256,5 @@ fn a_run_with_namespaces_ends_and_leaves_nothing() {
     let place = Place::new();
     let output = place.proclab(true, "exit 0").output().expect("proclab");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!((place.left(), place.path("outside").exists()), (Vec::<PathBuf>::new(), false));
+    assert_eq!((place.left(), place.outside()), (Vec::<PathBuf>::new(), [false, false]));
 }
