@@ -4,11 +4,12 @@
 //! it: every task counts its own events, and takes over the counts of another task where something
 //! makes it come after. What does so: `fork`; waiting for a child; getting the bytes that somebody
 //! wrote, and the room that somebody made; end-of-file and EPIPE, which need every other end closed;
-//! the other end of a FIFO being opened; a barrier; and a signal. Turns of a scheduler do not.
+//! the other end of a FIFO being opened; a semaphore's value; a barrier; and a signal. Turns of a scheduler do not.
 
 use std::collections::{HashMap, VecDeque};
 
 use super::names::{Cast, walk};
+use super::semaphores::Semaphores;
 use super::{Judged, judged};
 use crate::model::{Access, ChannelId, ChannelKind, Event, Kind, Log, Phase, Signal, State, TaskId, Why, World};
 use crate::scenario::{BarrierId, Op, Program};
@@ -17,10 +18,10 @@ const EPIPE: i32 = 32;
 
 /// How many events of each task come before, by task.
 #[derive(Debug, Clone, Default)]
-struct Clock(Vec<u64>);
+pub(super) struct Clock(Vec<u64>);
 
 impl Clock {
-    fn of(&self, task: TaskId) -> u64 {
+    pub(super) fn of(&self, task: TaskId) -> u64 {
         self.0.get(task.index()).copied().unwrap_or(0)
     }
 
@@ -31,7 +32,7 @@ impl Clock {
     }
 
     /// After both.
-    fn join(&mut self, other: &Self) {
+    pub(super) fn join(&mut self, other: &Self) {
         self.0.resize(self.0.len().max(other.0.len()), 0);
         for (own, other) in self.0.iter_mut().zip(&other.0) {
             *own = (*own).max(*other);
@@ -105,6 +106,7 @@ struct Causes<'a> {
     world: World,
     clocks: Vec<Clock>,
     flows: HashMap<ChannelId, Flow>,
+    semaphores: Semaphores,
     barriers: HashMap<(u32, &'a str), BarrierId>,
     /// Who waits at which barrier.
     arrived: HashMap<Option<BarrierId>, Vec<TaskId>>,
@@ -167,6 +169,7 @@ impl<'a> Causes<'a> {
             world: log.world_at(0),
             clocks: Vec::new(),
             flows: HashMap::new(),
+            semaphores: Semaphores::of(log),
             barriers,
             arrived: HashMap::new(),
             released: HashMap::new(),
@@ -214,6 +217,10 @@ impl<'a> Causes<'a> {
             }
             _ if event.failed() => None,
             Kind::Reap { child, .. } => Some(self.snapshot(child)),
+            Kind::Sem { .. } => {
+                let own = self.snapshot(task);
+                self.semaphores.causes(self.log, event, &own)
+            }
             Kind::Read { channel, bytes, .. } if self.is_pipe(channel) => Some(self.bytes_read(task, channel, bytes)),
             Kind::Write { channel, bytes, .. } if self.is_pipe(channel) => Some(self.room_for(channel, bytes)),
             Kind::Open { channel, access, flags, .. } if !flags.nonblock && self.is_fifo(channel) => {
@@ -246,6 +253,7 @@ impl<'a> Causes<'a> {
                 flow.reads.push_back((flow.read, now));
                 flow.read = flow.read.saturating_add(bytes);
             }
+            Kind::Sem { .. } => self.semaphores.follow(self.log, event, &now),
             Kind::Close { fd, .. } => self.end_closed(task, fd, &now),
             Kind::Dup { fd, to, .. } if fd != to => self.end_closed(task, to, &now),
             Kind::Exit { .. } if !self.shares_table(task) => {

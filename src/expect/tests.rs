@@ -203,8 +203,6 @@ fn labels() {
 #[test]
 fn what_is_not_recorded_is_not_judged() {
     let mut sketch = piped();
-    let value = Claim::Value { segment: "m".into(), offset: 0, value: 1 };
-    fails(&mut sketch, value, "this version records no shared memory");
     let received = Claim::Received { channel: "q".into(), messages: vec![] };
     fails(&mut sketch, received, "this version records no messages of queues");
 }
@@ -242,4 +240,16 @@ fn clean_means_that_fifos_are_removed() {
     sketch.fork("init", "a").syscall("a", "mknodat", 0, "AT_FDCWD, \"fifo\", S_IFIFO|0644");
     sketch.syscall("a", "unlinkat", 0, "AT_FDCWD, \"/tmp/run/fifo\", 0").exit("a", 0);
     held(&mut sketch, Claim::Clean);
+}
+
+#[test]
+fn what_stands_in_memory() {
+    let mut sketch = piped();
+    let value = |value| Claim::Value { segment: "m".into(), offset: 8, value };
+    fails(&mut sketch, value(1), "there was no channel m");
+    sketch.create("parent", "m", ChannelKind::Shm).store("parent", "m", 8, 0, -7);
+    held(&mut sketch, value(-7));
+    fails(&mut sketch, value(1), "-7 stood at offset 8 of m at the end, 1 was expected");
+    let value = Claim::Value { segment: "p".into(), offset: 0, value: 0 };
+    fails(&mut sketch, value, "p is no shared memory");
 }

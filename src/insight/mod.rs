@@ -6,8 +6,10 @@
 
 mod broken_pipe;
 mod deadlock;
+mod lost_update;
 mod orphan;
 mod self_held;
+mod torn_read;
 mod zombie;
 
 use crate::model::{ChannelId, Event, Kind, Log, Names, Parties, Pen, State, TaskId, World};
@@ -58,8 +60,10 @@ pub fn rules() -> Vec<Box<dyn Rule>> {
     vec![
         Box::new(broken_pipe::BrokenPipe::default()),
         Box::new(deadlock::Deadlock::default()),
+        Box::new(lost_update::LostUpdate::default()),
         Box::new(orphan::Orphan::default()),
         Box::new(self_held::SelfHeldWriteEnd::default()),
+        Box::new(torn_read::TornRead::default()),
         Box::new(zombie::Zombie::default()),
     ]
 }
@@ -132,7 +136,10 @@ mod tests {
     #[test]
     fn rules_have_names_in_order() {
         let names: Vec<_> = rules().iter().map(|rule| rule.name()).collect();
-        assert_eq!(names, ["broken-pipe", "deadlock", "orphan", "self-held-write-end", "zombie"]);
+        assert_eq!(
+            names,
+            ["broken-pipe", "deadlock", "lost-update", "orphan", "self-held-write-end", "torn-read", "zombie"]
+        );
         assert!(rules().iter().all(|rule| rule.about().len() > 20));
     }
 

@@ -143,6 +143,11 @@ pub struct Held {
 }
 
 impl Semaphore {
+    /// Gives it a value: nobody holds it any more, and the kernel takes nothing back (semctl(2)).
+    pub(super) fn set(&mut self, by: TaskId, value: i32) {
+        *self = Self { value, last: Some(by), ..Self::default() };
+    }
+
     /// Takes one change in: who takes something holds it until somebody gives it back.
     pub(super) fn change(&mut self, process: TaskId, delta: i32, value: i32, undo: bool) {
         self.value = value;

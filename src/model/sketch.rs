@@ -123,6 +123,19 @@ impl Sketch {
         self.event(task, "read", bytes as i64, Kind::Read { channel, via: Via::Fd(fd), bytes, data: Blob::EMPTY })
     }
 
+    /// A load of a cell of eight bytes.
+    pub(crate) fn load(&mut self, task: &str, channel: &str, offset: u64, value: i64) -> &mut Self {
+        let (channel, data) = (self.channel(channel), self.pen.keep(&value.to_le_bytes()));
+        self.event(task, "", 0, Kind::Load { channel, offset, data })
+    }
+
+    /// A store to a cell of eight bytes.
+    pub(crate) fn store(&mut self, task: &str, channel: &str, offset: u64, old: i64, new: i64) -> &mut Self {
+        let channel = self.channel(channel);
+        let data = self.pen.keep(&[old.to_le_bytes(), new.to_le_bytes()].concat());
+        self.event(task, "", 0, Kind::Store { channel, offset, data })
+    }
+
     pub(crate) fn block(&mut self, task: &str, call: &str, why: Why) -> &mut Self {
         self.event(task, call, 0, Kind::Block { channel: None, on: None, why })
     }

@@ -32,7 +32,8 @@ pub use template::template;
 use crate::model::Signal;
 
 /// The diagnoses that a scenario may expect.
-pub const RULES: &[&str] = &["broken-pipe", "deadlock", "orphan", "self-held-write-end", "zombie"];
+pub const RULES: &[&str] =
+    &["broken-pipe", "deadlock", "lost-update", "orphan", "self-held-write-end", "torn-read", "zombie"];
 
 /// A scenario file, understood.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

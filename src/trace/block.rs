@@ -4,7 +4,7 @@ use super::calls::Family;
 use super::channels::Identity;
 use super::tracee::Call;
 use super::tracer::Tracer;
-use crate::model::{ChannelId, Kind, TaskId, Why};
+use crate::model::{ChannelId, ChannelKind, Kind, TaskId, Why};
 use crate::sys::{memory, procfs};
 
 /// What a sleeping task waits for.
@@ -67,10 +67,19 @@ impl Tracer {
             Family::Sleep { .. } => only(Why::Time),
             Family::Poll | Family::Ppoll => self.poll_cause(tid, task, args[0], args[1]),
             Family::Select => only(Why::Poll),
-            Family::Futex => only(Why::Lock),
+            Family::Futex => self.futex_cause(task, args[0]),
+            Family::Semop => Cause { channel: self.set(args[0]), why: Some(Why::Value), on: None },
             Family::Flock | Family::Fcntl => at(args[0], Why::Lock),
             _ => only(Why::Other),
         }
+    }
+
+    /// A futex in shared memory: of a semaphore, or of a lock in a segment.
+    fn futex_cause(&self, task: TaskId, address: u64) -> Cause {
+        let channel = self.mapped_at(task, address).map(|used| used.channel);
+        let kind = channel.and_then(|channel| self.world().channel(channel)).map(|channel| channel.kind);
+        let why = if kind == Some(ChannelKind::Sem) { Why::Value } else { Why::Lock };
+        Cause { channel, why: Some(why), on: None }
     }
 
     fn wait_cause(&self, task: TaskId, pid: Option<i32>) -> Cause {

@@ -115,6 +115,37 @@ pub enum Family {
     Ppoll,
     /// `select`, `epoll_wait` and their kin.
     Select,
+    /// `mmap`: address, length, protection, flags, descriptor, offset. Only shared mappings stop.
+    Mmap,
+    /// `munmap`: address, length.
+    Munmap,
+    /// `mremap`: old address, old length, new length, flags.
+    Mremap,
+    /// `mprotect`: address, length, protection.
+    Mprotect,
+    /// `shmget`: key, size, flags.
+    Shmget,
+    /// `shmat`: identifier, address, flags.
+    Shmat,
+    /// `shmdt`: address.
+    Shmdt,
+    /// `shmctl`: identifier, command.
+    Shmctl,
+    /// `semget`: key, count, flags.
+    Semget,
+    /// `semop`, `semtimedop`: identifier, operations, count.
+    Semop,
+    /// `semctl`: identifier, index, command, value.
+    Semctl,
+    /// `ftruncate`: descriptor, length.
+    Ftruncate,
+    /// `link`, `linkat`.
+    Link {
+        /// Which argument holds the old path.
+        old: u8,
+        /// Which argument holds the new path.
+        new: u8,
+    },
     /// `flock`.
     Flock,
     /// `futex`.
@@ -220,6 +251,20 @@ const TRACED: &[(&str, Family)] = &[
     ("nanosleep", Family::Sleep { time: 0 }),
     ("clock_nanosleep", Family::Sleep { time: 2 }),
     ("alarm", Family::Alarm),
+    ("mmap", Family::Mmap),
+    ("munmap", Family::Munmap),
+    ("mremap", Family::Mremap),
+    ("shmget", Family::Shmget),
+    ("shmat", Family::Shmat),
+    ("shmdt", Family::Shmdt),
+    ("shmctl", Family::Shmctl),
+    ("semget", Family::Semget),
+    ("semop", Family::Semop),
+    ("semtimedop", Family::Semop),
+    ("semctl", Family::Semctl),
+    ("ftruncate", Family::Ftruncate),
+    ("link", Family::Link { old: 0, new: 1 }),
+    ("linkat", Family::Link { old: 1, new: 3 }),
     ("poll", Family::Poll),
     ("ppoll", Family::Ppoll),
 ];
@@ -233,6 +278,7 @@ const WAITING: &[(&str, Family)] = &[
     ("epoll_pwait2", Family::Select),
     ("flock", Family::Flock),
     ("futex", Family::Futex),
+    ("mprotect", Family::Mprotect),
 ];
 
 /// The marker that scenario processes make before each statement: a number no kernel has. The call
@@ -271,6 +317,16 @@ impl Calls {
 pub fn name(number: u64) -> String {
     let known = usize::try_from(number).ok().and_then(Sysno::new);
     known.map_or_else(|| format!("syscall_{number}"), |call| call.name().to_owned())
+}
+
+/// The number of a call on this architecture.
+pub fn number(name: &str) -> Option<u32> {
+    Sysno::from_str(name).ok().map(|call| call.id() as u32)
+}
+
+/// The numbers of all calls.
+pub fn every() -> impl Iterator<Item = u32> {
+    (0..NUMBERS).filter_map(Sysno::new).map(|call| call.id() as u32)
 }
 
 /// The numbers of the calls that stop in every program.

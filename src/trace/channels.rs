@@ -12,6 +12,10 @@ use crate::sys::procfs::FdFacts;
 pub enum Identity {
     /// Device and inode number, of whatever a descriptor leads to.
     Inode(u64, u64),
+    /// The identifier of a System V segment.
+    Segment(i32),
+    /// The identifier of a System V semaphore set.
+    Set(i32),
 }
 
 /// A channel that is met for the first time.
@@ -54,7 +58,12 @@ impl Channels {
         let default = default_name(kind, facts);
         // Inodes of anonymous files are shared by all of a kind: such a descriptor is its own identity.
         let identity = (!shares_inode(facts)).then_some(identity);
-        let capacity = if kind.is_pipe() { 65_536 } else { 0 };
+        let capacity = match kind {
+            kind if kind.is_pipe() => 65_536,
+            kind if kind.is_memory() => facts.size,
+            ChannelKind::Sem => 1,
+            _ => 0,
+        };
         let name = name.unwrap_or(&default);
         self.make(recorder, task, New { identity, kind, name, capacity, messages: false, found: false })
     }
@@ -118,6 +127,11 @@ fn shares_inode(facts: &FdFacts) -> bool {
     facts.link.as_os_str().as_bytes().starts_with(b"anon_inode:")
 }
 
+/// Where the C library keeps POSIX segments (shm_overview(7)).
+const SEGMENTS: &[u8] = b"/dev/shm/";
+/// And what the names of POSIX semaphores begin with there (sem_overview(7)).
+const SEMAPHORES: &[u8] = b"/dev/shm/sem.";
+
 /// What kind of thing a descriptor leads to.
 pub fn kind(facts: &FdFacts) -> ChannelKind {
     let link = facts.link.as_os_str().as_bytes();
@@ -126,6 +140,8 @@ pub fn kind(facts: &FdFacts) -> ChannelKind {
         libc::S_IFIFO => ChannelKind::Fifo,
         libc::S_IFREG if link.starts_with(b"/memfd:") => ChannelKind::Memfd,
         libc::S_IFREG if link.starts_with(b"/dev/mqueue/") => ChannelKind::Mq,
+        libc::S_IFREG if link.starts_with(SEMAPHORES) => ChannelKind::Sem,
+        libc::S_IFREG if link.starts_with(SEGMENTS) => ChannelKind::Shm,
         libc::S_IFREG => ChannelKind::File,
         libc::S_IFDIR => ChannelKind::Directory,
         libc::S_IFSOCK => ChannelKind::Socket,
@@ -159,6 +175,7 @@ fn default_name(kind: ChannelKind, facts: &FdFacts) -> String {
         ChannelKind::Fifo | ChannelKind::File | ChannelKind::Directory | ChannelKind::Device | ChannelKind::Mq => {
             facts.link.to_string_lossy().into_owned()
         }
+        ChannelKind::Shm | ChannelKind::Sem => posix_name(&facts.link.to_string_lossy()),
         ChannelKind::Terminal => match facts.link.to_string_lossy() {
             path if path == "/dev/ptmx" || path == "/dev/pts/ptmx" => "ptmx".to_owned(),
             path => path.into_owned(),
@@ -169,6 +186,13 @@ fn default_name(kind: ChannelKind, facts: &FdFacts) -> String {
         }
         kind => kind.as_str().to_owned(),
     }
+}
+
+/// The name of a POSIX segment or semaphore, as the program that opens it says it: `/name`.
+pub fn posix_name(path: &str) -> String {
+    let path = path.trim_end_matches(" (deleted)");
+    let inner = path.strip_prefix("/dev/shm/").unwrap_or(path);
+    format!("/{}", inner.strip_prefix("sem.").unwrap_or(inner))
 }
 
 /// In which directions a descriptor may be used.

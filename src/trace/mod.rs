@@ -11,10 +11,12 @@ mod clock;
 mod decode;
 mod delivery;
 mod describe;
+mod instruction;
 mod launch;
 mod recorder;
 mod tracee;
 mod tracer;
+mod watch;
 
 pub use launch::Output;
 pub use recorder::Recorder;

@@ -46,6 +46,9 @@ impl Tracer {
         if self.world().fd(ended.task, facts.fd).is_some() {
             return self.plain_call(ended);
         }
+        if self.is_unnamed(ended, &facts) {
+            return;
+        }
         let name = self.declared_name(ended).filter(|_| channels::kind(&facts) != ChannelKind::Terminal);
         self.write_open(Some(ended), ended.task, &facts, name.as_deref());
     }
@@ -90,6 +93,9 @@ impl Tracer {
         // close(2): Linux frees the descriptor even when it says EINTR or EIO.
         let fd = ended.int(0);
         let channel = self.world().fd(ended.task, fd).map(|entry| entry.channel);
+        if channel.is_none() && self.forget_unnamed(ended.task, fd) {
+            return;
+        }
         self.recorder.of_call(ended.task, ended.outcome(), Kind::Close { fd, channel });
         self.write_destroyed(ended.task, channel.as_slice());
     }

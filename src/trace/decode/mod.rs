@@ -2,10 +2,13 @@
 
 mod descriptors;
 mod process;
+mod semaphores;
+mod shared;
 mod signals;
 mod transfer;
 
 pub(super) use process::clone_flags;
+pub(super) use shared::{Unnamed, whole_pages};
 
 use super::calls::Family;
 use super::recorder::Outcome;
@@ -68,6 +71,21 @@ impl Tracer {
             Family::Sigaction => self.sigaction(&ended),
             Family::Sigprocmask => self.sigprocmask(&ended, stopped)?,
             Family::Sigreturn => self.sigreturn(&ended, stopped)?,
+            Family::Mmap => self.mmap(&ended),
+            Family::Munmap => self.munmap(&ended),
+            Family::Mremap => self.mremap(&ended),
+            Family::Mprotect => self.mprotect(&ended),
+            Family::Shmget => self.shmget(&ended),
+            Family::Shmat => self.shmat(&ended),
+            Family::Shmdt => self.shmdt(&ended),
+            Family::Shmctl => self.shmctl(&ended),
+            Family::Semget => self.semget(&ended),
+            Family::Semop => self.semop(&ended),
+            Family::Semctl => self.semctl(&ended),
+            Family::Ftruncate => self.ftruncate(&ended),
+            Family::Link { new, .. } => self.link(&ended, usize::from(new)),
+            // How semaphores and locks of the C library wait; what they are shows in memory.
+            Family::Futex if !self.options.all => {}
             Family::Fork if !ended.failed() => {}
             Family::Fork
             | Family::Connect
