@@ -114,6 +114,16 @@ impl Channel {
         self.socket.as_ref().and_then(|socket| socket.backlog)
     }
 
+    /// Who holds those of its semaphores that are used as locks: what was taken and what is there
+    /// together are 1. Of others nobody can say who will give; whoever took something from a count of
+    /// places is mostly not the one who makes a place free.
+    pub fn holders_of_binary(&self) -> impl Iterator<Item = TaskId> {
+        let is_lock = |semaphore: &&Semaphore| {
+            semaphore.value == 0 && semaphore.taken.len() == 1 && semaphore.taken.iter().all(|held| held.count == 1)
+        };
+        self.semaphores.values().filter(is_lock).flat_map(|semaphore| &semaphore.taken).map(|held| held.by)
+    }
+
     /// The value of one of its semaphores.
     pub fn value(&self, index: u32) -> i32 {
         self.semaphores.get(&index).map_or(0, |semaphore| semaphore.value)

@@ -35,6 +35,10 @@ impl World {
             Why::Vfork => wakers.tasks.extend(blocked.on),
             Why::Lock => match (blocked.on, blocked.channel) {
                 (Some(holder), _) => wakers.tasks.push(holder),
+                // A lock in shared memory: the kernel does not know whose it is.
+                (None, Some(channel)) if self.channel(channel).is_some_and(|it| it.kind.is_memory()) => {
+                    self.wakers_at(id, channel, Why::Value, &mut wakers);
+                }
                 (None, Some(channel)) => wakers.tasks = self.lockers(id, channel),
                 (None, None) => wakers.outside = true,
             },
@@ -75,7 +79,13 @@ impl World {
                 });
                 wakers.tasks.retain(|task| *task != process);
             }
-            ChannelKind::Msg | ChannelKind::Sem => {
+            ChannelKind::Sem => {
+                wakers.tasks = channel.holders_of_binary().filter(|task| *task != process).collect();
+                if wakers.tasks.is_empty() {
+                    wakers.tasks = self.users(id).map(|task| task.id).filter(|task| *task != process).collect();
+                }
+            }
+            ChannelKind::Msg => {
                 wakers.tasks = self.users(id).map(|task| task.id).filter(|task| *task != process).collect();
             }
             ChannelKind::Shm | ChannelKind::Memfd => {
