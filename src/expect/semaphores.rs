@@ -135,3 +135,7 @@ impl Semaphore {
         others.into_iter().filter(|(_, needed)| *needed > 0).collect()
     }
 }
+
+#[cfg(test)]
+#[path = "semaphores_tests.rs"]
+mod tests;

@@ -114,14 +114,12 @@ impl Channel {
         self.socket.as_ref().and_then(|socket| socket.backlog)
     }
 
-    /// Who holds those of its semaphores that are used as locks: what was taken and what is there
-    /// together are 1. Of others nobody can say who will give; whoever took something from a count of
-    /// places is mostly not the one who makes a place free.
-    pub fn holders_of_binary(&self) -> impl Iterator<Item = TaskId> {
-        let is_lock = |semaphore: &&Semaphore| {
-            semaphore.value == 0 && semaphore.taken.len() == 1 && semaphore.taken.iter().all(|held| held.count == 1)
-        };
-        self.semaphores.values().filter(is_lock).flat_map(|semaphore| &semaphore.taken).map(|held| held.by)
+    /// Who holds one of its semaphores, if that is used as a lock: one was taken, and none is left. Of
+    /// others nobody can say who will give: whoever took from a count of free places is mostly not the
+    /// one who frees a place.
+    pub fn holder(&self, index: u32) -> Option<TaskId> {
+        let semaphore = self.semaphores.get(&index).filter(|semaphore| semaphore.value == 0)?;
+        if let [Held { by, count: 1 }] = semaphore.taken[..] { Some(by) } else { None }
     }
 
     /// The value of one of its semaphores.

@@ -20,6 +20,8 @@ impl World {
         let State::Blocked(blocked) = self.task(id)?.state else { return None };
         let mut wakers = Wakers::default();
         match blocked.why {
+            // A semaphore that is used as a lock, whose holder is known.
+            Why::Value if blocked.on.is_some() => wakers.tasks.extend(blocked.on),
             Why::Empty | Why::Full | Why::NoPeer | Why::Backlog | Why::Value => match blocked.channel {
                 Some(channel) => self.wakers_at(id, channel, blocked.why, &mut wakers),
                 None => wakers.outside = true,
@@ -79,13 +81,7 @@ impl World {
                 });
                 wakers.tasks.retain(|task| *task != process);
             }
-            ChannelKind::Sem => {
-                wakers.tasks = channel.holders_of_binary().filter(|task| *task != process).collect();
-                if wakers.tasks.is_empty() {
-                    wakers.tasks = self.users(id).map(|task| task.id).filter(|task| *task != process).collect();
-                }
-            }
-            ChannelKind::Msg => {
+            ChannelKind::Msg | ChannelKind::Sem => {
                 wakers.tasks = self.users(id).map(|task| task.id).filter(|task| *task != process).collect();
             }
             ChannelKind::Shm | ChannelKind::Memfd => {

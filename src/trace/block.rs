@@ -68,7 +68,7 @@ impl Tracer {
             Family::Poll | Family::Ppoll => self.poll_cause(tid, task, args[0], args[1]),
             Family::Select => only(Why::Poll),
             Family::Futex => self.futex_cause(task, args[0]),
-            Family::Semop => Cause { channel: self.set(args[0]), why: Some(Why::Value), on: None },
+            Family::Semop => self.semop_cause(tid, task, call),
             Family::Flock | Family::Fcntl => at(args[0], Why::Lock),
             _ => only(Why::Other),
         }
@@ -78,8 +78,25 @@ impl Tracer {
     fn futex_cause(&self, task: TaskId, address: u64) -> Cause {
         let channel = self.mapped_at(task, address).map(|used| used.channel);
         let kind = channel.and_then(|channel| self.world().channel(channel)).map(|channel| channel.kind);
-        let why = if kind == Some(ChannelKind::Sem) { Why::Value } else { Why::Lock };
-        Cause { channel, why: Some(why), on: None }
+        if kind == Some(ChannelKind::Sem) {
+            let on = channel.and_then(|channel| self.semaphore_holder(task, channel, 0));
+            return Cause { channel, why: Some(Why::Value), on };
+        }
+        Cause { channel, why: Some(Why::Lock), on: None }
+    }
+
+    fn semop_cause(&self, tid: i32, task: TaskId, call: &Call) -> Cause {
+        let channel = self.set(call.args[0]);
+        let index = channel.and_then(|channel| self.refused(tid, call, channel));
+        let on = channel.zip(index).and_then(|(channel, index)| self.semaphore_holder(task, channel, index));
+        Cause { channel, why: Some(Why::Value), on }
+    }
+
+    /// Who else holds a semaphore that is used as a lock.
+    fn semaphore_holder(&self, task: TaskId, channel: ChannelId, index: u32) -> Option<TaskId> {
+        let holder = self.world().channel(channel)?.holder(index)?;
+        let lives = self.world().task(holder).is_some_and(crate::model::Task::is_alive);
+        (lives && holder != self.process_of(task)).then_some(holder)
     }
 
     fn wait_cause(&self, task: TaskId, pid: Option<i32>) -> Cause {

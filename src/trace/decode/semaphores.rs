@@ -82,16 +82,10 @@ impl Tracer {
         if value != 0 && !removed {
             return false;
         }
-        let Some(known) = self.world().channel(channel).filter(|known| known.alive) else { return false };
-        let granted = || {
-            let mut values = std::collections::BTreeMap::new();
-            operations(tid, call).into_iter().all(|operation| {
-                let value = values.entry(operation.index).or_insert_with(|| known.value(operation.index));
-                *value += operation.delta;
-                *value >= 0 && (operation.delta != 0 || *value == 0)
-            })
-        };
-        if !removed && granted() {
+        if !self.world().channel(channel).is_some_and(|known| known.alive) {
+            return false;
+        }
+        if !removed && self.refused(tid, call, channel).is_none() {
             return false;
         }
         let may_follow = |other: &super::super::tracee::Tracee| {
@@ -101,6 +95,18 @@ impl Tracer {
             !other.held && !other.blocked && other.call.is_some_and(same)
         };
         self.tracees.iter().any(|(other, tracee)| *other != tid && may_follow(tracee))
+    }
+
+    /// The first semaphore of a semop whose value does not allow it; none if all do.
+    pub(in crate::trace) fn refused(&self, tid: i32, call: &Call, channel: ChannelId) -> Option<u32> {
+        let known = self.world().channel(channel)?;
+        let mut values = std::collections::BTreeMap::new();
+        let refused = operations(tid, call).into_iter().find(|operation| {
+            let value = values.entry(operation.index).or_insert_with(|| known.value(operation.index));
+            *value += operation.delta;
+            *value < 0 || (operation.delta == 0 && *value != 0)
+        });
+        refused.map(|operation| operation.index)
     }
 
     pub(super) fn semctl(&mut self, ended: &Ended<'_>) {
