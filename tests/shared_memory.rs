@@ -241,6 +241,12 @@ fn atomic_additions_of_two_processes() {
 }
 
 #[test]
+fn threads_on_one_page() {
+    let log = role("threads");
+    assert_eq!(log.iter().filter(|line| line["event"] == "store").count(), 600);
+}
+
+#[test]
 fn whole_stretches() {
     let log = role("copies");
     // `rep movsb` stores byte by byte.

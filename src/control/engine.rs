@@ -161,6 +161,7 @@ impl Engine {
             if let Some(outcome) = self.is_over() {
                 return Ok(outcome);
             }
+            self.tracer.compare_memory(self.serial || self.mode != Mode::Playing(Pace::Full));
             match self.mode {
                 Mode::Paused => {
                     self.stop_everybody()?;

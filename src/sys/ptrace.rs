@@ -95,7 +95,7 @@ pub fn wait(block: bool) -> Result<Wait> {
 }
 
 /// Waits for one tracee of this thread, or with -1 for any.
-pub(super) fn wait_for(pid: i32, block: bool) -> Result<Wait> {
+pub fn wait_for(pid: i32, block: bool) -> Result<Wait> {
     let mut status = 0;
     let flags = libc::__WALL | libc::__WNOTHREAD | if block { 0 } else { libc::WNOHANG };
     // SAFETY: `status` is a live i32, the last argument may be null.

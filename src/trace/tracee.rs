@@ -95,6 +95,8 @@ pub struct Tracee {
     pub ended: bool,
     /// How a leader ended whose other threads still live: the process ends with the last of them.
     pub left: Option<Status>,
+    /// Whether the lab has asked it to stop.
+    pub asked: bool,
     /// Whether it is in a group-stop.
     pub listening: bool,
     /// Whether the lab's clock has ended its sleep.
@@ -129,6 +131,7 @@ impl Tracee {
             entering: None,
             ended: false,
             left: None,
+            asked: false,
             listening: false,
             expired: false,
             alarm_left: None,

@@ -5,6 +5,7 @@
 //! the task *rests*, and [`Tracer::go`] takes its next step.
 
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::calls::{Calls, Family, MARKER};
@@ -71,6 +72,8 @@ pub struct Tracer {
     pub(super) unnamed: HashMap<TaskId, Vec<Unnamed>>,
     /// Tasks that stand at the end of a call which the log cannot explain yet, and what it returns.
     early: Vec<(i32, Stopped, i64)>,
+    /// Stops of threads that were halted while another one was looked at.
+    pub(super) backlog: VecDeque<(Stopped, Why)>,
     next_task: usize,
     names: HashMap<String, u32>,
 }
@@ -87,6 +90,7 @@ impl Tracer {
             nameless: HashSet::default(),
             unnamed: HashMap::default(),
             early: Vec::new(),
+            backlog: VecDeque::new(),
             recorder: Recorder::new(header),
             tracees: HashMap::default(),
             tids: HashMap::default(),
@@ -249,10 +253,24 @@ impl Tracer {
             return dying_is_fine(self.stranger(stopped, why));
         }
         dying_is_fine(self.known_stopped(tid, stopped, why))?;
+        while let Some((halted, why)) = self.backlog.pop_front() {
+            dying_is_fine(self.resume_halted(halted, why))?;
+        }
         self.release_early()
     }
 
+    /// A thread that was halted goes on, or what it stopped for is taken in.
+    fn resume_halted(&mut self, stopped: Stopped, why: Why) -> Result<()> {
+        let tid = stopped.pid();
+        let asked = self.tracees.get(&tid).is_some_and(|tracee| tracee.asked || tracee.newborn || tracee.listening);
+        if why == Why::Interrupted && !asked {
+            return self.pass(tid, stopped);
+        }
+        self.known_stopped(tid, stopped, why)
+    }
+
     fn known_stopped(&mut self, tid: i32, stopped: Stopped, why: Why) -> Result<()> {
+        self.write_changes_since(tid);
         match why {
             Why::Seccomp => self.at_entry(tid, stopped),
             Why::Call => self.at_exit(tid, stopped),
@@ -426,6 +444,7 @@ impl Tracer {
 
     fn at_interruption(&mut self, tid: i32, stopped: Stopped) -> Result<()> {
         let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
+        tracee.asked = false;
         if std::mem::take(&mut tracee.newborn) || std::mem::take(&mut tracee.listening) {
             return stopped.resume(Resume::Continue, None);
         }
@@ -652,8 +671,11 @@ impl Tracer {
     }
 
     /// Makes every task that runs stop where it is.
-    pub fn interrupt_all(&self) {
+    pub fn interrupt_all(&mut self) {
         for tid in self.moving() {
+            if let Some(tracee) = self.tracees.get_mut(&tid) {
+                tracee.asked = true;
+            }
             // One that has gone meanwhile will be reported as such.
             drop(ptrace::interrupt(tid));
         }

@@ -12,20 +12,22 @@
 use std::collections::{HashMap, HashSet};
 
 use super::calls::Family;
-use super::decode::whole_pages;
+use super::decode::{Ended, whole_pages};
 use super::instruction::{self, Shape};
 use super::recorder::Outcome;
-use super::tracee::Call;
+use super::tracee::{Call, Tracee};
 use super::tracer::{Result, Tracer};
-use crate::model::{Access, ChannelId, ChannelKind, Kind, Signal, TaskId};
+use crate::model::{Access, ChannelId, ChannelKind, Kind, Signal, TaskId, Use};
 use crate::sys::detour::{self, Detour, Fault, Step};
-use crate::sys::memory;
-use crate::sys::ptrace::{Stopped, Wait};
+use crate::sys::ptrace::{self, Stopped, Wait};
+use crate::sys::{memory, procfs};
 
 /// The longest instruction.
 const CODE: usize = 15;
 /// How far around an access of unknown size is looked for what it has changed, in bytes.
 const UNKNOWN: usize = 64;
+/// How many bytes a cell has.
+const CELL: usize = 8;
 /// How many bytes of a segment are looked at for changes that no instruction of the program made.
 const COMPARED: usize = 64 << 10;
 
@@ -36,6 +38,10 @@ pub(super) struct Watch {
     actors: bool,
     /// Everybody, because the user asks for it.
     all: bool,
+    /// Whether changes are looked for where nobody is watched.
+    compare: bool,
+    /// Memory of which was said that it is too large for that.
+    noted: HashSet<ChannelId>,
     rooms: HashMap<TaskId, Room>,
     /// Mappings that hold instructions: fetching one is no access.
     executable: HashSet<(TaskId, u64)>,
@@ -62,6 +68,11 @@ struct Region {
 }
 
 impl Region {
+    const fn of(used: &Use) -> Self {
+        let Use { channel, address, bytes, offset, access } = *used;
+        Self { channel, address, bytes, offset, access, open: true }
+    }
+
     const fn contains(&self, address: u64) -> bool {
         self.address <= address && address < self.address + self.bytes
     }
@@ -252,7 +263,9 @@ impl Tracer {
 
     /// Writes what differs from what is known of a mapping.
     fn write_changes(&mut self, tid: i32, task: TaskId, region: &Region, outcome: Option<Outcome>) {
-        let Some(channel) = self.world().channel(region.channel) else { return };
+        // What stood in a file before the run nobody has read.
+        let is_known = |kind: ChannelKind| kind.is_memory() || kind == ChannelKind::Sem;
+        let Some(channel) = self.world().channel(region.channel).filter(|it| is_known(it.kind)) else { return };
         let length = usize::try_from(region.bytes).unwrap_or(usize::MAX).min(COMPARED);
         let mut now = vec![0; length];
         let Ok(read) = memory::read(tid, region.address, &mut now) else { return };
@@ -266,11 +279,7 @@ impl Tracer {
         let before = channel.memory.read(region.offset, now.len());
         let mut at = 0;
         while let Some(start) = (at..now.len()).find(|index| now[*index] != before[*index]) {
-            // What lies within eight bytes is one change.
-            let end = (start..now.len())
-                .rev()
-                .find(|end| *end < start + self.options.capture.max(8) && now[*end] != before[*end]);
-            let end = end.map_or(start + 1, |end| end + 1);
+            let end = self.end_of_change(&before, &now, start);
             let data = self.recorder.keep(&[&before[start..end], &now[start..end]].concat());
             let kind = Kind::Store { channel: region.channel, offset: region.offset + start as u64, data };
             match outcome {
@@ -278,6 +287,71 @@ impl Tracer {
                 None => self.recorder.plain(task, kind),
             }
             at = end;
+        }
+    }
+
+    /// Where a change ends that begins at `start`: what lies within a cell of it belongs to it.
+    fn end_of_change(&self, before: &[u8], now: &[u8], start: usize) -> usize {
+        let limit = start.saturating_add(self.options.capture.max(CELL)).min(now.len());
+        let mut end = start + 1;
+        let mut index = end;
+        while index < limit && index < end + CELL {
+            if now[index] != before[index] {
+                end = index + 1;
+            }
+            index += 1;
+        }
+        end
+    }
+
+    /// Whether changes of memory that nobody watches are looked for at every stop: only where one task
+    /// moves at a time can be said whose they are.
+    pub const fn compare_memory(&mut self, compare: bool) {
+        self.watch.compare = compare;
+    }
+
+    /// Writes what a task has changed since it was seen last.
+    pub(super) fn write_changes_since(&mut self, tid: i32) {
+        let Some(task) = self.task_of(tid).filter(|_| self.watch.compare && !self.is_watched(tid)) else { return };
+        let shared = |used: &&Use| used.bytes > 0 && used.access.writes();
+        if !self.world().uses(task).iter().any(|used| shared(&used)) {
+            return;
+        }
+        let uses: Vec<Use> = self.world().uses(task).iter().filter(shared).copied().collect();
+        for used in uses {
+            self.note_size(task, &used);
+            let by = if self.may_be_others(tid, used.channel) { TaskId::LAB } else { task };
+            self.write_changes(tid, by, &Region::of(&used), None);
+        }
+    }
+
+    /// Whether somebody else has moved too and could have changed this memory.
+    fn may_be_others(&self, tid: i32, channel: ChannelId) -> bool {
+        let could =
+            |task: TaskId| self.world().uses(task).iter().any(|used| used.channel == channel && used.access.writes());
+        let moves = |other: i32, tracee: &Tracee| tracee.is_moving() || (tracee.blocked && self.is_waking(other));
+        self.tracees.iter().any(|(other, tracee)| *other != tid && could(tracee.task) && moves(*other, tracee))
+    }
+
+    /// What stands in memory that is mapped for the first time.
+    pub(super) fn write_found_bytes(&mut self, ended: &Ended<'_>, channel: ChannelId, address: u64) {
+        let memory = self.world().channel(channel).is_some_and(|channel| channel.kind.is_memory());
+        let readable = self.mapped_at(ended.task, address).filter(|used| memory && used.access.reads());
+        if let Some(used) = readable {
+            self.write_changes(ended.tid, ended.task, &Region::of(&used), Some(ended.outcome()));
+        }
+    }
+
+    /// Says once of a segment that it is too large to be compared.
+    fn note_size(&mut self, task: TaskId, used: &Use) {
+        if used.bytes > COMPARED as u64 && self.watch.noted.insert(used.channel) {
+            let name = self.world().channel(used.channel).map(|channel| channel.name);
+            let name = name.map_or("?", |name| self.recorder.names().get(name));
+            let text = format!(
+                "{name} has {} bytes: changes are looked for in the first {COMPARED} only; --watch-memory shows all",
+                used.bytes
+            );
+            self.recorder.note(task, &text);
         }
     }
 
@@ -296,6 +370,7 @@ impl Tracer {
         let shape = instruction::shape(&code[..read]);
         let mask = self.world().task(task).map(|task| task.blocked);
         let mut touched = Vec::new();
+        self.halt_siblings(tid, process)?;
         let Some((stopped, refused)) = self.let_it(tid, process, stopped, fault, &shape, &mut touched)? else {
             return Ok(Faulted::Seen);
         };
@@ -315,6 +390,30 @@ impl Tracer {
         }
         self.pass(tid, stopped)?;
         Ok(Faulted::Seen)
+    }
+
+    /// Threads have their pages in common: the others must stand still while they are open. Those that
+    /// sleep in the kernel do.
+    fn halt_siblings(&mut self, tid: i32, process: TaskId) -> Result<()> {
+        let is_sibling = |tracee: &Tracee| self.process_of(tracee.task) == process && tracee.is_moving();
+        let siblings: Vec<i32> = self
+            .tracees
+            .iter()
+            .filter(|(other, it)| **other != tid && is_sibling(it))
+            .map(|(other, _)| *other)
+            .collect();
+        for sibling in siblings {
+            // Whoever has stopped already, or sleeps, or is on its way out needs no halting.
+            if procfs::state(sibling) != Some(b'R') || ptrace::interrupt(sibling).is_err() {
+                continue;
+            }
+            match ptrace::wait_for(sibling, true)? {
+                Wait::Stopped(stopped, why) => self.backlog.push_back((stopped, why)),
+                Wait::Ended(_, status) => self.ended(sibling, status),
+                Wait::Nothing | Wait::Interrupted | Wait::Nobody => {}
+            }
+        }
+        Ok(())
     }
 
     /// Lets a task execute the instruction that faulted, with as little as it needs. Returns the signal

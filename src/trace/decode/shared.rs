@@ -85,6 +85,7 @@ impl Tracer {
         let access = if ended.int(2) & libc::SHM_RDONLY == 0 { Access::ReadWrite } else { Access::Read };
         let kind = Kind::Attach { channel, address, bytes, offset: 0, access };
         self.recorder.of_call(ended.task, ended.outcome(), kind);
+        self.write_found_bytes(ended, channel, address);
     }
 
     pub(super) fn shmdt(&mut self, ended: &Ended<'_>) {
@@ -131,6 +132,7 @@ impl Tracer {
         let kind = Kind::Attach { channel, address, bytes, offset, access };
         self.recorder.of_call(ended.task, ended.outcome(), kind);
         self.write_found_value(ended, channel, address);
+        self.write_found_bytes(ended, channel, address);
     }
 
     /// What a shared mapping of a descriptor leads to, if others could meet there.
