@@ -6,6 +6,7 @@
 
 mod block;
 pub mod calls;
+mod changes;
 mod channels;
 mod clock;
 mod decode;
@@ -13,6 +14,7 @@ mod delivery;
 mod describe;
 mod instruction;
 mod launch;
+mod passage;
 mod recorder;
 mod tracee;
 mod tracer;
