@@ -13,6 +13,7 @@ mod sockets;
 mod transfer;
 
 pub(super) use locks::Wanted;
+pub(super) use names::object_kind;
 pub(super) use process::clone_flags;
 pub(super) use sockets::address_at;
 
