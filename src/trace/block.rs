@@ -5,7 +5,7 @@ use super::channels::Identity;
 use super::decode::address_at;
 use super::tracee::Call;
 use super::tracer::Tracer;
-use crate::model::{ChannelId, Kind, TaskId, Why};
+use crate::model::{ChannelId, ChannelKind, Kind, TaskId, Why};
 use crate::sys::{memory, procfs};
 
 /// What a sleeping task waits for.
@@ -71,7 +71,7 @@ impl Tracer {
             Family::SignalWait => only(Why::Signal),
             Family::Sleep { .. } => only(Why::Time),
             Family::Poll | Family::Ppoll => self.poll_cause(tid, task, args[0], args[1]),
-            Family::Select => only(Why::Poll),
+            Family::Select => self.epoll_cause(task, args[0]),
             Family::Futex => only(Why::Lock),
             Family::Flock | Family::Fcntl => at(args[0], Why::Lock),
             _ => only(Why::Other),
@@ -123,6 +123,13 @@ impl Tracer {
             self.channels.known(Identity::Inode(device, inode))
         });
         Cause { channel, why: Some(Why::NoPeer), on: None }
+    }
+
+    /// epoll_wait(2) waits at its instance; select(2) has a number there that means something else.
+    fn epoll_cause(&self, task: TaskId, fd: u64) -> Cause {
+        let channel = self.world().fd(task, fd as i32).and_then(|entry| self.world().channel(entry.channel));
+        let instance = channel.filter(|channel| channel.kind == ChannelKind::Epoll);
+        Cause { channel: instance.map(|channel| channel.id), why: Some(Why::Poll), on: None }
     }
 
     /// A poll of one descriptor waits for that one.
