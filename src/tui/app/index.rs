@@ -202,7 +202,8 @@ impl Index {
     /// Who wrote what is about to be read.
     fn source(&self, task: TaskId, channel: ChannelId, via: Via) -> Option<TaskId> {
         let end = via.fd().and_then(|fd| self.world.fd(task, fd)).filter(|fd| fd.channel == channel);
-        self.world.channel(channel)?.inbox(end.map(|fd| fd.end).unwrap_or_default()).source(via.mark())
+        let channel = self.world.channel(channel).filter(|it| it.carries(via))?;
+        channel.inbox(end.map(|fd| fd.end).unwrap_or_default()).source(via.mark())
     }
 
     /// Who is at the other end of a call that brings sockets together.

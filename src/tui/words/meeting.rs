@@ -46,6 +46,10 @@ impl Words<'_> {
                     if event.call.is_some_and(|call| self.log.name(call) == "bind") { "bind" } else { "address of" };
                 format!("{verb} {}: {}", self.socket_end(channel, end), self.sym(address))
             }
+            Kind::Limit { limit, value, asked: 0 } => format!("past the limit {}: {value}", self.sym(limit)),
+            Kind::Limit { limit, value, asked } => {
+                format!("past the limit {}: {value}, wanted {asked}", self.sym(limit))
+            }
             Kind::Listen { channel, backlog } => format!("listen {}: {backlog} may wait", self.channel(channel)),
             Kind::Connect { channel, to } => {
                 let to = to.map_or_else(String::new, |to| format!(" to {}", self.channel(to)));
@@ -86,7 +90,6 @@ impl Words<'_> {
                 let (old, new) = bytes.split_at(bytes.len() / 2);
                 format!("store {}[{offset}] {} → {}", self.channel(channel), number(old), number(new))
             }
-            Kind::Limit { limit, value, .. } => format!("past {}, which is {value}", self.sym(limit)),
             _ => String::new(),
         }
     }

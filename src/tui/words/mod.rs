@@ -284,7 +284,7 @@ impl<'a> Words<'a> {
             Phase::Ignored => format!("{signal} ignored"),
             Phase::Default => format!("{signal}: default action {}", signal.default_action().as_str()),
             Phase::Suppressed => format!("{signal} suppressed by you"),
-            Phase::Coalesced => format!("{signal} from {}: one is pending already", self.sender(from)),
+            Phase::Coalesced => format!("{signal} coalesced: one is pending already"),
             Phase::Accepted => format!("{signal} accepted"),
             Phase::Discarded => format!("{signal} discarded: undone by another signal"),
         }
