@@ -5,6 +5,8 @@
 //! `diagnosis` event. One rule a file.
 
 mod broken_pipe;
+mod connection_refused;
+mod datagram_dropped;
 mod deadlock;
 mod leaked;
 mod limit;
@@ -63,6 +65,8 @@ pub trait Rule: Send {
 pub fn rules() -> Vec<Box<dyn Rule>> {
     vec![
         Box::new(broken_pipe::BrokenPipe::default()),
+        Box::new(connection_refused::ConnectionRefused::default()),
+        Box::new(datagram_dropped::DatagramDropped::default()),
         Box::new(deadlock::Deadlock::default()),
         Box::new(leaked::LeakedIpcObject::default()),
         Box::new(lock_dropped::LockDroppedByClose::default()),

@@ -135,6 +135,26 @@ impl Channel {
         }
     }
 
+    /// The same for what is written by the way `via`, if it waits anywhere in the run: a datagram may
+    /// go to a socket outside, and what is written to an end that is gone is lost.
+    pub fn arrival(&self, end: Option<End>, via: Via) -> Option<End> {
+        if !self.carries(via) {
+            return None;
+        }
+        let Some(socket) = &self.socket else { return Some(End::First) };
+        let arrival = match (end, via) {
+            // A datagram to the socket itself.
+            (Some(_), Via::Socket(_, peer)) => (socket.addresses[0] == Some(peer)).then_some(End::First),
+            _ => Some(self.destination(end)),
+        };
+        arrival.filter(|end| !socket.outside[end.index()] && !socket.closed[end.index()])
+    }
+
+    /// Whether an end lies outside of the run.
+    pub fn is_outside(&self, end: End) -> bool {
+        self.socket.as_ref().is_some_and(|socket| socket.outside[end.index()])
+    }
+
     /// Whether it listens, and if so how many connections may wait.
     pub fn backlog(&self) -> Option<u32> {
         self.socket.as_ref().and_then(|socket| socket.backlog)
@@ -263,6 +283,12 @@ pub struct Socket {
     pub peer: Option<ChannelId>,
     /// Whether it is connected.
     pub connected: bool,
+    /// Which ends lie outside of the run: nobody sees what waits there.
+    pub outside: [bool; 2],
+    /// How many descriptors of the run lead to each end.
+    pub held: [u32; 2],
+    /// Which ends are gone: nobody will ever read what is written to them.
+    pub closed: [bool; 2],
     /// Which ends will not read any more.
     pub shut_read: [bool; 2],
     /// Which ends will not write any more.

@@ -92,7 +92,7 @@ impl Contents {
     /// Adds a message, which may be empty, behind all others: or, of those with priorities, behind all
     /// that have at least the same.
     pub fn put(&mut self, from: TaskId, len: u64, known: &[u8], mark: Mark) {
-        if let Some(at) = self.early.iter().position(|early| *early == mark) {
+        if let Some(at) = self.early.iter().position(|early| *early == mark || *early == Mark::None) {
             self.early.remove(at);
             return;
         }
@@ -124,8 +124,8 @@ impl Contents {
 
     fn find(&self, mark: Mark) -> Option<usize> {
         match mark {
-            Mark::Type(_) | Mark::Priority(_) => self.runs.iter().position(|run| run.mark == mark),
-            Mark::None | Mark::Peer(_) => (!self.runs.is_empty()).then_some(0),
+            Mark::Type(_) | Mark::Priority(_) | Mark::Peer(_) => self.runs.iter().position(|run| run.mark == mark),
+            Mark::None => (!self.runs.is_empty()).then_some(0),
         }
     }
 

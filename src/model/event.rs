@@ -253,6 +253,8 @@ pub enum Kind {
         channel: ChannelId,
         /// The listening socket, or of datagrams the other socket, if it belongs to the run.
         to: Option<ChannelId>,
+        /// The address that was asked for, if it is known.
+        address: Option<Sym>,
     },
     /// A connection was taken out of a backlog; its descriptor follows.
     Accept {

@@ -98,8 +98,15 @@ impl World {
                     _ => fd.access.reads(),
                 });
             }
+            // A place in the queue of a listening socket becomes free when somebody accepts.
+            kind if kind.is_socket() && channel.backlog().is_some() => {
+                if why == Why::Backlog {
+                    wakers.tasks = held.holders(id, &|_| true);
+                }
+                wakers.outside = wakers.tasks.is_empty();
+            }
             // The other end of a connection; who is across is not known of one that nobody has accepted.
-            ChannelKind::Unix | ChannelKind::Tcp if channel.backlog().is_none() => {
+            ChannelKind::Unix | ChannelKind::Tcp => {
                 let own = self.fds(sleeper).find(|fd| fd.channel == id).map(|fd| fd.end);
                 wakers.tasks = held.holders(id, &|fd| Some(fd.end) != own);
                 let listener = channel.socket.as_ref().and_then(|socket| socket.peer);

@@ -235,11 +235,15 @@ impl Resolver {
                 Kind::Address { channel, end: end(line)?, address: self.sym(line.address.as_ref(), "address")? }
             }
             "listen" => Kind::Listen { channel, backlog: need(line.backlog, "backlog")? },
-            "connect" => match &line.to {
-                Some(To::Text(to)) => Kind::Connect { channel, to: Some(self.channel_called(to)?) },
-                Some(To::Number(_)) => return Err("`to` is not the name of a channel".to_owned()),
-                None => Kind::Connect { channel, to: None },
-            },
+            "connect" => {
+                let to = match &line.to {
+                    Some(To::Text(to)) => Some(self.channel_called(to)?),
+                    Some(To::Number(_)) => return Err("`to` is not the name of a channel".to_owned()),
+                    None => None,
+                };
+                let address = line.address.is_some().then(|| self.sym(line.address.as_ref(), "address")).transpose()?;
+                Kind::Connect { channel, to, address }
+            }
             "accept" => {
                 let connection = self.channel_called(need(line.connection.as_ref(), "connection")?)?;
                 Kind::Accept { channel, connection }

@@ -34,6 +34,8 @@ use crate::model::Signal;
 /// The diagnoses that a scenario may expect.
 pub const RULES: &[&str] = &[
     "broken-pipe",
+    "connection-refused",
+    "datagram-dropped",
     "deadlock",
     "leaked-ipc-object",
     "lock-dropped-by-close",

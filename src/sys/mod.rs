@@ -14,6 +14,7 @@ pub mod ptrace;
 mod pulse;
 pub mod seccomp;
 pub mod signal;
+pub mod sockets;
 pub mod spawn;
 
 pub use error::{Error, Result};

@@ -183,6 +183,16 @@ pub fn working_directory(tid: i32) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{tid}/cwd")).ok()
 }
 
+/// Device and inode of the file that a path leads a process to; `None` if there is none.
+pub fn file_at(tid: i32, path: &[u8]) -> Option<(u64, u64)> {
+    use std::os::unix::ffi::OsStrExt;
+    let place = if path.starts_with(b"/") { "root" } else { "cwd" };
+    let relative: Vec<u8> = path.iter().copied().skip_while(|byte| *byte == b'/').collect();
+    let path = PathBuf::from(format!("/proc/{tid}/{place}")).join(std::ffi::OsStr::from_bytes(&relative));
+    let facts = fs::metadata(path).ok()?;
+    Some((facts.dev(), facts.ino()))
+}
+
 /// The program that a process runs; `None` if it is gone or not ours.
 pub fn program(tid: i32) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{tid}/exe")).ok()

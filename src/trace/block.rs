@@ -1,7 +1,7 @@
 //! Why a task sleeps: read off the call that it is in, and nothing else.
 
 use super::calls::Family;
-use super::decode::Wanted;
+use super::decode::{Wanted, address_at};
 use super::tracee::Call;
 use super::tracer::Tracer;
 use crate::model::{ChannelId, Kind, TaskId, Why};
@@ -51,17 +51,21 @@ impl Tracer {
         let only = |why| Cause { why: Some(why), ..Cause::default() };
         let args = &call.args;
         match call.family {
-            Family::Read | Family::Readv | Family::Recvmsg { .. } | Family::MqReceive => at(args[0], Why::Empty),
+            Family::Read | Family::Readv | Family::Recvfrom | Family::Recvmsg { .. } | Family::MqReceive => {
+                at(args[0], Why::Empty)
+            }
             Family::Write
             | Family::Writev
+            | Family::Sendto
             | Family::Sendmsg { .. }
             | Family::Vmsplice
-            | Family::Sendfile
-            | Family::MqSend => at(args[0], Why::Full),
+            | Family::Sendfile => self.full_cause(tid, task, call),
+            Family::MqSend => at(args[0], Why::Full),
             Family::Msgrcv => by_id(args[0], Why::Empty),
             Family::Msgsnd => by_id(args[0], Why::Full),
             Family::Splice | Family::Tee => self.between_cause(task, call),
-            Family::Accept | Family::Connect => at(args[0], Why::NoPeer),
+            Family::Accept => at(args[0], Why::NoPeer),
+            Family::Connect => self.connect_cause(tid, task, call),
             Family::Open { path } => self.open_cause(tid, call, path),
             Family::Wait4 => self.wait_cause(task, (args[0] as i32 > 0).then_some(args[0] as i32)),
             Family::Waitid => self.wait_cause(task, (args[0] as u32 == libc::P_PID).then_some(args[1] as i32)),
@@ -86,6 +90,24 @@ impl Tracer {
     fn lock_cause(&self, task: TaskId, wanted: Option<Wanted>) -> Cause {
         let place = wanted.map(|wanted| self.in_the_way(task, wanted));
         Cause { channel: place.map(|(channel, _)| channel), on: place.and_then(|(_, on)| on), why: Some(Why::Lock) }
+    }
+
+    /// A datagram waits for room at the socket that it goes to; all else where it is written.
+    fn full_cause(&self, tid: i32, task: TaskId, call: &Call) -> Cause {
+        let own = self.world().fd(task, call.args[0] as i32).map(|entry| entry.channel);
+        let channel = own.and_then(|own| self.target_of(tid, own, call)).or(own);
+        Cause { channel, why: Some(Why::Full), on: None }
+    }
+
+    /// A connect sleeps because the queue of the listening socket is full, or because nobody answers.
+    fn connect_cause(&self, tid: i32, task: TaskId, call: &Call) -> Cause {
+        let own = self.world().fd(task, call.args[0] as i32).map(|entry| entry.channel);
+        let address = address_at(tid, call.args[1], call.args[2]);
+        let listener = own.and_then(|own| self.socket_at(tid, own, &address));
+        match listener.filter(|id| self.world().channel(*id).is_some_and(|it| it.backlog().is_some())) {
+            Some(listener) => Cause { channel: Some(listener), why: Some(Why::Backlog), on: None },
+            None => Cause { channel: own, why: Some(Why::NoPeer), on: None },
+        }
     }
 
     fn wait_cause(&self, task: TaskId, pid: Option<i32>) -> Cause {

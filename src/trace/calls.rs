@@ -47,6 +47,16 @@ pub enum Family {
     Accept,
     /// `connect`.
     Connect,
+    /// `bind`.
+    Bind,
+    /// `listen`.
+    Listen,
+    /// `shutdown`.
+    Shutdown,
+    /// `recvfrom`: descriptor, buffer, length, flags, address.
+    Recvfrom,
+    /// `sendto`.
+    Sendto,
     /// `pipe`, `pipe2`: two descriptors in an array, the first argument.
     Pipe,
     /// `socketpair`: two descriptors in an array, the fourth argument.
@@ -167,7 +177,7 @@ const TRACED: &[(&str, Family)] = &[
     ("readv", Family::Readv),
     ("preadv", Family::Readv),
     ("preadv2", Family::Readv),
-    ("recvfrom", Family::Read),
+    ("recvfrom", Family::Recvfrom),
     ("recvmsg", Family::Recvmsg { many: false }),
     ("recvmmsg", Family::Recvmsg { many: true }),
     ("write", Family::Write),
@@ -175,7 +185,7 @@ const TRACED: &[(&str, Family)] = &[
     ("writev", Family::Writev),
     ("pwritev", Family::Writev),
     ("pwritev2", Family::Writev),
-    ("sendto", Family::Write),
+    ("sendto", Family::Sendto),
     ("sendmsg", Family::Sendmsg { many: false }),
     ("sendmmsg", Family::Sendmsg { many: true }),
     ("sendfile", Family::Sendfile),
@@ -193,6 +203,9 @@ const TRACED: &[(&str, Family)] = &[
     ("accept", Family::Accept),
     ("accept4", Family::Accept),
     ("connect", Family::Connect),
+    ("bind", Family::Bind),
+    ("listen", Family::Listen),
+    ("shutdown", Family::Shutdown),
     ("eventfd", Family::NewFd),
     ("eventfd2", Family::NewFd),
     ("signalfd", Family::NewFd),

@@ -126,13 +126,21 @@ impl Tracer {
             known.map_or_else(|| format!("{}", fd as i32), |channel| self.recorder.names().get(channel.name).to_owned())
         };
         match call.family {
-            Family::Read | Family::Write => format!("{name} {} {} B", channel(call.args[0]), call.args[2]),
+            Family::Read | Family::Write | Family::Recvfrom | Family::Sendto => {
+                format!("{name} {} {} B", channel(call.args[0]), call.args[2])
+            }
             Family::Readv
             | Family::Writev
             | Family::Recvmsg { .. }
             | Family::Sendmsg { .. }
             | Family::Lseek
+            | Family::Accept
+            | Family::Listen
             | Family::Close => format!("{name} {}", channel(call.args[0])),
+            Family::Connect | Family::Bind => {
+                let address = self.given_address(task, tid, call.args[0] as i32, call.args[1], call.args[2]);
+                format!("{name} {} {address}", channel(call.args[0]))
+            }
             Family::Exec { path } => {
                 let path = memory::read_string(tid, call.args[usize::from(path)], 256).unwrap_or_default();
                 format!("{name} {}", String::from_utf8_lossy(&path))

@@ -16,6 +16,7 @@ mod launch;
 mod limits;
 mod pending;
 mod recorder;
+mod sockets;
 mod terminals;
 mod tracee;
 mod tracer;

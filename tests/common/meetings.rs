@@ -91,16 +91,16 @@ pub fn sockets() -> Log {
     w.event(server, "listen", 0, Kind::Listen { channel: srv, backlog: 1 });
     w.block(server, "accept4", Some(srv), None, Why::NoPeer);
     let conn = w.socket(client, ChannelKind::Tcp, "conn", 3);
-    w.event(client, "connect", 0, Kind::Connect { channel: conn, to: Some(srv) });
+    w.event(client, "connect", 0, Kind::Connect { channel: conn, to: Some(srv), address: None });
     w.unblock(server, "accept4", Some(srv));
     w.event(server, "accept4", 4, Kind::Accept { channel: srv, connection: conn });
     w.open_end(server, "accept4", 4, conn, End::Second);
     w.address(server, "accept4", conn, End::Second, "127.0.0.1:5000");
     let wants = w.socket(late, ChannelKind::Tcp, "conn#2", 3);
-    w.event(late, "connect", 0, Kind::Connect { channel: wants, to: Some(srv) });
+    w.event(late, "connect", 0, Kind::Connect { channel: wants, to: Some(srv), address: None });
     let third = w.start("third", 5);
-    let third_conn = w.socket(third, ChannelKind::Tcp, "conn#3", 3);
-    w.block(third, "connect", Some(third_conn), None, Why::Backlog);
+    w.socket(third, ChannelKind::Tcp, "conn#3", 3);
+    w.block(third, "connect", Some(srv), None, Why::Backlog);
     w.send(client, "write", conn, Via::Fd(3), "GET / HTTP/1.0\r\n\r\n");
     w.receive(server, "read", conn, Via::Fd(4), "GET / ");
     w.send(server, "write", conn, Via::Fd(4), "200 OK\r\n");
@@ -207,7 +207,7 @@ pub fn clients(count: usize, connections: usize) -> Log {
     let mut conns = Vec::new();
     for n in 0..connections {
         let conn = w.socket(server, ChannelKind::Tcp, &format!("conn#{n}"), 3 + n as i32);
-        w.event(server, "connect", 0, Kind::Connect { channel: conn, to: None });
+        w.event(server, "connect", 0, Kind::Connect { channel: conn, to: None, address: None });
         conns.push(conn);
     }
     for n in 0..count {

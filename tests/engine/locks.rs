@@ -9,9 +9,9 @@ use proclab::model::{ChannelId, LockKind, LockMode, Owner, World};
 type Shown = (String, String, Option<i32>, u64, Option<u64>);
 
 /// Every file's locks are those that the kernel has, and nobody waits for one whom the log does not know.
-pub fn compare(world: &World, pids: &BTreeMap<i32, i32>, files: &BTreeMap<ChannelId, (u64, u64)>, when: &str) {
+pub fn compare(world: &World, pids: &BTreeMap<i32, i32>, files: &BTreeMap<(ChannelId, usize), (u64, u64)>, when: &str) {
     let table = std::fs::read_to_string("/proc/locks").expect("/proc/locks");
-    for (channel, identity) in files {
+    for ((channel, _), identity) in files {
         let known: BTreeSet<Shown> = world
             .channel(*channel)
             .expect("it is there")

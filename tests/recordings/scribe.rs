@@ -149,7 +149,10 @@ impl Scribe {
             29 => Kind::Drop { channel, bytes: b },
             30 => Kind::Address { channel, end, address: text },
             31 => Kind::Listen { channel, backlog: b as u32 },
-            32 => Kind::Connect { channel, to: other.filter(|_| c.is_multiple_of(2)) },
+            32 => {
+                let address = c.is_multiple_of(3).then_some(text);
+                Kind::Connect { channel, to: other.filter(|_| c.is_multiple_of(2)), address }
+            }
             33 => Kind::Accept { channel, connection: other.unwrap_or(channel) },
             34 => Kind::Shutdown { channel, end, how: access },
             35 => Kind::Sem { channel, index: a as u32, delta: b as i32, value: c as i32, undo: a.is_multiple_of(2) },

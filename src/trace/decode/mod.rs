@@ -1,18 +1,23 @@
 //! From a call that has ended to events: one decoder for each family of calls.
 
+mod datagrams;
 mod descriptors;
 mod locks;
 mod mq;
 mod names;
 mod process;
 mod queues;
+mod rights;
 mod signals;
+mod sockets;
 mod transfer;
 
 pub(super) use locks::Wanted;
 pub(super) use process::clone_flags;
+pub(super) use sockets::address_at;
 
 use super::calls::Family;
+use super::channels;
 use super::recorder::Outcome;
 use super::tracee::Call;
 use super::tracer::{Result, Tracer};
@@ -50,10 +55,17 @@ impl Tracer {
         let Some(task) = self.task_of(tid) else { return Ok(()) };
         let ended = Ended { tid, task, call, ret };
         match call.family {
-            Family::Read | Family::Readv | Family::Recvmsg { .. } => self.read(&ended),
-            Family::Write | Family::Writev | Family::Sendmsg { .. } | Family::Vmsplice => self.write(&ended),
+            Family::Read | Family::Readv | Family::Recvfrom | Family::Recvmsg { .. } => self.read(&ended),
+            Family::Write | Family::Writev | Family::Sendto | Family::Sendmsg { .. } | Family::Vmsplice => {
+                self.write(&ended);
+            }
             Family::Sendfile | Family::Splice | Family::Tee => self.between(&ended),
-            Family::NewFd | Family::Open { .. } | Family::Accept => self.new_fd(&ended),
+            Family::NewFd | Family::Open { .. } => self.new_fd(&ended),
+            Family::Bind => self.bind(&ended),
+            Family::Listen => self.listen(&ended),
+            Family::Connect => self.connect(&ended),
+            Family::Accept => self.accept(&ended),
+            Family::Shutdown => self.shutdown(&ended),
             Family::Pipe | Family::Socketpair => self.two_fds(&ended),
             Family::Dup | Family::Dup2 => self.dup(&ended),
             Family::Fcntl => self.fcntl(&ended),
@@ -90,7 +102,6 @@ impl Tracer {
             Family::Link { .. } if !self.options.all && !ended.failed() => {}
             Family::Fork if !ended.failed() => {}
             Family::Fork
-            | Family::Connect
             | Family::Sleep { .. }
             | Family::Alarm
             | Family::Poll

@@ -6,7 +6,7 @@ use super::super::tracee::{Ahead, Call};
 use super::super::tracer::Tracer;
 use super::Ended;
 use crate::model::{ChannelId, ChannelKind, FdFlags, Kind, Mark, TaskId, Via};
-use crate::sys::{ipc, memory, peek, procfs};
+use crate::sys::{ipc, memory, procfs};
 
 /// The longest name of a queue, in bytes (`NAME_MAX`).
 const MAX_NAME: usize = 256;
@@ -25,7 +25,7 @@ impl Tracer {
     }
 
     fn new_mq(&mut self, ended: &Ended<'_>, identity: Identity) {
-        let asked = self.borrow(ended.tid, ended.ret as i32).and_then(|queue| ipc::mq_facts(&queue).ok());
+        let asked = self.borrow(ended.task, ended.ret as i32).and_then(|queue| ipc::mq_facts(&queue).ok());
         let flags = ended.int(1);
         let found = flags & libc::O_CREAT == 0 || self.ahead(ended.tid) == Ahead::Found;
         // The C library takes the slash away; the kernel takes names without one.
@@ -49,13 +49,6 @@ impl Tracer {
             );
             self.recorder.note(TaskId::LAB, &text);
         }
-    }
-
-    /// Borrows a descriptor of the process that a thread belongs to.
-    fn borrow(&self, tid: i32, fd: i32) -> Option<std::os::fd::OwnedFd> {
-        let process = self.task_of(tid).and_then(|task| self.world().task(task)).map(|task| task.process);
-        let leader = process.and_then(|process| self.tids.get(&process).copied()).unwrap_or(tid);
-        peek::borrow(leader, fd).ok()
     }
 
     fn mq_of(&self, ended: &Ended<'_>) -> Option<ChannelId> {

@@ -147,7 +147,8 @@ impl Index {
             // An address that became known by the way.
             Kind::Address { .. } => !self.last.is_some_and(|last| {
                 let met = matches!(last.kind, Kind::Connect { .. } | Kind::Accept { .. } | Kind::Address { .. });
-                last.task == event.task && last.call == event.call && (met || matches!(last.kind, Kind::Open { .. }))
+                let same = last.task == event.task && (event.call.is_none() || event.call == last.call);
+                same && (met || matches!(last.kind, Kind::Open { .. }))
             }),
             Kind::Load { .. } | Kind::Store { .. } => !self.goes_on_in_memory(event),
             _ => true,
@@ -213,7 +214,7 @@ impl Index {
                 at(&mut self.users, channel.index()).listens = Some(event.task);
                 None
             }
-            Kind::Connect { channel, to } => {
+            Kind::Connect { channel, to, .. } => {
                 at(&mut self.users, channel.index()).connected = Some(event.task);
                 to.and_then(|to| self.users.get(to.index())?.listens)
             }

@@ -42,8 +42,7 @@ impl Words<'_> {
     fn brief_socket(&self, event: &Event) -> String {
         match event.kind {
             Kind::Address { channel, end, address } => {
-                let verb =
-                    if event.call.is_some_and(|call| self.log.name(call) == "bind") { "bind" } else { "address of" };
+                let verb = if self.calls(event, "bind") { "bind" } else { "address of" };
                 format!("{verb} {}: {}", self.socket_end(channel, end), self.sym(address))
             }
             Kind::Limit { limit, value, asked: 0 } => format!("past the limit {}: {value}", self.sym(limit)),
@@ -51,12 +50,17 @@ impl Words<'_> {
                 format!("past the limit {}: {value}, wanted {asked}", self.sym(limit))
             }
             Kind::Listen { channel, backlog } => format!("listen {}: {backlog} may wait", self.channel(channel)),
-            Kind::Connect { channel, to } => {
-                let to = to.map_or_else(String::new, |to| format!(" to {}", self.channel(to)));
+            Kind::Connect { channel, to, address } => {
+                let address = || address.map_or_else(String::new, |address| format!(" to {}", self.sym(address)));
+                let to = to.map_or_else(address, |to| format!(" to {}", self.channel(to)));
                 format!("connect {}{to}", self.channel(channel))
             }
             Kind::Accept { channel, connection } => {
                 format!("accept {} from {}", self.channel(connection), self.channel(channel))
+            }
+            // Nobody holds that end any more.
+            Kind::Shutdown { channel, end, how: Access::ReadWrite } if !self.calls(event, "shutdown") => {
+                format!("{} is closed", self.socket_end(channel, end))
             }
             Kind::Shutdown { channel, end, how } => {
                 let what = match how {
@@ -77,6 +81,10 @@ impl Words<'_> {
             }
             _ => String::new(),
         }
+    }
+
+    fn calls(&self, event: &Event, name: &str) -> bool {
+        event.call.is_some_and(|call| self.log.name(call) == name)
     }
 
     /// One access to memory; empty for anything else.

@@ -179,6 +179,9 @@ impl<'a> Words<'a> {
     fn failure(&self, event: &Event, errno: i32) -> String {
         let what = match event.kind {
             Kind::Syscall { args } => format!("({})", text::clean_bytes(self.log.bytes(args), QUOTE)),
+            Kind::Connect { channel, to: None, address: Some(address) } => {
+                format!(" {} to {}", self.channel(channel), self.sym(address))
+            }
             kind => kind.channel().map_or_else(String::new, |channel| format!(" {}", self.channel(channel))),
         };
         format!("{}{what}: {}", self.call(event, event.kind.name()), crate::model::errno_name(errno))
