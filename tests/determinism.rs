@@ -45,6 +45,17 @@ fn a_hundred_runs_with_ordinary_programs_are_the_same() {
 }
 
 #[test]
+fn a_hundred_runs_of_servers_and_clients_are_the_same() {
+    hundred("sockets/tcp-fork-server");
+    hundred("sockets/unix-sessions");
+}
+
+#[test]
+fn a_hundred_runs_that_lose_datagrams_are_the_same() {
+    hundred("sockets/udp-lost");
+}
+
+#[test]
 fn the_schedule_that_was_followed_replays_exactly() {
     for (name, seed) in [("processes/fork-tree", 3), ("pipes/two-way-pipes", 11), ("signals/whole-group", 5)] {
         let scenario = support::scenario(name);

@@ -6,6 +6,9 @@ mod foreign;
 use std::path::Path;
 use std::sync::OnceLock;
 
+#[path = "programs/network.rs"]
+mod network;
+
 use foreign::{compare, count, sum};
 
 /// The fixture, compiled once.

@@ -1,5 +1,6 @@
 //! The tracer's thread: takes commands, lets tasks move, tells what happened.
 
+use std::sync::PoisonError;
 use std::sync::mpsc::{Receiver, Sender, SyncSender};
 use std::time::{Duration, Instant};
 
@@ -524,7 +525,8 @@ impl Engine {
         let root = self.tracer.root_status();
         self.bury();
         self.pulse.end();
-        let left = self.bench.directory.take().map(super::run_dir::RunDir::remove).unwrap_or_default();
+        let directory = self.bench.directory.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let left = directory.map(super::run_dir::RunDir::remove).unwrap_or_default();
         let schedule = if self.serial { self.scheduler.followed() } else { String::new() };
         self.send(Update::Ended(Ending { outcome, root, schedule, left }));
     }

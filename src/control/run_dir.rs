@@ -1,18 +1,18 @@
 //! The directory of a run where the kernel refuses namespaces, and what earlier runs left behind.
 //!
 //! With namespaces a run lives on a file system of its own that is gone with it, and so are its IPC
-//! objects. Without, it gets a directory that the lab removes at the end, and what it makes elsewhere is
-//! written into a journal beside it (`trace::Journal`) and removed too; should the lab be killed, the next
-//! start does it. The directory of a living lab is locked, and nothing else is ever touched.
+//! objects. Without, it gets a directory that the lab removes at the end. What it makes elsewhere is
+//! written into a journal beside the directory (`trace::Journal`) and removed too; should the lab be killed,
+//! the next start does all that. The directory of a living lab is locked, and nothing else is ever touched.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::leftovers;
 use crate::sys::procfs;
-use crate::trace::Journal;
 
 /// A directory of this run's own. Dropping it removes it with all it holds, and what stands in its
 /// journal.
@@ -20,6 +20,19 @@ use crate::trace::Journal;
 pub struct RunDir {
     path: PathBuf,
     _lock: File,
+}
+
+/// The directory of a run, if it has one by now: where there are namespaces, only who makes something
+/// outside of them needs one.
+pub type Shared = Arc<Mutex<Option<RunDir>>>;
+
+/// The file of the journal of a run, whose directory is made if there is none.
+pub fn open_journal(shared: &Shared) -> io::Result<File> {
+    let mut directory = shared.lock().unwrap_or_else(PoisonError::into_inner);
+    match &mut *directory {
+        Some(directory) => directory.journal(),
+        missing => missing.insert(RunDir::create()?).journal(),
+    }
 }
 
 /// Where the directories of this user's runs stand.
@@ -73,10 +86,10 @@ impl RunDir {
     }
 
     /// Begins a journal of what the run makes outside of the directory.
-    pub fn journal(&self) -> io::Result<Journal> {
+    pub fn journal(&self) -> io::Result<File> {
         let mut file = File::create(journal_of(&self.path))?;
         io::Write::write_all(&mut file, format!("{}\n", realm()).as_bytes())?;
-        Ok(Journal::new(file))
+        Ok(file)
     }
 
     /// Removes it and what the run has left elsewhere; says what could not be.

@@ -7,6 +7,7 @@ mod calls;
 mod claims;
 mod clean;
 mod clocks;
+mod flow;
 mod names;
 mod received;
 

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{Finding, Rule, channel_name, listed, name};
-use crate::model::{Blocked, Channel, ChannelId, Event, Kind, Names, State, TaskId, Why, World};
+use crate::model::{Blocked, Channel, ChannelId, End, Event, Kind, Names, State, TaskId, Why, World};
 
 /// Tasks wait for each other, and nobody else can help.
 #[derive(Debug, Default)]
@@ -34,9 +34,13 @@ impl Deadlock {
         let wakers: Vec<TaskId> = match blocked.why {
             // A queue may hold messages of other types than the one that is waited for.
             Why::Empty => {
-                let own = world.fds(id).find(|fd| Some(fd.channel) == blocked.channel).map(|fd| fd.end);
+                let own = blocked.channel.and_then(|channel| world.end_held(id, channel));
+                let is_empty = |channel: &Channel, end| channel.inbox(end).count() == 0;
                 let may_hold = |channel: &&Channel| match channel.kind {
-                    kind if kind.is_socket() => own.is_none_or(|end| channel.inbox(end).count() == 0),
+                    kind if kind.is_socket() => match own {
+                        Some(end) => is_empty(channel, end),
+                        None => is_empty(channel, End::First) && is_empty(channel, End::Second),
+                    },
                     kind => channel.messages || channel.waiting() == 0 || !kind.is_pipe(),
                 };
                 channel.filter(may_hold).map(|_| wakers)?
@@ -153,12 +157,9 @@ fn cure(tasks: &[TaskId], world: &World, names: &Names) -> String {
     let own_write_end = tasks.iter().find_map(|id| {
         let (id, blocked) = waiting(Why::Empty)(&id)?;
         let channel = blocked.channel?;
-        let own = world.fds(id).find(|fd| fd.channel == channel).map(|fd| fd.end);
-        let writes = |is_socket: bool| {
-            let across = |end| !is_socket || Some(end) != own;
-            world.fds(id).any(|fd| fd.channel == channel && fd.access.writes() && across(fd.end))
-        };
-        writes(world.channel(channel)?.kind.is_socket()).then_some((id, channel))
+        let one_end = world.channel(channel)?.kind.is_socket() && world.end_held(id, channel).is_some();
+        let writes = world.fds(id).any(|fd| fd.channel == channel && fd.access.writes());
+        (writes && !one_end).then_some((id, channel))
     });
     let channel = |blocked: Blocked| blocked.channel.map_or("it", |channel| channel_name(channel, world, names));
     if let Some((id, p)) = own_write_end {

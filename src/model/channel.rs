@@ -150,6 +150,13 @@ impl Channel {
         arrival.filter(|end| !socket.outside[end.index()] && !socket.closed[end.index()])
     }
 
+    /// Whether it is a socket without a second end, into which anybody may send datagrams.
+    pub fn takes_from_all(&self) -> bool {
+        let second = End::Second.index();
+        let single = |socket: &Socket| socket.held[second] == 0 && !socket.closed[second];
+        self.messages && self.socket.as_ref().is_some_and(|socket| single(socket))
+    }
+
     /// Whether an end lies outside of the run.
     pub fn is_outside(&self, end: End) -> bool {
         self.socket.as_ref().is_some_and(|socket| socket.outside[end.index()])

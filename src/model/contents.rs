@@ -245,6 +245,23 @@ mod tests {
     }
 
     #[test]
+    fn datagrams_come_out_by_their_senders_in_order() {
+        let sym = |index| Mark::Peer(crate::model::Sym::from_index(index));
+        let mut inbox = Contents::default();
+        inbox.put(A, 1, b"a", sym(1));
+        inbox.put(B, 0, b"", sym(2));
+        inbox.put(A, 1, b"c", sym(1));
+        inbox.take(sym(2));
+        inbox.take(Mark::None);
+        assert_eq!(inbox.prefix(9), (b"c".to_vec(), false));
+        // Taken out before it was seen going in: from whom, only its sender says.
+        inbox.take(sym(1));
+        inbox.take(Mark::None);
+        inbox.put(B, 1, b"x", sym(2));
+        assert_eq!(inbox, Contents::default());
+    }
+
+    #[test]
     fn higher_priorities_stand_first_and_equal_ones_in_order() {
         let mut queue = Contents::default();
         for (priority, text) in [(1, "low"), (9, "high"), (1, "later"), (5, ""), (9, "second")] {

@@ -107,7 +107,7 @@ impl World {
             }
             // The other end of a connection; who is across is not known of one that nobody has accepted.
             ChannelKind::Unix | ChannelKind::Tcp => {
-                let own = self.fds(sleeper).find(|fd| fd.channel == id).map(|fd| fd.end);
+                let own = self.end_held(sleeper, id).filter(|_| !channel.takes_from_all());
                 wakers.tasks = held.holders(id, &|fd| Some(fd.end) != own);
                 let listener = channel.socket.as_ref().and_then(|socket| socket.peer);
                 if let Some(listener) = listener.filter(|_| wakers.tasks.is_empty()) {
@@ -132,6 +132,13 @@ impl World {
             }
             _ => wakers.outside = true,
         }
+    }
+
+    /// Which end of a channel a task holds; none if it holds both or neither.
+    pub(crate) fn end_held(&self, id: TaskId, channel: ChannelId) -> Option<End> {
+        let mut ends = self.fds(id).filter(|fd| fd.channel == channel).map(|fd| fd.end);
+        let first = ends.next()?;
+        ends.all(|end| end == first).then_some(first)
     }
 
     /// Who holds a lock that the sleeper could want: everybody else who has one on the file.

@@ -38,7 +38,8 @@ fn queue_arguments(tid: i32, name: &str, args: &[u64; 6]) -> Option<String> {
             let limits = limits
                 .filter(|_| args[3] != 0)
                 .map(|(messages, bytes)| format!(", {{mq_maxmsg={messages}, mq_msgsize={bytes}}}"));
-            Some(format!("\"/{}\", {:#o}, {:#o}{}", queue()?, args[1], args[2], limits.unwrap_or_default()))
+            let mode = if args[1] as i32 & libc::O_CREAT == 0 { String::new() } else { format!(", 0{:o}", args[2]) };
+            Some(format!("\"/{}\", {}{mode}{}", queue()?, open_flags(args[1] as i32), limits.unwrap_or_default()))
         }
         // `struct sigevent`: a value of 8 bytes, the signal, how to notify.
         "mq_notify" if args[1] != 0 => {
@@ -53,6 +54,18 @@ fn queue_arguments(tid: i32, name: &str, args: &[u64; 6]) -> Option<String> {
         "mq_notify" => Some(format!("{}, NULL", args[0] as i32)),
         _ => None,
     }
+}
+
+/// The flags of an open of a queue by their names.
+fn open_flags(flags: i32) -> String {
+    let access = match flags & libc::O_ACCMODE {
+        libc::O_RDONLY => "O_RDONLY",
+        libc::O_WRONLY => "O_WRONLY",
+        _ => "O_RDWR",
+    };
+    let others = [(libc::O_CREAT, "|O_CREAT"), (libc::O_EXCL, "|O_EXCL"), (libc::O_NONBLOCK, "|O_NONBLOCK")];
+    let set = others.iter().filter(|(flag, _)| flags & flag != 0).map(|(_, name)| *name);
+    [access].into_iter().chain(set).collect()
 }
 
 fn number(value: u64) -> String {

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -65,23 +65,49 @@ impl Made {
     }
 }
 
-/// Where it is written down.
-#[derive(Debug)]
+/// Makes the file of a journal.
+type Opener = Box<dyn FnOnce() -> io::Result<File> + Send>;
+
+/// Where it is written down: in a file that is made when there is something to write.
 pub struct Journal {
-    file: File,
+    file: Option<File>,
+    open: Option<Opener>,
+    /// Whether IPC objects of the run outlive it, too: it has no namespace for them.
+    ipc: bool,
     objects: HashSet<ChannelId>,
 }
 
+impl std::fmt::Debug for Journal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Journal").field("ipc", &self.ipc).finish_non_exhaustive()
+    }
+}
+
 impl Journal {
-    /// A journal in a new file.
-    pub fn new(file: File) -> Self {
-        Self { file, objects: HashSet::new() }
+    /// A journal in the file that `open` makes; of files only, or with `ipc` of IPC objects too.
+    pub fn new(ipc: bool, open: impl FnOnce() -> io::Result<File> + Send + 'static) -> Self {
+        Self { file: None, open: Some(Box::new(open)), ipc, objects: HashSet::new() }
     }
 
-    /// Writes down that something was made.
+    /// Writes down that something was made, if it can outlive the run.
     pub fn write(&mut self, made: &Made) {
-        // A full disk is no reason to end a run.
-        drop(self.file.write_all(&made.to_line()));
+        let outlives = match made {
+            Made::Object(..) | Made::Queue(_) => self.ipc,
+            // What lies on a file system of the run's own is not found at that path here.
+            Made::File(path, device, inode) => {
+                std::fs::symlink_metadata(path).is_ok_and(|facts| (facts.dev(), facts.ino()) == (*device, *inode))
+            }
+        };
+        if !outlives {
+            return;
+        }
+        if let Some(open) = self.open.take() {
+            self.file = open().ok();
+        }
+        if let Some(file) = &mut self.file {
+            // A full disk is no reason to end a run.
+            drop(file.write_all(&made.to_line()));
+        }
     }
 
     /// The same of a System V object, of which every process learns the identifier.

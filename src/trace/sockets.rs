@@ -177,7 +177,8 @@ impl Sockets {
             },
             Address::Path(path) => String::from_utf8_lossy(path).into_owned(),
             Address::Abstract(name) => {
-                let name = String::from_utf8_lossy(name).replace('\0', "@");
+                // Many programs pass the whole field with the zero bytes behind the name.
+                let name = String::from_utf8_lossy(name).trim_end_matches('\0').replace('\0', "@");
                 let own = name.strip_prefix("proclab/").and_then(|rest| rest.split_once('/'));
                 format!("@{}", own.filter(|(run, _)| run.parse::<u64>().is_ok()).map_or(&*name, |(_, own)| own))
             }
@@ -244,7 +245,7 @@ mod tests {
         let unix = |rest: &[u8]| [&(libc::AF_UNIX as u16).to_ne_bytes()[..], rest].concat();
         assert_eq!(text(&inet([127, 0, 0, 1], 80)), "127.0.0.1:80");
         assert_eq!(text(&unix(b"dir/name\0rest")), "dir/name");
-        assert_eq!(text(&unix(b"\0bus\0x")), "@bus@x");
+        assert_eq!(text(&unix(b"\0bus\0x\0\0")), "@bus@x");
         assert_eq!(text(&unix(b"\0proclab/4026531836/mine")), "@mine");
         assert_eq!((Address::parse(&unix(b"")), Address::parse(b"")), (Address::Unnamed, Address::Unnamed));
         let mut six = (libc::AF_INET6 as u16).to_ne_bytes().to_vec();

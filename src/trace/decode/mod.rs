@@ -1,5 +1,6 @@
 //! From a call that has ended to events: one decoder for each family of calls.
 
+mod connections;
 mod datagrams;
 mod descriptors;
 mod locks;
