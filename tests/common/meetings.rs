@@ -188,7 +188,7 @@ pub fn shared() -> Log {
     w.sem(a, free, 0, -1, 0);
     w.sem(a, set, 1, 2, 2);
     w.sem(a, set, 1, -1, 1);
-    w.block(b, "semop", Some(free), None, Why::Value);
+    w.block(b, "semop", Some(free), Some(a), Why::Value);
     let file = w.create(parent, "", ChannelKind::File, "accounts.txt", 0);
     w.open(parent, "openat", 3, file, Access::ReadWrite);
     w.open(a, "openat", 3, file, Access::ReadWrite);

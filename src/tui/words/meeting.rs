@@ -18,7 +18,7 @@ impl Words<'_> {
                 format!("maps {bytes} B of {}{only}", self.channel(channel))
             }
             Kind::Detach { channel, bytes, .. } => format!("unmaps {bytes} B of {}", self.channel(channel)),
-            Kind::Drop { channel, bytes } => format!("{bytes} B for {} thrown away: no room", self.channel(channel)),
+            Kind::Drop { channel, bytes } => format!("{bytes} B for {} lost: no room", self.channel(channel)),
             Kind::Lock { channel, kind, mode, start, len, .. } => {
                 let what = match (kind, mode) {
                     (_, LockMode::Unlock) => "unlocks",
@@ -137,7 +137,11 @@ impl Words<'_> {
 
     /// A semaphore: the name of its set, with its number where the set has several.
     pub fn semaphore(&self, channel: ChannelId, index: u32) -> String {
-        let several = self.log.head().channel(channel).is_some_and(|channel| channel.semaphores.len() > 1);
+        let several = self
+            .log
+            .head()
+            .channel(channel)
+            .is_some_and(|channel| channel.semaphores.len() > 1 || channel.capacity > 1);
         let name = self.channel(channel);
         if several || index > 0 { format!("{name}[{index}]") } else { name }
     }

@@ -249,7 +249,7 @@ impl<'a> Words<'a> {
         };
         match (blocked.why, blocked.on) {
             (Why::Child | Why::Vfork, Some(child)) => format!("{call} for {}", self.task(child)),
-            (Why::Lock, Some(holder)) => format!("{call}{place}: held by {}", self.task(holder)),
+            (Why::Lock | Why::Value, Some(holder)) => format!("{call}{place}: held by {}", self.task(holder)),
             (Why::Other, _) => format!("{call}{place}"),
             (Why::Empty | Why::NoPeer, _) if self.listens(blocked.channel) => {
                 format!("{call}{place}: nobody has connected")
@@ -266,7 +266,8 @@ impl<'a> Words<'a> {
         match (blocked.why, single) {
             (Why::Value, Some(semaphore)) => {
                 let call = blocked.call.map_or_else(|| "a call".to_owned(), |call| self.sym(call));
-                format!("{call} {}: its value is {}", self.channel(semaphore.id), semaphore.value(0))
+                let holder = blocked.on.map_or_else(String::new, |on| format!("; held by {}", self.task(on)));
+                format!("{call} {}: its value is {}{holder}", self.channel(semaphore.id), semaphore.value(0))
             }
             _ => self.waiting(blocked),
         }
