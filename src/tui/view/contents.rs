@@ -233,7 +233,7 @@ fn memory(memory: &Memory, last: Option<&Range<u64>>) -> Vec<Piece> {
             row += run.len();
             pieces.push(match run {
                 [true, true, ..] => {
-                    Piece::Line(format!(" {:06x} to {:06x}: zero", range.start, range.end - 1), Role::Faded)
+                    Piece::Line(format!(" {:06} to {:06}: zero", range.start, range.end - 1), Role::Faded)
                 }
                 _ => Piece::Memory(range, last.cloned()),
             });

@@ -93,13 +93,17 @@ impl Words<'_> {
             Kind::Load { channel, offset, data } => {
                 format!("load {}[{offset}] = {}", self.channel(channel), number(self.log.bytes(data)))
             }
-            Kind::Store { channel, offset, data } => {
-                let bytes = self.log.bytes(data);
-                let (old, new) = bytes.split_at(bytes.len() / 2);
-                format!("store {}[{offset}] {} → {}", self.channel(channel), number(old), number(new))
-            }
+            Kind::Store { channel, .. } => format!("store {}{}", self.channel(channel), self.change(event)),
             _ => String::new(),
         }
+    }
+
+    /// What a store changed, without the name of the memory: `[0] 4 → 5`.
+    pub fn change(&self, event: &Event) -> String {
+        let Kind::Store { offset, data, .. } = event.kind else { return String::new() };
+        let bytes = self.log.bytes(data);
+        let (old, new) = bytes.split_at(bytes.len() / 2);
+        format!("[{offset}] {} → {}", number(old), number(new))
     }
 
     /// What an access found or left in memory; of several in one row, how many they are.
