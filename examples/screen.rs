@@ -48,6 +48,7 @@ fn starter(subject: Subject) -> Starter {
             seed: seed.unwrap_or(7),
             schedule: Vec::new(),
             all: false,
+            watch_memory: false,
             capture: 256,
             timeout: None,
             isolate: false,

@@ -56,6 +56,12 @@ fn a_hundred_runs_that_lose_datagrams_are_the_same() {
 }
 
 #[test]
+fn a_hundred_runs_of_semaphores_and_memory_are_the_same() {
+    hundred("shared-memory/saved-by-a-semaphore");
+    hundred("shared-memory/bounded-buffer");
+}
+
+#[test]
 fn the_schedule_that_was_followed_replays_exactly() {
     for (name, seed) in [("processes/fork-tree", 3), ("pipes/two-way-pipes", 11), ("signals/whole-group", 5)] {
         let scenario = support::scenario(name);

@@ -88,6 +88,7 @@ fn trace_something() -> Result<(), String> {
         seed: 0,
         schedule: Vec::new(),
         all: false,
+        watch_memory: false,
         capture: 0,
         timeout: Some(10),
         isolate: false,

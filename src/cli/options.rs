@@ -33,6 +33,9 @@ pub struct RunOptions {
     /// Record every system call, not only the ones that the lab understands
     #[arg(long)]
     pub all: bool,
+    /// Record every load and store of shared memory, which is slow; scenarios that use memory always do
+    #[arg(long)]
+    pub watch_memory: bool,
     /// How many bytes of each transfer are kept
     #[arg(long, value_name = "BYTES", default_value_t = CAPTURE, value_parser = clap::value_parser!(u64).range(..=MAX_CAPTURE))]
     pub capture: u64,
@@ -56,6 +59,7 @@ impl Default for RunOptions {
             free: false,
             serial: false,
             all: false,
+            watch_memory: false,
             capture: CAPTURE,
             timeout: None,
             cpus: Cpus::One,
@@ -98,6 +102,7 @@ impl RunOptions {
             schedule,
             subject,
             all: self.all,
+            watch_memory: self.watch_memory,
             capture: self.capture as usize,
             timeout: self.timeout,
             isolate: self.isolate,

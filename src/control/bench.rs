@@ -132,6 +132,16 @@ fn streams(plan: &Plan) -> Result<Streams> {
     Ok(streams)
 }
 
+/// The calls that stop in scenario processes. Where memory is watched, the calls that could be told of
+/// it are among them: of scenario processes only the waiting of a semaphore.
+fn filter(plan: &Plan, scenario: &crate::scenario::Scenario) -> Vec<u32> {
+    if plan.watch_memory {
+        return calls::every().chain([calls::MARKER]).collect();
+    }
+    let futex = scenario.program.uses_memory().then(|| calls::number("futex")).flatten();
+    calls::traced().chain([calls::MARKER]).chain(futex).collect()
+}
+
 /// Starts the first process of a run.
 pub fn start(plan: &Plan, isolation: Isolation, tracer: &mut Tracer) -> Result<Bench> {
     let streams = streams(plan)?;
@@ -145,7 +155,7 @@ pub fn start(plan: &Plan, isolation: Isolation, tracer: &mut Tracer) -> Result<B
     let orders; // Kept until the first process has a copy.
     let mut start = match &plan.subject {
         Subject::Scenario(scenario) => {
-            let filter = calls::traced().chain([calls::MARKER]).collect();
+            let filter = filter(plan, scenario);
             let text =
                 Orders { name: scenario.name.clone(), source: scenario.source.clone(), filter, marker: calls::MARKER }
                     .to_json();
@@ -156,7 +166,11 @@ pub fn start(plan: &Plan, isolation: Isolation, tracer: &mut Tracer) -> Result<B
         }
         Subject::Command(command) => {
             let mut start = Start::command(command)?;
-            let filter = if plan.all { Filter::stopping_at_all() } else { Filter::stopping(calls::traced()) };
+            let filter = if plan.all || plan.watch_memory {
+                Filter::stopping_at_all()
+            } else {
+                Filter::stopping(calls::traced())
+            };
             start.filter = Some(filter);
             start
         }

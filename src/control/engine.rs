@@ -89,7 +89,12 @@ impl Engine {
             .map_or(Limit { seconds: u64::MAX, processes: FOREIGN_PROCESSES, events: u64::MAX }, |scenario| {
                 scenario.limit
             });
-        let options = Options { all: plan.all, capture: plan.capture, virtual_time: scenario.is_some() };
+        let options = Options {
+            all: plan.all,
+            capture: plan.capture,
+            watch_memory: plan.watch_memory,
+            virtual_time: scenario.is_some(),
+        };
         let is_scenario = scenario.is_some();
         let mut tracer = Tracer::new(&header, options, scenario);
         let bench = match bench::start(&plan, isolation, &mut tracer) {
@@ -157,6 +162,7 @@ impl Engine {
             if let Some(outcome) = self.is_over() {
                 return Ok(outcome);
             }
+            self.tracer.compare_memory(self.serial || self.mode != Mode::Playing(Pace::Full));
             match self.mode {
                 Mode::Paused => {
                     self.stop_everybody()?;

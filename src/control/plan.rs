@@ -17,6 +17,9 @@ pub struct Plan {
     pub schedule: Vec<Turn>,
     /// Whether every system call is an event.
     pub all: bool,
+    /// Whether every load and store of shared memory is an event. Those of scenario processes always
+    /// are.
+    pub watch_memory: bool,
     /// How many bytes of each transfer are kept.
     pub capture: usize,
     /// Ends a run after so many seconds of real time.

@@ -34,12 +34,16 @@ const CALLS: [(&str, &[&str]); 26] = [
 ];
 
 /// More of them: those whose call only bears another name.
-const RENAMED: [(&str, &[&str]); 8] = [
+const RENAMED: [(&str, &[&str]); 12] = [
     ("block", &["rt_sigprocmask"]),
     ("unblock", &["rt_sigprocmask"]),
     ("on", &["rt_sigaction"]),
     ("ignore", &["rt_sigaction"]),
     ("default", &["rt_sigaction"]),
+    ("semop", &["semop", "semtimedop"]),
+    ("sem_wait", &["futex"]),
+    ("sem_timedwait", &["futex"]),
+    ("shm_open", &["open", "openat", "openat2"]),
     ("nice", &["nice", "setpriority"]),
     ("mq_send", &["mq_timedsend"]),
     ("mq_receive", &["mq_timedreceive"]),

@@ -40,6 +40,19 @@ pub(super) fn moved(log: &Log, cast: &Cast<'_>, name: &str, bytes: u64) -> Judge
     Err(format!("{} moved through {name}, {bytes} {were} expected{inside}", bytes_word(found)))
 }
 
+pub(super) fn value(log: &Log, cast: &Cast<'_>, segment: &str, offset: u64, value: i64) -> Judged {
+    let channel = log.head().channel(cast.channel(segment)?).ok_or("the segment is not in the log")?;
+    if !channel.kind.is_memory() {
+        return Err(format!("{segment} is no shared memory"));
+    }
+    let bytes = channel.memory.read(offset, size_of::<i64>());
+    let found = bytes.try_into().map_or(0, i64::from_le_bytes);
+    if found == value {
+        return Ok(format!("{found} stood at offset {offset} of {segment} at the end"));
+    }
+    Err(format!("{found} stood at offset {offset} of {segment} at the end, {value} was expected"))
+}
+
 fn bytes_word(count: u64) -> String {
     format!("{count} {}", if count == 1 { "byte" } else { "bytes" })
 }

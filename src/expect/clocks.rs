@@ -5,7 +5,7 @@
 //! makes it come after. What does so: `fork`; a connection being asked for; waiting for a child; getting
 //! the bytes or the message that somebody wrote, and the room that somebody made; end-of-file and EPIPE,
 //! which need every other end closed;
-//! the other end of a FIFO being opened; a barrier; and a signal. Turns of a scheduler do not.
+//! the other end of a FIFO being opened; a semaphore's value; a barrier; and a signal. Turns of a scheduler do not.
 
 mod mail;
 
@@ -15,6 +15,7 @@ use mail::Mail;
 
 use super::flow::{Clock, Flow};
 use super::names::{Cast, walk};
+use super::semaphores::Semaphores;
 use super::{Judged, judged};
 use crate::model::{Access, ChannelId, ChannelKind, End, Event, Kind, Log, Phase, Signal, State, TaskId, Why, World};
 use crate::scenario::{BarrierId, Op, Program};
@@ -40,6 +41,7 @@ struct Causes<'a> {
     flows: HashMap<(ChannelId, End), Flow>,
     /// When each connection was asked for.
     connected: HashMap<ChannelId, Clock>,
+    semaphores: Semaphores,
     barriers: HashMap<(u32, &'a str), BarrierId>,
     /// Who waits at which barrier.
     arrived: HashMap<Option<BarrierId>, Vec<TaskId>>,
@@ -104,6 +106,7 @@ impl<'a> Causes<'a> {
             flows: HashMap::new(),
             mail: HashMap::new(),
             connected: HashMap::new(),
+            semaphores: Semaphores::of(log),
             barriers,
             arrived: HashMap::new(),
             released: HashMap::new(),
@@ -156,6 +159,10 @@ impl<'a> Causes<'a> {
                 let end = self.own_end(task, via.fd(), channel).unwrap_or_default();
                 Some(self.bytes_read(task, channel, end, bytes))
             }
+            Kind::Sem { .. } => {
+                let own = self.snapshot(task);
+                self.semaphores.causes(self.log, event, &own)
+            }
             Kind::Write { channel, bytes, .. } if self.is_pipe(channel) => Some(self.room_for(channel, bytes)),
             Kind::Accept { connection, .. } => self.connected.get(&connection).cloned(),
             Kind::Read { .. } | Kind::Write { .. } => self.before_message(event),
@@ -192,6 +199,7 @@ impl<'a> Causes<'a> {
                 flow.reads.push_back((flow.read, now));
                 flow.read = flow.read.saturating_add(bytes);
             }
+            Kind::Sem { .. } => self.semaphores.follow(self.log, event, &now),
             Kind::Connect { channel, .. } => {
                 self.connected.insert(channel, now);
             }

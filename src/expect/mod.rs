@@ -10,6 +10,7 @@ mod clocks;
 mod flow;
 mod names;
 mod received;
+mod semaphores;
 
 pub use calls::call_names;
 
@@ -64,7 +65,7 @@ fn judge_claim(claim: &Claim, scenario: &Scenario, log: &Log, cast: &Cast<'_>) -
         Claim::Handled { name, signal, times } => claims::handled(log, cast, name, *signal, *times),
         Claim::Errno { name, call, errno } => claims::errno(log, cast, name, call, errno),
         Claim::Blocked { name, call, on } => claims::blocked(log, cast, name, call, on.as_deref()),
-        Claim::Value { .. } => Err("this version records no shared memory".to_owned()),
+        Claim::Value { segment, offset, value } => claims::value(log, cast, segment, *offset, *value),
         Claim::Before { first, second } => clocks::before(log, &scenario.program, cast, first, second),
         Claim::Diagnosed { rule } => claims::diagnosed(log, rule),
         Claim::NotDiagnosed { rule } => claims::not_diagnosed(log, rule),

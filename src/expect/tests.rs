@@ -201,13 +201,6 @@ fn labels() {
 }
 
 #[test]
-fn what_is_not_recorded_is_not_judged() {
-    let mut sketch = piped();
-    let value = Claim::Value { segment: "m".into(), offset: 0, value: 1 };
-    fails(&mut sketch, value, "this version records no shared memory");
-}
-
-#[test]
 fn clean_means_reaped() {
     let mut sketch = piped();
     fails(&mut sketch, Claim::Clean, "parent and child have not ended");
@@ -249,4 +242,16 @@ fn clean_means_that_queues_are_removed() {
     sketch.event("init", "msgctl", 0, Kind::Destroy { channel: q });
     sketch.event("init", "mq_unlink", 0, Kind::Unlink { channel: m });
     held(&mut sketch, Claim::Clean);
+}
+
+#[test]
+fn what_stands_in_memory() {
+    let mut sketch = piped();
+    let value = |value| Claim::Value { segment: "m".into(), offset: 8, value };
+    fails(&mut sketch, value(1), "there was no channel m");
+    sketch.create("parent", "m", ChannelKind::Shm).store("parent", "m", 8, 0, -7);
+    held(&mut sketch, value(-7));
+    fails(&mut sketch, value(1), "-7 stood at offset 8 of m at the end, 1 was expected");
+    let value = Claim::Value { segment: "p".into(), offset: 0, value: 0 };
+    fails(&mut sketch, value, "p is no shared memory");
 }

@@ -19,6 +19,9 @@ pub(super) struct Deadlock {
     /// Of each task that waits for room: how much had been read from the channel when it fell asleep.
     /// A read since then may have made room, which only the kernel knows.
     read_before: HashMap<TaskId, u64>,
+    /// The tasks that wait for a semaphore which has changed since they fell asleep: only the kernel
+    /// knows whether they may go on.
+    hopeful: HashSet<TaskId>,
 }
 
 /// Who could wake each member of a deadlock.
@@ -68,11 +71,21 @@ impl Deadlock {
                 let full = socket.backlog.is_some_and(|backlog| socket.waiting.len() > backlog as usize);
                 full.then_some(wakers)?
             }
+            Why::Value if !at_end && self.hopeful.contains(&id) => return None,
             Why::Vfork | Why::Lock | Why::Value => wakers,
             Why::Barrier | Why::Signal | Why::Time | Why::Poll | Why::Other => return None,
         };
         let all_alive = wakers.iter().all(|waker| world.task(*waker).is_some_and(crate::model::Task::is_alive));
         (!wakers.is_empty() && all_alive).then_some(wakers)
+    }
+
+    /// A semaphore has another value. Who waits for one that is held as a lock waits until it is raised.
+    fn changed(&mut self, id: ChannelId, delta: i32, world: &World) {
+        let waits = |task: &&crate::model::Task| match task.state {
+            State::Blocked(it) => it.why == Why::Value && it.channel == Some(id) && (delta > 0 || it.on.is_none()),
+            _ => false,
+        };
+        self.hopeful.extend(world.living().filter(waits).map(|task| task.id));
     }
 
     fn circle(&self, world: &World, at_end: bool) -> Circle {
@@ -202,6 +215,7 @@ impl Rule for Deadlock {
         let is_queue = |id| world.channel(id).is_some_and(|channel| channel.kind.is_queue());
         match event.kind {
             Kind::Block { channel, why, .. } => {
+                self.hopeful.remove(&event.task);
                 if let (Why::Full, Some(channel)) = (why, channel.and_then(|id| world.channel(id))) {
                     self.read_before.insert(event.task, channel.read);
                 }
@@ -209,6 +223,7 @@ impl Rule for Deadlock {
                     return;
                 }
             }
+            Kind::Sem { channel, delta, .. } => return self.changed(channel, delta, world),
             // One who could have helped is gone, or has given the means away.
             Kind::Close { channel: Some(channel), .. } if is_queue(channel) => {}
             Kind::Exit { .. } | Kind::Dup { .. } => {}

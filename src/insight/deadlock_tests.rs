@@ -218,3 +218,26 @@ fn a_queue_of_connections_that_nobody_takes_from() {
                     somebody must accept at l before more connect than may wait";
     assert_eq!(found(&mut sketch), [expected]);
 }
+
+#[test]
+fn semaphores_held_crosswise() {
+    let mut sketch = Sketch::new();
+    sketch.fork("init", "parent").create("parent", "s", ChannelKind::Sem).get("parent", "s");
+    sketch.fork("parent", "parent.a").fork("parent", "parent.b").block_on("parent", "wait4", Why::Child, "parent.a");
+    sketch.sem("parent.a", "s", 0, -1, 0).sem("parent.b", "s", 1, -1, 0);
+    sketch.wait_for_value("parent.a", "s", "parent.b").wait_for_value("parent.b", "s", "parent.a");
+    let found = replay(&sketch.log());
+    let text = "parent waits for a to end; a waits for the value of s, which only b could change; b waits for the \
+                value of s, which only a could change: take semaphores in the same order everywhere, and give each back";
+    assert_eq!(found.iter().map(|finding| finding.text.as_str()).collect::<Vec<_>>(), [text]);
+}
+
+#[test]
+fn a_semaphore_that_was_raised_may_have_woken_its_waiter() {
+    let mut sketch = Sketch::new();
+    sketch.fork("init", "a").fork("init", "b").create("a", "s", ChannelKind::Sem).get("a", "s").get("b", "s");
+    sketch.sem("a", "s", 0, -1, 0).sem("b", "s", 1, -1, 0).wait_for_value("b", "s", "a");
+    // The log has not heard of the waking yet.
+    sketch.sem("a", "s", 0, 1, 1).wait_for_value("a", "s", "b").unblock("b").sem("b", "s", 1, 1, 1).unblock("a");
+    assert_eq!(replay(&sketch.log()), []);
+}

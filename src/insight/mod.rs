@@ -11,8 +11,10 @@ mod deadlock;
 mod leaked;
 mod limit;
 mod lock_dropped;
+mod lost_update;
 mod orphan;
 mod self_held;
+mod torn_read;
 mod unreceived;
 mod zombie;
 
@@ -70,9 +72,11 @@ pub fn rules() -> Vec<Box<dyn Rule>> {
         Box::new(deadlock::Deadlock::default()),
         Box::new(leaked::LeakedIpcObject::default()),
         Box::new(lock_dropped::LockDroppedByClose::default()),
+        Box::new(lost_update::LostUpdate::default()),
         Box::new(orphan::Orphan::default()),
         Box::new(limit::PastALimit::default()),
         Box::new(self_held::SelfHeldWriteEnd::default()),
+        Box::new(torn_read::TornRead::default()),
         Box::new(unreceived::UnreceivedMessage),
         Box::new(zombie::Zombie::default()),
     ]

@@ -167,6 +167,14 @@ impl Channel {
         self.socket.as_ref().and_then(|socket| socket.backlog)
     }
 
+    /// Who holds one of its semaphores, if that is used as a lock: one was taken, and none is left. Of
+    /// others nobody can say who will give: whoever took from a count of free places is mostly not the
+    /// one who frees a place.
+    pub fn holder(&self, index: u32) -> Option<TaskId> {
+        let semaphore = self.semaphores.get(&index).filter(|semaphore| semaphore.value == 0)?;
+        if let [Held { by, count: 1 }] = semaphore.taken[..] { Some(by) } else { None }
+    }
+
     /// The value of one of its semaphores.
     pub fn value(&self, index: u32) -> i32 {
         self.semaphores.get(&index).map_or(0, |semaphore| semaphore.value)
@@ -196,6 +204,11 @@ pub struct Held {
 }
 
 impl Semaphore {
+    /// Gives it a value: nobody holds it any more, and the kernel takes nothing back (semctl(2)).
+    pub(super) fn set(&mut self, by: TaskId, value: i32) {
+        *self = Self { value, last: Some(by), ..Self::default() };
+    }
+
     /// Takes one change in: who takes something holds it until somebody gives it back.
     pub(super) fn change(&mut self, process: TaskId, delta: i32, value: i32, undo: bool) {
         self.value = value;

@@ -86,6 +86,11 @@ pub struct Names {
 const POSITIONED: [&str; 6] = ["pread64", "pwrite64", "preadv", "pwritev", "preadv2", "pwritev2"];
 
 impl Sym {
+    /// Whether it names semctl(2).
+    pub const fn is_semctl(self) -> bool {
+        self.index() == POSITIONED.len()
+    }
+
     /// Whether it names a call that says where in the file it reads or writes (pread(2)).
     pub const fn is_positioned(self) -> bool {
         self.index() < POSITIONED.len()
@@ -95,7 +100,7 @@ impl Sym {
 impl Default for Names {
     fn default() -> Self {
         let mut names = Self { list: Vec::new(), index: std::collections::HashMap::new() };
-        for call in POSITIONED {
+        for call in POSITIONED.iter().chain(&["semctl"]) {
             names.intern(call);
         }
         names

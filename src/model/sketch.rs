@@ -123,6 +123,36 @@ impl Sketch {
         self.event(task, "read", bytes as i64, Kind::Read { channel, via: Via::Fd(fd), bytes, data: Blob::EMPTY })
     }
 
+    /// A load of a cell of eight bytes.
+    pub(crate) fn load(&mut self, task: &str, channel: &str, offset: u64, value: i64) -> &mut Self {
+        let (channel, data) = (self.channel(channel), self.pen.keep(&value.to_le_bytes()));
+        self.event(task, "", 0, Kind::Load { channel, offset, data })
+    }
+
+    /// A store to a cell of eight bytes.
+    pub(crate) fn store(&mut self, task: &str, channel: &str, offset: u64, old: i64, new: i64) -> &mut Self {
+        let channel = self.channel(channel);
+        let data = self.pen.keep(&[old.to_le_bytes(), new.to_le_bytes()].concat());
+        self.event(task, "", 0, Kind::Store { channel, offset, data })
+    }
+
+    /// The identifier of a System V object.
+    pub(crate) fn get(&mut self, task: &str, channel: &str) -> &mut Self {
+        let channel = self.channel(channel);
+        self.event(task, "semget", 1, Kind::Get { channel, id: 1 })
+    }
+
+    pub(crate) fn sem(&mut self, task: &str, channel: &str, index: u32, delta: i32, value: i32) -> &mut Self {
+        let channel = self.channel(channel);
+        self.event(task, "semop", 0, Kind::Sem { channel, index, delta, value, undo: false })
+    }
+
+    /// Sleeps for a semaphore that `on` holds.
+    pub(crate) fn wait_for_value(&mut self, task: &str, channel: &str, on: &str) -> &mut Self {
+        let (channel, on) = (Some(self.channel(channel)), Some(self.task(on)));
+        self.event(task, "semop", 0, Kind::Block { channel, on, why: Why::Value })
+    }
+
     pub(crate) fn block(&mut self, task: &str, call: &str, why: Why) -> &mut Self {
         self.event(task, call, 0, Kind::Block { channel: None, on: None, why })
     }

@@ -60,6 +60,8 @@ impl World {
         let State::Blocked(blocked) = self.task(id)?.state else { return None };
         let mut wakers = Wakers::default();
         match blocked.why {
+            // A semaphore that is used as a lock, whose holder is known.
+            Why::Value if blocked.on.is_some() => wakers.tasks.extend(blocked.on),
             Why::Empty | Why::Full | Why::NoPeer | Why::Backlog | Why::Value => match blocked.channel {
                 Some(channel) => self.wakers_at(id, channel, blocked.why, held, &mut wakers),
                 None => wakers.outside = true,
@@ -75,6 +77,10 @@ impl World {
             Why::Vfork => wakers.tasks.extend(blocked.on),
             Why::Lock => match (blocked.on, blocked.channel) {
                 (Some(holder), _) => wakers.tasks.push(holder),
+                // A lock in shared memory: the kernel does not know whose it is.
+                (None, Some(channel)) if self.channel(channel).is_some_and(|it| it.kind.is_memory()) => {
+                    self.wakers_at(id, channel, Why::Value, held, &mut wakers);
+                }
                 (None, Some(channel)) => wakers.tasks = self.lockers(id, channel, held),
                 (None, None) => wakers.outside = true,
             },

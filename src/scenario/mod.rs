@@ -39,9 +39,11 @@ pub const RULES: &[&str] = &[
     "deadlock",
     "leaked-ipc-object",
     "lock-dropped-by-close",
+    "lost-update",
     "orphan",
     "past-a-limit",
     "self-held-write-end",
+    "torn-read",
     "unreceived-message",
     "zombie",
 ];

@@ -149,6 +149,11 @@ pub struct Statement {
 }
 
 impl Program {
+    /// Whether it has memory that processes share, POSIX semaphores included.
+    pub fn uses_memory(&self) -> bool {
+        self.objects.iter().any(|object| matches!(object.kind, ObjectKind::Segment | ObjectKind::Semaphore))
+    }
+
     /// The statement with this number, wherever it stands.
     pub fn statement(&self, id: StatementId) -> Option<&Statement> {
         fn find(body: &[Statement], id: StatementId) -> Option<&Statement> {

@@ -109,6 +109,8 @@ pub struct FdFacts {
     pub identity: (u64, u64),
     /// `st_mode`: the kind.
     pub mode: u32,
+    /// `st_size`, in bytes.
+    pub size: u64,
     /// `st_rdev`: which device, if it is one.
     pub rdev: u64,
     /// What the link in `/proc/PID/fd` says: a path, `pipe:[4711]`, `anon_inode:[eventfd]`.
@@ -134,6 +136,7 @@ pub fn fd(tid: i32, fd: i32) -> Option<FdFacts> {
         fd,
         identity: (facts.dev(), facts.ino()),
         mode: facts.mode(),
+        size: facts.size(),
         rdev: facts.rdev(),
         link,
         flags: field("flags:").and_then(|text| i32::from_str_radix(text, 8).ok()).unwrap_or(0),
@@ -191,6 +194,23 @@ pub fn file_at(tid: i32, path: &[u8]) -> Option<(u64, u64)> {
     let path = PathBuf::from(format!("/proc/{tid}/{place}")).join(std::ffi::OsStr::from_bytes(&relative));
     let facts = fs::metadata(path).ok()?;
     Some((facts.dev(), facts.ino()))
+}
+
+/// What is mapped at `address` (`/proc/PID/maps`): device and inode, and how many bytes.
+pub fn mapping(tid: i32, address: u64) -> Option<((u64, u64), u64)> {
+    let maps = fs::read_to_string(format!("/proc/{tid}/maps")).ok()?;
+    let hex = |text: &str| u64::from_str_radix(text, 16).ok();
+    maps.lines().find_map(|line| {
+        let mut words = line.split_ascii_whitespace();
+        let (start, end) = words.next()?.split_once('-')?;
+        let (start, end) = (hex(start)?, hex(end)?);
+        if !(start..end).contains(&address) {
+            return None;
+        }
+        let (major, minor) = words.nth(2)?.split_once(':')?;
+        let device = libc::makedev(hex(major)? as u32, hex(minor)? as u32);
+        Some(((device, words.next()?.parse().ok()?), end - start))
+    })
 }
 
 /// The program that a process runs; `None` if it is gone or not ours.

@@ -22,7 +22,7 @@ const OPTIONS: i32 = libc::PTRACE_O_TRACEFORK
 
 const PTRACE_GET_SYSCALL_INFO: u32 = 0x420e;
 
-fn request(request: u32, pid: i32, addr: usize, data: usize) -> Result<i64> {
+pub(super) fn request(request: u32, pid: i32, addr: usize, data: usize) -> Result<i64> {
     // SAFETY: callers pass either plain numbers or the address of a live buffer of the size that the
     // request fills; the tracee's memory is not ours, so nothing of this process is aliased.
     let result = unsafe { libc::ptrace(request as _, pid, addr, data) };
@@ -91,10 +91,15 @@ pub enum Resume {
 
 /// Waits for any tracee or child of this thread.
 pub fn wait(block: bool) -> Result<Wait> {
+    wait_for(-1, block)
+}
+
+/// Waits for one tracee of this thread, or with -1 for any.
+pub fn wait_for(pid: i32, block: bool) -> Result<Wait> {
     let mut status = 0;
     let flags = libc::__WALL | libc::__WNOTHREAD | if block { 0 } else { libc::WNOHANG };
     // SAFETY: `status` is a live i32, the last argument may be null.
-    let pid = unsafe { libc::wait4(-1, &raw mut status, flags, std::ptr::null_mut()) };
+    let pid = unsafe { libc::wait4(pid, &raw mut status, flags, std::ptr::null_mut()) };
     match pid {
         0 => Ok(Wait::Nothing),
         -1 => match Error::last("wait4", "any tracee") {
@@ -266,7 +271,7 @@ impl Stopped {
         }
     }
 
-    fn raw_signal_info(&self) -> Result<libc::siginfo_t> {
+    pub(super) fn raw_signal_info(&self) -> Result<libc::siginfo_t> {
         let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
         request(libc::PTRACE_GETSIGINFO, self.pid, 0, info.as_mut_ptr() as usize)?;
         // SAFETY: it was zeroed, then filled by the kernel; every bit pattern is valid.
@@ -291,7 +296,7 @@ impl Stopped {
     }
 
     /// Its general registers.
-    fn registers(&self) -> Result<libc::user_regs_struct> {
+    pub(super) fn registers(&self) -> Result<libc::user_regs_struct> {
         let mut registers = MaybeUninit::<libc::user_regs_struct>::zeroed();
         let mut area =
             libc::iovec { iov_base: registers.as_mut_ptr().cast(), iov_len: size_of::<libc::user_regs_struct>() };
@@ -300,7 +305,7 @@ impl Stopped {
         Ok(unsafe { registers.assume_init() })
     }
 
-    fn set_registers(&self, registers: &mut libc::user_regs_struct) -> Result<()> {
+    pub(super) fn set_registers(&self, registers: &mut libc::user_regs_struct) -> Result<()> {
         let mut area = libc::iovec {
             iov_base: std::ptr::from_mut(registers).cast(),
             iov_len: size_of::<libc::user_regs_struct>(),

@@ -20,16 +20,22 @@ pub const NATIVE_ARCH: u32 = 0xc000_00b7;
 
 const OFFSET_NUMBER: u32 = 0;
 const OFFSET_ARCH: u32 = 4;
+/// The low half of the fourth argument of a call (linux/seccomp.h, `seccomp_data`).
+const OFFSET_FOURTH: u32 = 16 + 3 * 8;
 
 const fn op(code: u32, k: u32, jump_true: u8, jump_false: u8) -> libc::sock_filter {
     libc::sock_filter { code: code as u16, jt: jump_true, jf: jump_false, k }
 }
 
 impl Filter {
-    /// A filter under which the calls with these numbers stop.
+    /// A filter under which the calls with these numbers stop; of mmap(2), those that map shared memory.
     pub fn stopping(numbers: impl IntoIterator<Item = u32>) -> Self {
         let mut program = Self::prologue();
         for number in numbers {
+            if i64::from(number) == libc::SYS_mmap {
+                program.extend(Self::shared_mapping(number));
+                continue;
+            }
             program.push(op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, number, 0, 1));
             program.push(op(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_TRACE, 0, 0));
         }
@@ -42,6 +48,17 @@ impl Filter {
         let mut program = Self::prologue();
         program.push(op(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_TRACE, 0, 0));
         Self { program }
+    }
+
+    /// Libraries are mapped privately, a dozen times in every program: that must not stop.
+    fn shared_mapping(number: u32) -> [libc::sock_filter; 5] {
+        [
+            op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, number, 0, 4),
+            op(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, OFFSET_FOURTH, 0, 0),
+            op(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, libc::MAP_SHARED as u32, 0, 1),
+            op(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_TRACE, 0, 0),
+            op(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW, 0, 0),
+        ]
     }
 
     /// Calls of another architecture never stop: their numbers mean something else.

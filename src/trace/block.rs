@@ -4,7 +4,7 @@ use super::calls::Family;
 use super::decode::{Wanted, address_at};
 use super::tracee::Call;
 use super::tracer::Tracer;
-use crate::model::{ChannelId, Kind, TaskId, Why};
+use crate::model::{ChannelId, ChannelKind, Kind, TaskId, Why};
 use crate::sys::{memory, procfs};
 
 /// What a sleeping task waits for.
@@ -77,7 +77,8 @@ impl Tracer {
             Family::Sleep { .. } => only(Why::Time),
             Family::Poll | Family::Ppoll => self.poll_cause(tid, task, args[0], args[1]),
             Family::Select => only(Why::Poll),
-            Family::Futex => only(Why::Lock),
+            Family::Futex => self.futex_cause(task, args[0]),
+            Family::Semop => self.semop_cause(tid, task, call),
             Family::Flock => self.lock_cause(task, self.wanted_by_flock(task, args[0] as i32, args[1] as i32)),
             Family::Fcntl => {
                 let (fd, command) = (args[0] as i32, args[1] as i32);
@@ -108,6 +109,31 @@ impl Tracer {
             Some(listener) => Cause { channel: Some(listener), why: Some(Why::Backlog), on: None },
             None => Cause { channel: own, why: Some(Why::NoPeer), on: None },
         }
+    }
+
+    /// A futex in shared memory: of a semaphore, or of a lock in a segment.
+    fn futex_cause(&self, task: TaskId, address: u64) -> Cause {
+        let channel = self.mapped_at(task, address).map(|used| used.channel);
+        let kind = channel.and_then(|channel| self.world().channel(channel)).map(|channel| channel.kind);
+        if kind == Some(ChannelKind::Sem) {
+            let on = channel.and_then(|channel| self.semaphore_holder(task, channel, 0));
+            return Cause { channel, why: Some(Why::Value), on };
+        }
+        Cause { channel, why: Some(Why::Lock), on: None }
+    }
+
+    fn semop_cause(&self, tid: i32, task: TaskId, call: &Call) -> Cause {
+        let channel = self.set(call.args[0]);
+        let index = channel.and_then(|channel| self.refused(tid, call, channel));
+        let on = channel.zip(index).and_then(|(channel, index)| self.semaphore_holder(task, channel, index));
+        Cause { channel, why: Some(Why::Value), on }
+    }
+
+    /// Who else holds a semaphore that is used as a lock.
+    fn semaphore_holder(&self, task: TaskId, channel: ChannelId, index: u32) -> Option<TaskId> {
+        let holder = self.world().channel(channel)?.holder(index)?;
+        let lives = self.world().task(holder).is_some_and(crate::model::Task::is_alive);
+        (lives && holder != self.process_of(task)).then_some(holder)
     }
 
     fn wait_cause(&self, task: TaskId, pid: Option<i32>) -> Cause {

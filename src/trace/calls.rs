@@ -155,10 +155,36 @@ pub enum Family {
         /// Which argument holds the path.
         path: u8,
     },
-    /// `link` and its kin.
+    /// `mmap`: address, length, protection, flags, descriptor, offset. Only shared mappings stop.
+    Mmap,
+    /// `munmap`: address, length.
+    Munmap,
+    /// `mremap`: old address, old length, new length, flags.
+    Mremap,
+    /// `mprotect`: address, length, protection.
+    Mprotect,
+    /// `shmget`: key, size, flags.
+    Shmget,
+    /// `shmat`: identifier, address, flags.
+    Shmat,
+    /// `shmdt`: address.
+    Shmdt,
+    /// `shmctl`: identifier, command.
+    Shmctl,
+    /// `semget`: key, count, flags.
+    Semget,
+    /// `semop`, `semtimedop`: identifier, operations, count.
+    Semop,
+    /// `semctl`: identifier, index, command, value.
+    Semctl,
+    /// `ftruncate`: descriptor, length.
+    Ftruncate,
+    /// `link`, `linkat`.
     Link {
+        /// Which argument holds the old path.
+        old: u8,
         /// Which argument holds the new path.
-        path: u8,
+        new: u8,
     },
     /// `flock`.
     Flock,
@@ -280,10 +306,22 @@ const TRACED: &[(&str, Family)] = &[
     ("mq_unlink", Family::MqUnlink),
     ("mknod", Family::Mknod { path: 0 }),
     ("mknodat", Family::Mknod { path: 1 }),
-    ("link", Family::Link { path: 1 }),
-    ("linkat", Family::Link { path: 3 }),
     ("unlink", Family::Unlink { path: 0 }),
     ("unlinkat", Family::Unlink { path: 1 }),
+    ("mmap", Family::Mmap),
+    ("munmap", Family::Munmap),
+    ("mremap", Family::Mremap),
+    ("shmget", Family::Shmget),
+    ("shmat", Family::Shmat),
+    ("shmdt", Family::Shmdt),
+    ("shmctl", Family::Shmctl),
+    ("semget", Family::Semget),
+    ("semop", Family::Semop),
+    ("semtimedop", Family::Semop),
+    ("semctl", Family::Semctl),
+    ("ftruncate", Family::Ftruncate),
+    ("link", Family::Link { old: 0, new: 1 }),
+    ("linkat", Family::Link { old: 1, new: 3 }),
     ("poll", Family::Poll),
     ("ppoll", Family::Ppoll),
 ];
@@ -296,6 +334,7 @@ const WAITING: &[(&str, Family)] = &[
     ("epoll_pwait", Family::Select),
     ("epoll_pwait2", Family::Select),
     ("futex", Family::Futex),
+    ("mprotect", Family::Mprotect),
 ];
 
 /// The marker that scenario processes make before each statement: a number no kernel has. The call
@@ -334,6 +373,16 @@ impl Calls {
 pub fn name(number: u64) -> String {
     let known = usize::try_from(number).ok().and_then(Sysno::new);
     known.map_or_else(|| format!("syscall_{number}"), |call| call.name().to_owned())
+}
+
+/// The number of a call on this architecture.
+pub fn number(name: &str) -> Option<u32> {
+    Sysno::from_str(name).ok().map(|call| call.id() as u32)
+}
+
+/// The numbers of all calls.
+pub fn every() -> impl Iterator<Item = u32> {
+    (0..NUMBERS).filter_map(Sysno::new).map(|call| call.id() as u32)
 }
 
 /// The numbers of the calls that stop in every program.

@@ -14,6 +14,10 @@ pub enum Identity {
     Inode(u64, u64),
     /// The identifier of a System V message queue.
     Msg(i32),
+    /// The identifier of a System V segment.
+    Segment(i32),
+    /// The identifier of a System V semaphore set.
+    Set(i32),
 }
 
 /// A channel that is met for the first time.
@@ -60,7 +64,12 @@ impl Channels {
         let default = default_name(kind, facts);
         // Inodes of anonymous files are shared by all of a kind: such a descriptor is its own identity.
         let identity = (!shares_inode(facts)).then_some(identity);
-        let capacity = if kind.is_pipe() { 65_536 } else { 0 };
+        let capacity = match kind {
+            kind if kind.is_pipe() => 65_536,
+            kind if kind.is_memory() => facts.size,
+            ChannelKind::Sem => 1,
+            _ => 0,
+        };
         let name = name.unwrap_or(&default);
         // A FIFO that was made in the run is known since then.
         let found = kind == ChannelKind::Fifo || (kind.outlives() && !self.made_now);
@@ -164,6 +173,10 @@ fn shares_inode(facts: &FdFacts) -> bool {
 
 /// `MQUEUE_MAGIC` of ipc/mqueue.c: a descriptor of `mq_open` leads to such a file, mounted or not.
 const MQUEUE: i64 = 0x1980_0202;
+/// Where the C library keeps POSIX segments (shm_overview(7)).
+const SEGMENTS: &[u8] = b"/dev/shm/";
+/// And what the names of POSIX semaphores begin with there (sem_overview(7)).
+const SEMAPHORES: &[u8] = b"/dev/shm/sem.";
 
 /// What kind of thing a descriptor leads to.
 pub fn kind(facts: &FdFacts) -> ChannelKind {
@@ -173,6 +186,8 @@ pub fn kind(facts: &FdFacts) -> ChannelKind {
         libc::S_IFIFO => ChannelKind::Fifo,
         libc::S_IFREG if link.starts_with(b"/memfd:") => ChannelKind::Memfd,
         libc::S_IFREG if facts.filesystem == MQUEUE => ChannelKind::Mq,
+        libc::S_IFREG if link.starts_with(SEMAPHORES) => ChannelKind::Sem,
+        libc::S_IFREG if link.starts_with(SEGMENTS) => ChannelKind::Shm,
         libc::S_IFREG => ChannelKind::File,
         libc::S_IFDIR => ChannelKind::Directory,
         libc::S_IFSOCK => ChannelKind::Socket,
@@ -211,6 +226,7 @@ fn default_name(kind: ChannelKind, facts: &FdFacts) -> String {
         ChannelKind::Fifo | ChannelKind::File | ChannelKind::Directory | ChannelKind::Device | ChannelKind::Mq => {
             facts.link.to_string_lossy().into_owned()
         }
+        ChannelKind::Shm | ChannelKind::Sem => posix_name(&facts.link.to_string_lossy()),
         ChannelKind::Terminal => match facts.link.to_string_lossy() {
             path if path == "/dev/ptmx" || path == "/dev/pts/ptmx" => "ptmx".to_owned(),
             path => path.into_owned(),
@@ -221,6 +237,13 @@ fn default_name(kind: ChannelKind, facts: &FdFacts) -> String {
         }
         kind => kind.as_str().to_owned(),
     }
+}
+
+/// The name of a POSIX segment or semaphore, as the program that opens it says it: `/name`.
+pub fn posix_name(path: &str) -> String {
+    let path = path.trim_end_matches(" (deleted)");
+    let inner = path.strip_prefix("/dev/shm/").unwrap_or(path);
+    format!("/{}", inner.strip_prefix("sem.").unwrap_or(inner))
 }
 
 /// In which directions a descriptor may be used.

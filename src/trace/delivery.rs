@@ -3,6 +3,7 @@
 
 use super::tracee::Rest;
 use super::tracer::{Result, Tracer};
+use super::watch::Faulted;
 use crate::model::{DefaultAction, Disposition, Kind, Phase, Signal, SignalSet, TaskId};
 use crate::sys::ptrace::{Resume, SignalInfo, Stopped};
 
@@ -11,6 +12,13 @@ const SA_RESETHAND: u32 = 0x8000_0000;
 
 impl Tracer {
     pub(super) fn at_signal(&mut self, tid: i32, stopped: Stopped, signal: Signal) -> Result<()> {
+        let (stopped, signal) = match signal {
+            Signal::SEGV => match self.at_fault(tid, stopped)? {
+                Faulted::Seen => return Ok(()),
+                Faulted::Own(stopped, signal) => (stopped, signal),
+            },
+            signal => (stopped, signal),
+        };
         let entering = self.tracees.get_mut(&tid).and_then(|tracee| tracee.entering.take());
         if let Some((entered, info)) = entering {
             if signal == Signal::TRAP {

@@ -11,6 +11,7 @@ mod clock;
 mod decode;
 mod delivery;
 mod describe;
+mod instruction;
 mod journal;
 mod launch;
 mod limits;
@@ -20,6 +21,7 @@ mod sockets;
 mod terminals;
 mod tracee;
 mod tracer;
+mod watch;
 
 pub use journal::{Journal, Made};
 pub use launch::Output;

@@ -109,6 +109,8 @@ pub struct Tracee {
     pub ended: bool,
     /// How a leader ended whose other threads still live: the process ends with the last of them.
     pub left: Option<Status>,
+    /// Whether the lab has asked it to stop.
+    pub asked: bool,
     /// Whether it is in a group-stop.
     pub listening: bool,
     /// Whether the lab's clock has ended its sleep.
@@ -117,6 +119,8 @@ pub struct Tracee {
     pub alarm_left: Option<u64>,
     /// Whether a SIGALRM of the lab's clock is under way to it.
     pub alarm_sent: bool,
+    /// Whether it has left a call too early for the log, and waits until that has caught up.
+    pub held: bool,
     /// Whether it waits at a scenario's barrier.
     pub at_barrier: bool,
 }
@@ -142,16 +146,18 @@ impl Tracee {
             entering: None,
             ended: false,
             left: None,
+            asked: false,
             listening: false,
             expired: false,
             alarm_left: None,
             alarm_sent: false,
+            held: false,
             at_barrier: false,
         }
     }
 
     /// Whether it may stop at any moment: it neither rests nor is known to sleep.
     pub const fn is_moving(&self) -> bool {
-        self.rest.is_none() && !self.blocked && !self.listening
+        self.rest.is_none() && !self.blocked && !self.listening && !self.held
     }
 }

@@ -4,16 +4,19 @@
 //! `wait4` brought and carries the task on by itself as long as nothing worth naming lies ahead; then
 //! the task *rests*, and [`Tracer::go`] takes its next step.
 
-use rustc_hash::FxHashMap as HashMap;
+use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::calls::{Calls, Family, MARKER};
 use super::channels::{CallNames, Channels};
 use super::clock::Clock;
+use super::decode::Unnamed;
 use super::launch::{Muster, Output};
 use super::recorder::{Outcome, Recorder};
 use super::sockets::Sockets;
 use super::tracee::{Ahead, Call, Rest, Tracee};
+use super::watch::Watch;
 use crate::model::{Blocked, ChannelId, Header, How, Kind, Shares, State, Status, TaskId, World};
 use crate::scenario::{Scenario, StatementId};
 use crate::sys::ptrace::{CallInfo, Resume, Stopped, Why};
@@ -29,6 +32,8 @@ pub struct Options {
     pub all: bool,
     /// How many bytes of each transfer are kept.
     pub capture: usize,
+    /// Whether every access to shared memory is an event.
+    pub watch_memory: bool,
     /// Whether sleeps of scenario processes elapse in the lab's own clock.
     pub virtual_time: bool,
 }
@@ -61,6 +66,16 @@ pub struct Tracer {
     pub(super) outputs: Vec<Output>,
     /// How many bytes of output may still be kept whole.
     pub(super) output_budget: usize,
+    /// Whose accesses to shared memory are watched.
+    pub(super) watch: Watch,
+    /// Memory that nobody finds by a name.
+    pub(super) nameless: HashSet<ChannelId>,
+    /// Semaphores that are being made, by process.
+    pub(super) unnamed: HashMap<TaskId, Vec<Unnamed>>,
+    /// Tasks that stand at the end of a call which the log cannot explain yet, and what it returns.
+    early: Vec<(i32, Stopped, i64)>,
+    /// Stops of threads that were halted while another one was looked at.
+    pub(super) backlog: VecDeque<(Stopped, Why)>,
     next_task: usize,
     names: HashMap<String, u32>,
 }
@@ -71,7 +86,13 @@ const OUTPUT_BUDGET: usize = 8 << 20;
 impl Tracer {
     /// A tracer without tracees.
     pub fn new(header: &Header, options: Options, scenario: Option<Arc<Scenario>>) -> Self {
+        let actors = scenario.as_ref().is_some_and(|scenario| scenario.program.uses_memory());
         Self {
+            watch: Watch::of(actors, options.watch_memory),
+            nameless: HashSet::default(),
+            unnamed: HashMap::default(),
+            early: Vec::new(),
+            backlog: VecDeque::new(),
             recorder: Recorder::new(header),
             tracees: HashMap::default(),
             tids: HashMap::default(),
@@ -157,7 +178,7 @@ impl Tracer {
 
     /// The tasks that the log says to sleep in a call, or that job control has stopped, by TID.
     pub fn sleeping(&self) -> Vec<i32> {
-        let sleeps = |tracee: &Tracee| (tracee.blocked || tracee.listening) && tracee.rest.is_none();
+        let sleeps = |tracee: &Tracee| (tracee.blocked || tracee.listening) && tracee.rest.is_none() && !tracee.held;
         self.tracees.iter().filter(|(_, tracee)| sleeps(tracee)).map(|(tid, _)| *tid).collect()
     }
 
@@ -219,6 +240,9 @@ impl Tracer {
         }
         self.tracees.insert(tid, Tracee::new(task, birth.actor));
         self.tids.insert(task, tid);
+        if birth.how != How::Thread {
+            self.watch.inherit(self.process_of(maker), task);
+        }
         task
     }
 
@@ -231,10 +255,25 @@ impl Tracer {
         if !self.tracees.contains_key(&tid) {
             return dying_is_fine(self.stranger(stopped, why));
         }
-        dying_is_fine(self.known_stopped(tid, stopped, why))
+        dying_is_fine(self.known_stopped(tid, stopped, why))?;
+        while let Some((halted, why)) = self.backlog.pop_front() {
+            dying_is_fine(self.resume_halted(halted, why))?;
+        }
+        self.release_early()
+    }
+
+    /// A thread that was halted goes on, or what it stopped for is taken in.
+    fn resume_halted(&mut self, stopped: Stopped, why: Why) -> Result<()> {
+        let tid = stopped.pid();
+        let asked = self.tracees.get(&tid).is_some_and(|tracee| tracee.asked || tracee.newborn || tracee.listening);
+        if why == Why::Interrupted && !asked {
+            return self.pass(tid, stopped);
+        }
+        self.known_stopped(tid, stopped, why)
     }
 
     fn known_stopped(&mut self, tid: i32, stopped: Stopped, why: Why) -> Result<()> {
+        self.write_changes_since(tid);
         match why {
             Why::Seccomp => self.at_entry(tid, stopped),
             Why::Call => self.at_exit(tid, stopped),
@@ -294,9 +333,17 @@ impl Tracer {
         }
         let name = self.call_names.sym(&mut self.recorder, number);
         let call = Call { number, name, family, args };
-        // The first call of a statement belongs to the step that the statement's name announced.
-        if tracee.actor && std::mem::take(&mut tracee.fresh) {
+        // The first call of a statement belongs to the step that the statement's name announced, and so
+        // does the waiting of a semaphore in memory.
+        let waits = family == Family::Futex;
+        if tracee.actor && (std::mem::take(&mut tracee.fresh) || waits) {
             return self.enter(tid, stopped, call);
+        }
+        if self.is_beneath_notice(tid, &call) {
+            if self.is_watched(tid) {
+                return self.enter(tid, stopped, call);
+            }
+            return stopped.resume(Resume::Continue, None);
         }
         self.set_rest(tid, Rest::Call(stopped, call));
         Ok(())
@@ -305,23 +352,77 @@ impl Tracer {
     /// Lets a task into the call that it stands before.
     pub(super) fn enter(&mut self, tid: i32, stopped: Stopped, call: Call) -> Result<()> {
         self.before_call(tid, &stopped, &call)?;
+        let Some(stopped) = self.open_pages(tid, stopped, &call)? else { return Ok(()) };
         if let Some(tracee) = self.tracees.get_mut(&tid) {
             tracee.call = Some(call);
         }
         stopped.resume(Resume::ToCallExit, None)
     }
 
+    /// Calls that stop only because some of them matter.
+    fn is_beneath_notice(&self, tid: i32, call: &Call) -> bool {
+        if self.options.all {
+            return false;
+        }
+        match call.family {
+            Family::Munmap | Family::Mprotect | Family::Mremap => {
+                let task = self.task_of(tid);
+                !task.is_some_and(|task| self.is_about_shared(task, call.args[0], call.args[1]))
+            }
+            Family::Mmap => call.args[3] as i32 & libc::MAP_SHARED == 0,
+            Family::Plain | Family::Futex => true,
+            _ => false,
+        }
+    }
+
     fn at_exit(&mut self, tid: i32, stopped: Stopped) -> Result<()> {
         let CallInfo::Exit { value } = stopped.call_info()? else { return self.pass(tid, stopped) };
         let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
-        let Some(call) = tracee.call.take() else { return stopped.resume(Resume::Continue, None) };
+        let Some(call) = tracee.call else { return stopped.resume(Resume::Continue, None) };
+        if self.comes_too_early(tid, &call, value) {
+            if let Some(tracee) = self.tracees.get_mut(&tid) {
+                tracee.held = true;
+            }
+            self.early.push((tid, stopped, value));
+            return Ok(());
+        }
+        self.leave(tid, stopped, call, value)
+    }
+
+    /// Lets tasks go on for whose calls the log has caught up, the oldest first.
+    fn release_early(&mut self) -> Result<()> {
+        while !self.early.is_empty() {
+            self.early.sort_by_key(|(tid, ..)| self.tracees.get(tid).map(|tracee| tracee.task));
+            let call = |tid: &i32| self.tracees.get(tid).and_then(|tracee| tracee.call);
+            let due = self
+                .early
+                .iter()
+                .position(|(tid, _, value)| call(tid).is_none_or(|call| !self.comes_too_early(*tid, &call, *value)));
+            let Some(due) = due else { return Ok(()) };
+            let (tid, stopped, value) = self.early.remove(due);
+            let Some(tracee) = self.tracees.get_mut(&tid) else { continue };
+            tracee.held = false;
+            if let Some(call) = tracee.call {
+                dying_is_fine(self.leave(tid, stopped, call, value))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn leave(&mut self, tid: i32, stopped: Stopped, call: Call, value: i64) -> Result<()> {
+        let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
+        tracee.call = None;
         if is_restart(value) && !tracee.expired {
             // A signal has interrupted it; what becomes of it depends on the signal.
             tracee.suspended = Some((call, value));
         } else {
             self.conclude(tid, &stopped, &call, value)?;
+            self.write_changes_by_call(tid, Outcome { call: call.name, ret: value });
         }
-        stopped.resume(Resume::Continue, None)
+        match self.close_pages(tid, stopped)? {
+            Some(stopped) => stopped.resume(Resume::Continue, None),
+            None => Ok(()),
+        }
     }
 
     /// Writes what has come of a call.
@@ -347,6 +448,7 @@ impl Tracer {
 
     fn at_interruption(&mut self, tid: i32, stopped: Stopped) -> Result<()> {
         let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
+        tracee.asked = false;
         if std::mem::take(&mut tracee.newborn) || std::mem::take(&mut tracee.listening) {
             return stopped.resume(Resume::Continue, None);
         }
@@ -440,6 +542,7 @@ impl Tracer {
     /// Takes the end of a tracee in, which `wait4` has reaped.
     pub fn ended(&mut self, tid: i32, status: Status) {
         self.strangers.remove(&tid);
+        self.early.retain(|(other, ..)| *other != tid);
         if Some(tid) == self.init {
             self.init = None;
         }
@@ -478,8 +581,20 @@ impl Tracer {
 
     fn write_end(&mut self, task: TaskId, status: Status) {
         let held: Vec<ChannelId> = self.world().fds(task).map(|fd| fd.channel).collect();
+        let process = self.process_of(task);
+        let last = task == process || !self.has_living_threads_of(process);
+        if last {
+            self.write_undone(task);
+        }
+        let used: Vec<ChannelId> = self.world().uses(task).iter().map(|used| used.channel).collect();
         self.recorder.plain(task, Kind::Exit { status });
         self.write_destroyed(task, &held);
+        if last {
+            self.write_memory_destroyed(task, &used);
+            self.write_memory_destroyed(task, &held);
+            self.watch.forget(process);
+            self.unnamed.remove(&process);
+        }
     }
 
     /// Writes which of `held` nobody holds any more.
@@ -553,8 +668,11 @@ impl Tracer {
     }
 
     fn has_living_threads(&self, tid: i32) -> bool {
-        let Some(task) = self.task_of(tid) else { return false };
-        self.world().living().any(|other| other.process == task && other.id != task)
+        self.task_of(tid).is_some_and(|task| self.has_living_threads_of(task))
+    }
+
+    fn has_living_threads_of(&self, process: TaskId) -> bool {
+        self.world().living().any(|other| other.process == process && other.id != process)
     }
 
     /// Ends the life of everything that is left.
@@ -565,8 +683,11 @@ impl Tracer {
     }
 
     /// Makes every task that runs stop where it is.
-    pub fn interrupt_all(&self) {
+    pub fn interrupt_all(&mut self) {
         for tid in self.moving() {
+            if let Some(tracee) = self.tracees.get_mut(&tid) {
+                tracee.asked = true;
+            }
             // One that has gone meanwhile will be reported as such.
             drop(ptrace::interrupt(tid));
         }

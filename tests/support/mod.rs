@@ -27,6 +27,7 @@ pub fn plan(subject: Subject) -> Plan {
         seed: 0,
         schedule: Vec::new(),
         all: false,
+        watch_memory: false,
         capture: 256,
         timeout: Some(60),
         isolate: false,

@@ -197,6 +197,9 @@ impl World {
             | Kind::Connect { .. }
             | Kind::Accept { .. }
             | Kind::Shutdown { .. } => self.socket(event.kind),
+            Kind::Sem { channel, index, value, .. } if event.call.is_some_and(Sym::is_semctl) => {
+                self.change_channel(channel, |channel| channel.semaphores.entry(index).or_default().set(task, value));
+            }
             Kind::Sem { .. } | Kind::Lock { .. } | Kind::Store { .. } => self.shared(seq, task, event.kind, payload),
             Kind::Seek { fd, position, .. } => self.seek(task, fd, position),
             Kind::Block { channel, on, why } => {

@@ -46,6 +46,9 @@ impl Tracer {
         if self.world().fd(ended.task, facts.fd).is_some() {
             return self.plain_call(ended);
         }
+        if self.is_unnamed(ended, &facts) {
+            return;
+        }
         self.channels.set_made_now(self.ahead(ended.tid) == Ahead::Nothing);
         let name = self.declared_name(ended).map(|name| match (channels::kind(&facts), channels::is_master(&facts)) {
             (ChannelKind::Terminal, true) => format!("{name}.master"),
@@ -110,6 +113,9 @@ impl Tracer {
         // close(2): Linux frees the descriptor even when it says EINTR or EIO.
         let fd = ended.int(0);
         let channel = self.world().fd(ended.task, fd).map(|entry| entry.channel);
+        if channel.is_none() && self.forget_unnamed(ended.task, fd) {
+            return;
+        }
         self.recorder.of_call(ended.task, ended.outcome(), Kind::Close { fd, channel });
         self.write_destroyed(ended.task, channel.as_slice());
     }

@@ -9,12 +9,15 @@ mod names;
 mod process;
 mod queues;
 mod rights;
+mod semaphores;
+mod shared;
 mod signals;
 mod sockets;
 mod transfer;
 
 pub(super) use locks::Wanted;
 pub(super) use process::clone_flags;
+pub(super) use shared::{Unnamed, whole_pages};
 pub(super) use sockets::address_at;
 
 use super::calls::Family;
@@ -99,8 +102,21 @@ impl Tracer {
             Family::MqUnlink => self.mq_unlink(&ended),
             Family::Mknod { path } => self.mknod(&ended, usize::from(path)),
             Family::Unlink { .. } => self.unlink(&ended),
-            // Of no interest but for the journal.
-            Family::Link { .. } if !self.options.all && !ended.failed() => {}
+            Family::Mmap => self.mmap(&ended),
+            Family::Munmap => self.munmap(&ended),
+            Family::Mremap => self.mremap(&ended),
+            Family::Mprotect => self.mprotect(&ended),
+            Family::Shmget => self.shmget(&ended),
+            Family::Shmat => self.shmat(&ended),
+            Family::Shmdt => self.shmdt(&ended),
+            Family::Shmctl => self.shmctl(&ended),
+            Family::Semget => self.semget(&ended),
+            Family::Semop => self.semop(&ended),
+            Family::Semctl => self.semctl(&ended),
+            Family::Ftruncate => self.ftruncate(&ended),
+            Family::Link { new, .. } => self.link(&ended, usize::from(new)),
+            // How semaphores and locks of the C library wait; what they are shows in memory.
+            Family::Futex if !self.options.all => {}
             Family::Fork if !ended.failed() => {}
             Family::Fork
             | Family::Sleep { .. }
@@ -109,7 +125,6 @@ impl Tracer {
             | Family::Ppoll
             | Family::Select
             | Family::MqNotify
-            | Family::Link { .. }
             | Family::Futex
             | Family::Exit
             | Family::Restart

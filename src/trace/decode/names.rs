@@ -109,7 +109,7 @@ impl Tracer {
             return;
         }
         let made = match ended.call.family {
-            Family::Mknod { path } | Family::Link { path } => made_at(ended, usize::from(path)),
+            Family::Mknod { path } | Family::Link { new: path, .. } => made_at(ended, usize::from(path)),
             Family::Open { path } if self.ahead(ended.tid) == Ahead::Nothing => made_at(ended, usize::from(path)),
             Family::MqOpen if self.ahead(ended.tid) == Ahead::Nothing && ended.int(1) & libc::O_CREAT != 0 => {
                 memory::read_string(ended.tid, ended.call.args[0], MAX_PATH).map(Made::Queue)

@@ -61,13 +61,18 @@ impl Tracer {
         tracee.fresh = false;
         tracee.statement = None;
         tracee.interrupted.clear();
+        tracee.held = false;
         let (task, named) = (tracee.task, std::mem::replace(&mut tracee.named, true));
         if let Some(((path, argv), call)) = exec {
             let first = Some(tid) == self.root && self.world().fds(task).next().is_none();
             if first {
                 self.write_inheritance(tid, task, &[]);
             }
+            let used: Vec<_> = self.world().uses(task).iter().map(|used| used.channel).collect();
+            let process = self.process_of(task);
+            self.watch.forget(process);
             self.write_exec(task, named, &path, &argv, Outcome { call: call.name, ret: 0 });
+            self.write_memory_destroyed(task, &used);
             if !first {
                 self.write_closed_by_exec(task, Outcome { call: call.name, ret: 0 });
             }
