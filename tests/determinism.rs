@@ -40,6 +40,12 @@ fn a_hundred_runs_of_workers_are_the_same() {
 }
 
 #[test]
+fn a_hundred_runs_of_queues_are_the_same() {
+    hundred("queues/mq-notify");
+    hundred("queues/queue-full");
+}
+
+#[test]
 fn a_hundred_runs_with_ordinary_programs_are_the_same() {
     hundred("pipes/shell-pipeline");
 }

@@ -297,7 +297,7 @@ fn foreign_posix_messages_come_by_priority() {
 fn free_key() -> i32 {
     (0..256)
         .map(|number| (std::process::id().cast_signed() << 8) | number)
-        .find(|key| !ipc::msg_exists(*key))
+        .find(|key| !ipc::object_exists(ChannelKind::Msg, *key))
         .expect("one")
 }
 

@@ -241,6 +241,12 @@ fn atomic_additions_of_two_processes() {
 }
 
 #[test]
+fn accesses_while_faults_are_blocked() {
+    let log = role("blocked");
+    assert_eq!(log.iter().filter(|line| line["event"] == "store").count(), 2);
+}
+
+#[test]
 fn threads_on_one_page() {
     let log = role("threads");
     assert_eq!(log.iter().filter(|line| line["event"] == "store").count(), 600);

@@ -142,6 +142,12 @@ impl Stopped {
         Ok(self.instruction_pointer()?.wrapping_sub(GATE_LENGTH))
     }
 
+    /// The address of some bytes that the program does not use: on the stack, beyond what a function may
+    /// use below the stack pointer (System V ABI, "The red zone").
+    pub fn scratch(&self) -> Result<u64> {
+        Ok(stack_pointer(&self.registers()?).wrapping_sub(1024) & !15)
+    }
+
     /// Makes a call at `gate`; not before a call of its own.
     pub fn call_at(self, gate: u64, number: i64, args: [u64; 6]) -> Result<Detour<i64>> {
         let mut saved = self.registers()?;
@@ -217,6 +223,10 @@ mod registers {
     pub(super) fn instruction(registers: &Registers) -> u64 {
         registers.rip
     }
+
+    pub(super) fn stack_pointer(registers: &Registers) -> u64 {
+        registers.rsp
+    }
 }
 
 /// The lab does not watch memory there ([`POSSIBLE`]); these only keep it compiling.
@@ -247,6 +257,10 @@ mod registers {
     pub(super) fn instruction(registers: &Registers) -> u64 {
         registers.pc
     }
+
+    pub(super) fn stack_pointer(registers: &Registers) -> u64 {
+        registers.sp
+    }
 }
 
-use registers::{GATE_LENGTH, call_number, go_to, instruction, returned, set_call};
+use registers::{GATE_LENGTH, call_number, go_to, instruction, returned, set_call, stack_pointer};

@@ -5,6 +5,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use super::error::{Result, check};
+use crate::model::ChannelKind;
 
 /// What msgctl(2) `IPC_STAT` says of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,10 +55,17 @@ pub fn msg_copy(id: i32, index: i64, buffer: &mut [u8]) -> Result<(i64, usize)> 
     Ok((i64::from_ne_bytes(number), copied))
 }
 
-/// Whether there is a queue with this key, of whoever.
-pub fn msg_exists(key: i32) -> bool {
-    // SAFETY: a system call on numbers, which makes nothing.
-    let found = unsafe { libc::msgget(key, 0) };
+/// Whether there is a System V object of this kind with this key, of whoever.
+pub fn object_exists(kind: ChannelKind, key: i32) -> bool {
+    // SAFETY: system calls on numbers, which make nothing.
+    let found = unsafe {
+        match kind {
+            ChannelKind::Msg => libc::msgget(key, 0),
+            ChannelKind::Shm => libc::shmget(key, 0, 0),
+            ChannelKind::Sem => libc::semget(key, 0, 0),
+            _ => return false,
+        }
+    };
     // One that may not be used is there too.
     found >= 0 || nix::errno::Errno::last_raw() == libc::EACCES
 }

@@ -5,6 +5,7 @@
 //! sleeps for five seconds takes milliseconds, and always the same course.
 
 use super::calls::Family;
+use super::decode::object_kind;
 use super::tracee::Call;
 use super::tracer::{Result, Tracer};
 use crate::model::TaskId;
@@ -110,7 +111,8 @@ impl Tracer {
     pub(super) fn before_call(&mut self, tid: i32, stopped: &Stopped, call: &Call) -> Result<()> {
         match call.family {
             Family::Exec { .. } => self.before_exec(tid, call),
-            Family::Msgget | Family::MqOpen | Family::Open { .. } | Family::Unlink { .. } => self.look_ahead(tid, call),
+            Family::MqOpen | Family::Open { .. } | Family::Unlink { .. } => self.look_ahead(tid, call),
+            _ if object_kind(call).is_some() => self.look_ahead(tid, call),
             _ => {}
         }
         if let (Family::SignalWait | Family::Ppoll, Some(task)) = (call.family, self.task_of(tid)) {

@@ -3,7 +3,6 @@
 //! A lab that is killed cannot clean up any more; the next one reads the journal and does it. A line
 //! says what the kernel calls the object, so that nothing else can be meant.
 
-use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write};
@@ -11,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::model::{ChannelId, ChannelKind};
+use crate::model::ChannelKind;
 
 /// Something that outlives its processes until somebody removes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +73,6 @@ pub struct Journal {
     open: Option<Opener>,
     /// Whether IPC objects of the run outlive it, too: it has no namespace for them.
     ipc: bool,
-    objects: HashSet<ChannelId>,
 }
 
 impl std::fmt::Debug for Journal {
@@ -86,7 +84,7 @@ impl std::fmt::Debug for Journal {
 impl Journal {
     /// A journal in the file that `open` makes; of files only, or with `ipc` of IPC objects too.
     pub fn new(ipc: bool, open: impl FnOnce() -> io::Result<File> + Send + 'static) -> Self {
-        Self { file: None, open: Some(Box::new(open)), ipc, objects: HashSet::new() }
+        Self { file: None, open: Some(Box::new(open)), ipc }
     }
 
     /// Writes down that something was made, if it can outlive the run.
@@ -107,13 +105,6 @@ impl Journal {
         if let Some(file) = &mut self.file {
             // A full disk is no reason to end a run.
             drop(file.write_all(&made.to_line()));
-        }
-    }
-
-    /// The same of a System V object, of which every process learns the identifier.
-    pub fn write_object(&mut self, channel: ChannelId, kind: ChannelKind, id: i32) {
-        if self.objects.insert(channel) {
-            self.write(&Made::Object(kind, id));
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod block;
 pub mod calls;
+mod changes;
 mod channels;
 mod clock;
 mod decode;
@@ -15,6 +16,7 @@ mod instruction;
 mod journal;
 mod launch;
 mod limits;
+mod passage;
 mod pending;
 mod recorder;
 mod sockets;

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::journal::Journal;
 use crate::insight::{Finding, Rule, rules};
-use crate::model::{Batch, Blob, ChannelId, Event, Header, Kind, Names, Parties, Pen, Sym, TaskId, World};
+use crate::model::{Batch, Blob, Event, Header, Kind, Names, Parties, Pen, Sym, TaskId, World};
 
 /// The end of a system call, as far as an event is concerned.
 #[derive(Debug, Clone, Copy)]
@@ -115,19 +115,9 @@ impl Recorder {
         self.journal.as_mut()
     }
 
-    fn note_object(&mut self, channel: ChannelId, id: i32) {
-        let Some(journal) = &mut self.journal else { return };
-        if let Some(made) = self.pen.world().channel(channel).filter(|channel| !channel.found) {
-            journal.write_object(channel, made.kind, id);
-        }
-    }
-
     fn write(&mut self, task: TaskId, call: Option<Sym>, ret: i64, kind: Kind) {
         let event = Event { t_ns: self.start.elapsed().as_nanos() as u64, ret, task, call, kind };
         self.pen.write(event);
-        if let Kind::Get { channel, id } = kind {
-            self.note_object(channel, id);
-        }
         for rule in &mut self.rules {
             rule.observe(&event, self.pen.world(), self.pen.names(), &mut self.findings);
         }

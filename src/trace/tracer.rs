@@ -73,7 +73,7 @@ pub struct Tracer {
     /// Semaphores that are being made, by process.
     pub(super) unnamed: HashMap<TaskId, Vec<Unnamed>>,
     /// Tasks that stand at the end of a call which the log cannot explain yet, and what it returns.
-    early: Vec<(i32, Stopped, i64)>,
+    pub(super) early: Vec<(i32, Stopped, i64)>,
     /// Stops of threads that were halted while another one was looked at.
     pub(super) backlog: VecDeque<(Stopped, Why)>,
     next_task: usize,
@@ -262,17 +262,7 @@ impl Tracer {
         self.release_early()
     }
 
-    /// A thread that was halted goes on, or what it stopped for is taken in.
-    fn resume_halted(&mut self, stopped: Stopped, why: Why) -> Result<()> {
-        let tid = stopped.pid();
-        let asked = self.tracees.get(&tid).is_some_and(|tracee| tracee.asked || tracee.newborn || tracee.listening);
-        if why == Why::Interrupted && !asked {
-            return self.pass(tid, stopped);
-        }
-        self.known_stopped(tid, stopped, why)
-    }
-
-    fn known_stopped(&mut self, tid: i32, stopped: Stopped, why: Why) -> Result<()> {
+    pub(super) fn known_stopped(&mut self, tid: i32, stopped: Stopped, why: Why) -> Result<()> {
         self.write_changes_since(tid);
         match why {
             Why::Seccomp => self.at_entry(tid, stopped),
@@ -349,32 +339,6 @@ impl Tracer {
         Ok(())
     }
 
-    /// Lets a task into the call that it stands before.
-    pub(super) fn enter(&mut self, tid: i32, stopped: Stopped, call: Call) -> Result<()> {
-        self.before_call(tid, &stopped, &call)?;
-        let Some(stopped) = self.open_pages(tid, stopped, &call)? else { return Ok(()) };
-        if let Some(tracee) = self.tracees.get_mut(&tid) {
-            tracee.call = Some(call);
-        }
-        stopped.resume(Resume::ToCallExit, None)
-    }
-
-    /// Calls that stop only because some of them matter.
-    fn is_beneath_notice(&self, tid: i32, call: &Call) -> bool {
-        if self.options.all {
-            return false;
-        }
-        match call.family {
-            Family::Munmap | Family::Mprotect | Family::Mremap => {
-                let task = self.task_of(tid);
-                !task.is_some_and(|task| self.is_about_shared(task, call.args[0], call.args[1]))
-            }
-            Family::Mmap => call.args[3] as i32 & libc::MAP_SHARED == 0,
-            Family::Plain | Family::Futex => true,
-            _ => false,
-        }
-    }
-
     fn at_exit(&mut self, tid: i32, stopped: Stopped) -> Result<()> {
         let CallInfo::Exit { value } = stopped.call_info()? else { return self.pass(tid, stopped) };
         let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
@@ -387,42 +351,6 @@ impl Tracer {
             return Ok(());
         }
         self.leave(tid, stopped, call, value)
-    }
-
-    /// Lets tasks go on for whose calls the log has caught up, the oldest first.
-    fn release_early(&mut self) -> Result<()> {
-        while !self.early.is_empty() {
-            self.early.sort_by_key(|(tid, ..)| self.tracees.get(tid).map(|tracee| tracee.task));
-            let call = |tid: &i32| self.tracees.get(tid).and_then(|tracee| tracee.call);
-            let due = self
-                .early
-                .iter()
-                .position(|(tid, _, value)| call(tid).is_none_or(|call| !self.comes_too_early(*tid, &call, *value)));
-            let Some(due) = due else { return Ok(()) };
-            let (tid, stopped, value) = self.early.remove(due);
-            let Some(tracee) = self.tracees.get_mut(&tid) else { continue };
-            tracee.held = false;
-            if let Some(call) = tracee.call {
-                dying_is_fine(self.leave(tid, stopped, call, value))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn leave(&mut self, tid: i32, stopped: Stopped, call: Call, value: i64) -> Result<()> {
-        let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
-        tracee.call = None;
-        if is_restart(value) && !tracee.expired {
-            // A signal has interrupted it; what becomes of it depends on the signal.
-            tracee.suspended = Some((call, value));
-        } else {
-            self.conclude(tid, &stopped, &call, value)?;
-            self.write_changes_by_call(tid, Outcome { call: call.name, ret: value });
-        }
-        match self.close_pages(tid, stopped)? {
-            Some(stopped) => stopped.resume(Resume::Continue, None),
-            None => Ok(()),
-        }
     }
 
     /// Writes what has come of a call.
@@ -709,12 +637,6 @@ pub struct Birth {
     pub actor: bool,
 }
 
-/// Whether a call has been interrupted and may be restarted: `ERESTARTSYS`, `ERESTARTNOINTR`,
-/// `ERESTARTNOHAND`, `ERESTART_RESTARTBLOCK` of linux/errno.h, which no program ever sees.
-const fn is_restart(value: i64) -> bool {
-    matches!(value, -512 | -513 | -514 | -516)
-}
-
 /// Decodes a wait status as `PTRACE_GETEVENTMSG` gives it at an exit.
 fn decode_status(status: i32) -> Status {
     if libc::WIFSIGNALED(status) {
@@ -726,7 +648,7 @@ fn decode_status(status: i32) -> Status {
 }
 
 /// `ESRCH` at a stop means that SIGKILL has struck; the end of the task is about to be reported.
-fn dying_is_fine(result: Result<()>) -> Result<()> {
+pub(super) fn dying_is_fine(result: Result<()>) -> Result<()> {
     result.or_else(unless_gone)
 }
 

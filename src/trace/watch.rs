@@ -12,12 +12,11 @@
 use std::collections::{HashMap, HashSet};
 
 use super::calls::Family;
-use super::decode::{Ended, whole_pages};
+use super::decode::whole_pages;
 use super::instruction::{self, Shape};
-use super::recorder::Outcome;
 use super::tracee::{Call, Tracee};
 use super::tracer::{Result, Tracer};
-use crate::model::{Access, ChannelId, ChannelKind, Kind, Signal, TaskId, Use};
+use crate::model::{Access, ChannelId, ChannelKind, Disposition, Kind, Signal, SignalSet, TaskId, Use};
 use crate::sys::detour::{self, Detour, Fault, Step};
 use crate::sys::ptrace::{self, Stopped, Wait};
 use crate::sys::{memory, procfs};
@@ -26,10 +25,9 @@ use crate::sys::{memory, procfs};
 const CODE: usize = 15;
 /// How far around an access of unknown size is looked for what it has changed, in bytes.
 const UNKNOWN: usize = 64;
-/// How many bytes a cell has.
-const CELL: usize = 8;
-/// How many bytes of a segment are looked at for changes that no instruction of the program made.
-const COMPARED: usize = 64 << 10;
+
+/// The kernel's `struct sigaction`: handler, flags, restorer, mask.
+const SIGACTION: usize = 32;
 
 /// What is watched.
 #[derive(Debug, Default)]
@@ -39,12 +37,14 @@ pub(super) struct Watch {
     /// Everybody, because the user asks for it.
     all: bool,
     /// Whether changes are looked for where nobody is watched.
-    compare: bool,
+    pub compare: bool,
     /// Memory of which was said that it is too large for that.
-    noted: HashSet<ChannelId>,
+    pub noted: HashSet<ChannelId>,
     rooms: HashMap<TaskId, Room>,
     /// Mappings that hold instructions: fetching one is no access.
     executable: HashSet<(TaskId, u64)>,
+    /// What each process does about SIGSEGV, as it told the kernel (`struct sigaction`).
+    fault_actions: HashMap<TaskId, [u8; SIGACTION]>,
 }
 
 /// What a process has mapped.
@@ -57,18 +57,18 @@ struct Room {
 
 /// One mapping.
 #[derive(Debug, Clone, Copy)]
-struct Region {
-    channel: ChannelId,
-    address: u64,
-    bytes: u64,
-    offset: u64,
-    access: Access,
+pub(super) struct Region {
+    pub channel: ChannelId,
+    pub address: u64,
+    pub bytes: u64,
+    pub offset: u64,
+    pub access: Access,
     /// Whether the program can reach it now.
     open: bool,
 }
 
 impl Region {
-    const fn of(used: &Use) -> Self {
+    pub(super) const fn of(used: &Use) -> Self {
         let Use { channel, address, bytes, offset, access } = *used;
         Self { channel, address, bytes, offset, access, open: true }
     }
@@ -103,6 +103,12 @@ pub(super) enum Faulted {
 }
 
 impl Watch {
+    /// The mappings of a process that the program can reach and change now.
+    pub(super) fn open_regions(&self, process: TaskId) -> Vec<Region> {
+        let regions = self.rooms.get(&process).map_or(&[][..], |room| &room.regions);
+        regions.iter().copied().filter(|region| region.open && region.access.writes()).collect()
+    }
+
     /// Of scenario processes, of everybody, or of nobody.
     pub(super) fn of(actors: bool, all: bool) -> Self {
         Self { actors, all, ..Self::default() }
@@ -115,6 +121,9 @@ impl Watch {
 
     /// After a fork the child finds the pages as its maker has them.
     pub(super) fn inherit(&mut self, maker: TaskId, child: TaskId) {
+        if let Some(action) = self.fault_actions.get(&maker).copied() {
+            self.fault_actions.insert(child, action);
+        }
         if let Some(room) = self.rooms.get(&maker).cloned() {
             self.rooms.insert(child, room);
         }
@@ -123,6 +132,7 @@ impl Watch {
     /// A process has another program, or none any more.
     pub(super) fn forget(&mut self, process: TaskId) {
         self.rooms.remove(&process);
+        self.fault_actions.remove(&process);
         self.executable.retain(|(other, _)| *other != process);
     }
 }
@@ -139,8 +149,16 @@ const fn protection(access: Access) -> u64 {
 impl Tracer {
     /// Whether the accesses of a task are watched.
     pub(super) fn is_watched(&self, tid: i32) -> bool {
+        if !self.watch.actors && !self.watch.all {
+            return false;
+        }
         let actor = || self.tracees.get(&tid).is_some_and(|tracee| tracee.actor);
         detour::POSSIBLE && (self.watch.all || (self.watch.actors && actor()))
+    }
+
+    /// Which task it is, if its accesses are watched.
+    pub(super) fn watched_task(&self, tid: i32) -> Option<TaskId> {
+        if self.is_watched(tid) { self.task_of(tid) } else { None }
     }
 
     /// What the process has mapped now; what was closed stays closed.
@@ -169,7 +187,7 @@ impl Tracer {
 
     /// Takes away what is open, of a task that is leaving a call. `None` if the task has been struck.
     pub(super) fn close_pages(&mut self, tid: i32, stopped: Stopped) -> Result<Option<Stopped>> {
-        let Some(task) = self.task_of(tid).filter(|_| self.is_watched(tid)) else { return Ok(Some(stopped)) };
+        let Some(task) = self.watched_task(tid) else { return Ok(Some(stopped)) };
         if self.world().uses(task).iter().all(|used| used.bytes == 0) {
             return Ok(Some(stopped));
         }
@@ -213,7 +231,7 @@ impl Tracer {
 
     /// Gives back what a call is about to be told of.
     pub(super) fn open_pages(&mut self, tid: i32, stopped: Stopped, call: &Call) -> Result<Option<Stopped>> {
-        let Some(task) = self.task_of(tid).filter(|_| self.is_watched(tid)) else { return Ok(Some(stopped)) };
+        let Some(task) = self.watched_task(tid) else { return Ok(Some(stopped)) };
         let process = self.process_of(task);
         let Some(room) = self.watch.rooms.get_mut(&process) else { return Ok(Some(stopped)) };
         // These are told of lists of addresses.
@@ -249,116 +267,10 @@ impl Tracer {
         Ok(at)
     }
 
-    /// A call has changed memory that it was told of.
-    pub(super) fn write_changes_by_call(&mut self, tid: i32, outcome: Outcome) {
-        let Some(task) = self.task_of(tid).filter(|_| self.is_watched(tid)) else { return };
-        let process = self.process_of(task);
-        let Some(room) = self.watch.rooms.get(&process) else { return };
-        let open: Vec<Region> =
-            room.regions.iter().copied().filter(|region| region.open && region.access.writes()).collect();
-        for region in open {
-            self.write_changes(tid, task, &region, Some(outcome));
-        }
-    }
-
-    /// Writes what differs from what is known of a mapping.
-    fn write_changes(&mut self, tid: i32, task: TaskId, region: &Region, outcome: Option<Outcome>) {
-        // What stood in a file before the run nobody has read.
-        let is_known = |kind: ChannelKind| kind.is_memory() || kind == ChannelKind::Sem;
-        let Some(channel) = self.world().channel(region.channel).filter(|it| is_known(it.kind)) else { return };
-        let length = usize::try_from(region.bytes).unwrap_or(usize::MAX).min(COMPARED);
-        let mut now = vec![0; length];
-        let Ok(read) = memory::read(tid, region.address, &mut now) else { return };
-        now.truncate(read);
-        if channel.kind == ChannelKind::Sem {
-            if let Some(value) = now.first_chunk().filter(|_| region.offset == 0) {
-                self.write_posix_value(task, region.channel, i32::from_ne_bytes(*value));
-            }
-            return;
-        }
-        let before = channel.memory.read(region.offset, now.len());
-        let mut at = 0;
-        while let Some(start) = (at..now.len()).find(|index| now[*index] != before[*index]) {
-            let end = self.end_of_change(&before, &now, start);
-            let data = self.recorder.keep(&[&before[start..end], &now[start..end]].concat());
-            let kind = Kind::Store { channel: region.channel, offset: region.offset + start as u64, data };
-            match outcome {
-                Some(outcome) => self.recorder.of_call(task, outcome, kind),
-                None => self.recorder.plain(task, kind),
-            }
-            at = end;
-        }
-    }
-
-    /// Where a change ends that begins at `start`: what lies within a cell of it belongs to it.
-    fn end_of_change(&self, before: &[u8], now: &[u8], start: usize) -> usize {
-        let limit = start.saturating_add(self.options.capture.max(CELL)).min(now.len());
-        let mut end = start + 1;
-        let mut index = end;
-        while index < limit && index < end + CELL {
-            if now[index] != before[index] {
-                end = index + 1;
-            }
-            index += 1;
-        }
-        end
-    }
-
-    /// Whether changes of memory that nobody watches are looked for at every stop: only where one task
-    /// moves at a time can be said whose they are.
-    pub const fn compare_memory(&mut self, compare: bool) {
-        self.watch.compare = compare;
-    }
-
-    /// Writes what a task has changed since it was seen last.
-    pub(super) fn write_changes_since(&mut self, tid: i32) {
-        let Some(task) = self.task_of(tid).filter(|_| self.watch.compare && !self.is_watched(tid)) else { return };
-        let shared = |used: &&Use| used.bytes > 0 && used.access.writes();
-        if !self.world().uses(task).iter().any(|used| shared(&used)) {
-            return;
-        }
-        let uses: Vec<Use> = self.world().uses(task).iter().filter(shared).copied().collect();
-        for used in uses {
-            self.note_size(task, &used);
-            let by = if self.may_be_others(tid, used.channel) { TaskId::LAB } else { task };
-            self.write_changes(tid, by, &Region::of(&used), None);
-        }
-    }
-
-    /// Whether somebody else has moved too and could have changed this memory.
-    fn may_be_others(&self, tid: i32, channel: ChannelId) -> bool {
-        let could =
-            |task: TaskId| self.world().uses(task).iter().any(|used| used.channel == channel && used.access.writes());
-        let moves = |other: i32, tracee: &Tracee| tracee.is_moving() || (tracee.blocked && self.is_waking(other));
-        self.tracees.iter().any(|(other, tracee)| *other != tid && could(tracee.task) && moves(*other, tracee))
-    }
-
-    /// What stands in memory that is mapped for the first time.
-    pub(super) fn write_found_bytes(&mut self, ended: &Ended<'_>, channel: ChannelId, address: u64) {
-        let memory = self.world().channel(channel).is_some_and(|channel| channel.kind.is_memory());
-        let readable = self.mapped_at(ended.task, address).filter(|used| memory && used.access.reads());
-        if let Some(used) = readable {
-            self.write_changes(ended.tid, ended.task, &Region::of(&used), Some(ended.outcome()));
-        }
-    }
-
-    /// Says once of a segment that it is too large to be compared.
-    fn note_size(&mut self, task: TaskId, used: &Use) {
-        if used.bytes > COMPARED as u64 && self.watch.noted.insert(used.channel) {
-            let name = self.world().channel(used.channel).map(|channel| channel.name);
-            let name = name.map_or("?", |name| self.recorder.names().get(name));
-            let text = format!(
-                "{name} has {} bytes: changes are looked for in the first {COMPARED} only; --watch-memory shows all",
-                used.bytes
-            );
-            self.recorder.note(task, &text);
-        }
-    }
-
     /// A tracee stopped for SIGSEGV: is it an access to watched memory?
     pub(super) fn at_fault(&mut self, tid: i32, stopped: Stopped) -> Result<Faulted> {
         let own = |stopped| Ok(Faulted::Own(stopped, Signal::SEGV));
-        let Some(task) = self.task_of(tid).filter(|_| self.is_watched(tid)) else { return own(stopped) };
+        let Some(task) = self.watched_task(tid) else { return own(stopped) };
         let Some(fault) = stopped.fault()? else { return own(stopped) };
         let process = self.process_of(task);
         let is_ours = |region: &Region| region.contains(fault.address) && !region.open;
@@ -380,16 +292,43 @@ impl Tracer {
             }
         }
         let Some(stopped) = self.shut(tid, process, stopped)? else { return Ok(Faulted::Seen) };
-        // The kernel unblocks a signal that it has to force on somebody.
-        if let Some(mask) = mask.filter(|mask| mask.contains(Signal::SEGV)) {
-            stopped.set_signal_mask(mask)?;
-        }
+        let Some(stopped) = self.restore_blocked_fault(tid, process, stopped, mask)? else { return Ok(Faulted::Seen) };
         if let Some((signal, fault)) = refused {
             stopped.set_fault(&fault)?;
             return Ok(Faulted::Own(stopped, signal));
         }
         self.pass(tid, stopped)?;
         Ok(Faulted::Seen)
+    }
+
+    /// The kernel unblocks a signal that it has to force on somebody, and takes its handler away.
+    fn restore_blocked_fault(
+        &mut self,
+        tid: i32,
+        process: TaskId,
+        stopped: Stopped,
+        mask: Option<SignalSet>,
+    ) -> Result<Option<Stopped>> {
+        let Some(mask) = mask.filter(|mask| mask.contains(Signal::SEGV)) else { return Ok(Some(stopped)) };
+        stopped.set_signal_mask(mask)?;
+        let handled = self.world().action(process, Signal::SEGV).map(|action| action.disposition);
+        let action = self.watch.fault_actions.get(&process).filter(|_| handled == Some(Disposition::Handler));
+        let gate = self.watch.rooms.get(&process).map(|room| room.gate);
+        let Some((action, gate)) = action.zip(gate) else { return Ok(Some(stopped)) };
+        let place = stopped.scratch()?;
+        memory::write(tid, place, action)?;
+        let args = [Signal::SEGV.number() as u64, place, 0, size_of::<u64>() as u64, 0, 0];
+        match stopped.call_at(gate, libc::SYS_rt_sigaction, args)? {
+            Detour::Back(stopped, _) => Ok(Some(stopped)),
+            Detour::Gone(wait) => self.struck(tid, wait).map(|()| None),
+        }
+    }
+
+    /// Keeps what a process wants to be done about SIGSEGV.
+    pub(super) fn keep_fault_action(&mut self, tid: i32, task: TaskId, action: &[u8; SIGACTION]) {
+        if self.is_watched(tid) {
+            self.watch.fault_actions.insert(self.process_of(task), *action);
+        }
     }
 
     /// Threads have their pages in common: the others must stand still while they are open. Those that

@@ -16,6 +16,7 @@ mod sockets;
 mod transfer;
 
 pub(super) use locks::Wanted;
+pub(super) use names::object_kind;
 pub(super) use process::clone_flags;
 pub(super) use shared::{Unnamed, whole_pages};
 pub(super) use sockets::address_at;

@@ -40,22 +40,14 @@ impl Tracer {
     /// On the way into a call that makes or removes a name: what can no longer be seen at its end.
     pub(in crate::trace) fn look_ahead(&mut self, tid: i32, call: &Call) {
         let ahead = match call.family {
-            Family::Msgget => Self::is_msg_there(tid, call),
             Family::MqOpen => Self::is_mq_there(tid, call),
             Family::Open { path } => is_file_there(tid, call, usize::from(path)),
             Family::Unlink { path } => self.last_name(tid, call, usize::from(path)),
-            _ => Ahead::Nothing,
+            _ => object_kind(call).map_or(Ahead::Nothing, |kind| is_object_there(tid, call, kind)),
         };
         if let Some(tracee) = self.tracees.get_mut(&tid) {
             tracee.ahead = ahead;
         }
-    }
-
-    fn is_msg_there(tid: i32, call: &Call) -> Ahead {
-        let (key, flags) = (call.args[0] as i32, call.args[1] as i32);
-        let could = key != libc::IPC_PRIVATE && flags & libc::IPC_CREAT != 0 && flags & libc::IPC_EXCL == 0;
-        // In a namespace of its own the run has made whatever is there.
-        if could && Self::shares_ipc(tid) && ipc::msg_exists(key) { Ahead::Found } else { Ahead::Nothing }
     }
 
     fn is_mq_there(tid: i32, call: &Call) -> Ahead {
@@ -114,8 +106,10 @@ impl Tracer {
             Family::MqOpen if self.ahead(ended.tid) == Ahead::Nothing && ended.int(1) & libc::O_CREAT != 0 => {
                 memory::read_string(ended.tid, ended.call.args[0], MAX_PATH).map(Made::Queue)
             }
-            _ if self.recorder.names().get(ended.call.name) == "bind" => bound(ended),
-            _ => None,
+            Family::Bind => bound(ended),
+            _ => object_kind(ended.call)
+                .filter(|_| self.ahead(ended.tid) == Ahead::Nothing)
+                .map(|kind| Made::Object(kind, ended.ret as i32)),
         };
         if let (Some(made), Some(journal)) = (made, self.recorder.journal()) {
             journal.write(&made);
@@ -132,6 +126,29 @@ impl Tracer {
         let facts = std::fs::metadata(place_of(tid, call, path)?.0).ok()?;
         self.channels.known(Identity::Inode(facts.dev(), facts.ino()))
     }
+}
+
+/// The kind of System V object that a call gets.
+pub(in crate::trace) fn object_kind(call: &Call) -> Option<ChannelKind> {
+    match i64::try_from(call.number).ok()? {
+        libc::SYS_msgget => Some(ChannelKind::Msg),
+        libc::SYS_shmget => Some(ChannelKind::Shm),
+        libc::SYS_semget => Some(ChannelKind::Sem),
+        _ => None,
+    }
+}
+
+/// Whether a call will find the object that it gets, and not make it.
+fn is_object_there(tid: i32, call: &Call, kind: ChannelKind) -> Ahead {
+    let flags = call.args[if kind == ChannelKind::Msg { 1 } else { 2 }] as i32;
+    let key = call.args[0] as i32;
+    if key == libc::IPC_PRIVATE {
+        return Ahead::Nothing;
+    }
+    let (makes, only) = (flags & libc::IPC_CREAT != 0, flags & libc::IPC_EXCL != 0);
+    // In a namespace of its own the run has made whatever is there.
+    let found = !makes || (!only && Tracer::shares_ipc(tid) && ipc::object_exists(kind, key));
+    if found { Ahead::Found } else { Ahead::Nothing }
 }
 
 /// The file that a call has made at the path that is its argument number `path`.

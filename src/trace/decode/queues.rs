@@ -43,11 +43,10 @@ impl Tracer {
             return *id;
         }
         let is_get = ended.call.family == Family::Msgget;
-        let (key, flags) = (ended.int(0), ended.int(1));
-        let made = is_get
-            && (key == libc::IPC_PRIVATE || (flags & libc::IPC_CREAT != 0 && self.ahead(ended.tid) != Ahead::Found));
+        let made = is_get && self.ahead(ended.tid) == Ahead::Nothing;
         let facts = Self::shares_ipc(ended.tid).then(|| ipc::msg_facts(id).ok()).flatten();
-        let name = self.declared_name(ended).unwrap_or_else(|| match facts.map_or(key, |facts| facts.key) {
+        let key = facts.map(|facts| facts.key).or_else(|| is_get.then(|| ended.int(0))).unwrap_or(libc::IPC_PRIVATE);
+        let name = self.declared_name(ended).unwrap_or_else(|| match key {
             libc::IPC_PRIVATE => "queue".to_owned(),
             key => format!("queue {key:#x}"),
         });

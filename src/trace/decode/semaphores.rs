@@ -77,7 +77,10 @@ impl Tracer {
     /// Whether a semop that has ended cannot have been granted by what the log says so far: the call
     /// that made way for it has happened, and is about to be reported.
     pub(in crate::trace) fn comes_too_early(&self, tid: i32, call: &Call, value: i64) -> bool {
-        let Some(channel) = self.set(call.args[0]).filter(|_| call.family == Family::Semop) else { return false };
+        if call.family != Family::Semop {
+            return false;
+        }
+        let Some(channel) = self.set(call.args[0]) else { return false };
         let removed = value == i64::from(-libc::EIDRM);
         if value != 0 && !removed {
             return false;

@@ -1,0 +1,87 @@
+//! Into a call and out of it, as far as other tasks and the pages of memory matter there.
+
+use super::calls::Family;
+use super::recorder::Outcome;
+use super::tracee::Call;
+use super::tracer::{Result, Tracer, dying_is_fine};
+use crate::sys::ptrace::{Resume, Stopped, Why};
+
+impl Tracer {
+    /// Lets a task into the call that it stands before.
+    pub(super) fn enter(&mut self, tid: i32, stopped: Stopped, call: Call) -> Result<()> {
+        self.before_call(tid, &stopped, &call)?;
+        let Some(stopped) = self.open_pages(tid, stopped, &call)? else { return Ok(()) };
+        if let Some(tracee) = self.tracees.get_mut(&tid) {
+            tracee.call = Some(call);
+        }
+        stopped.resume(Resume::ToCallExit, None)
+    }
+
+    /// Calls that stop only because some of them matter.
+    pub(super) fn is_beneath_notice(&self, tid: i32, call: &Call) -> bool {
+        if self.options.all {
+            return false;
+        }
+        match call.family {
+            Family::Munmap | Family::Mprotect | Family::Mremap => {
+                let task = self.task_of(tid);
+                !task.is_some_and(|task| self.is_about_shared(task, call.args[0], call.args[1]))
+            }
+            Family::Mmap => call.args[3] as i32 & libc::MAP_SHARED == 0,
+            Family::Plain | Family::Futex => true,
+            _ => false,
+        }
+    }
+
+    /// Lets tasks go on for whose calls the log has caught up, the oldest first.
+    pub(super) fn release_early(&mut self) -> Result<()> {
+        while !self.early.is_empty() {
+            self.early.sort_by_key(|(tid, ..)| self.tracees.get(tid).map(|tracee| tracee.task));
+            let call = |tid: &i32| self.tracees.get(tid).and_then(|tracee| tracee.call);
+            let due = self
+                .early
+                .iter()
+                .position(|(tid, _, value)| call(tid).is_none_or(|call| !self.comes_too_early(*tid, &call, *value)));
+            let Some(due) = due else { return Ok(()) };
+            let (tid, stopped, value) = self.early.remove(due);
+            let Some(tracee) = self.tracees.get_mut(&tid) else { continue };
+            tracee.held = false;
+            if let Some(call) = tracee.call {
+                dying_is_fine(self.leave(tid, stopped, call, value))?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn leave(&mut self, tid: i32, stopped: Stopped, call: Call, value: i64) -> Result<()> {
+        let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
+        tracee.call = None;
+        if is_restart(value) && !tracee.expired {
+            // A signal has interrupted it; what becomes of it depends on the signal.
+            tracee.suspended = Some((call, value));
+        } else {
+            self.conclude(tid, &stopped, &call, value)?;
+            self.write_changes_by_call(tid, Outcome { call: call.name, ret: value });
+        }
+        match self.close_pages(tid, stopped)? {
+            Some(stopped) => stopped.resume(Resume::Continue, None),
+            None => Ok(()),
+        }
+    }
+
+    /// A thread that was halted goes on, or what it stopped for is taken in.
+    pub(super) fn resume_halted(&mut self, stopped: Stopped, why: Why) -> Result<()> {
+        let tid = stopped.pid();
+        let asked = self.tracees.get(&tid).is_some_and(|tracee| tracee.asked || tracee.newborn || tracee.listening);
+        if why == Why::Interrupted && !asked {
+            return self.pass(tid, stopped);
+        }
+        self.known_stopped(tid, stopped, why)
+    }
+}
+
+/// Whether a call has been interrupted and may be restarted: `ERESTARTSYS`, `ERESTARTNOINTR`,
+/// `ERESTARTNOHAND`, `ERESTART_RESTARTBLOCK` of linux/errno.h, which no program ever sees.
+const fn is_restart(value: i64) -> bool {
+    matches!(value, -512 | -513 | -514 | -516)
+}
