@@ -206,14 +206,20 @@ fn ascii_is_ascii() {
 
 #[test]
 fn mono_has_no_colour_and_loses_nothing() {
-    let mut app = one_pipe(120, 40);
-    press(&mut app, ": 'seek_21 enter 6 6");
-    let coloured = screen(&app);
-    app.look.theme = Theme::Mono;
-    let buffer = buffer(&app);
-    assert_eq!(coloured, text_of(&buffer));
-    for cell in &buffer.content {
-        assert_eq!((cell.fg, cell.bg), (ratatui::style::Color::Reset, ratatui::style::Color::Reset));
+    use common::meetings::{queues, shared, sockets};
+    for log in [common::one_pipe(), common::graceful(), sockets(), queues(), shared()] {
+        let mut app = recording(log, 120, 40);
+        for keys in [": 'seek_21 enter 6 6", "end 2 z", "3"] {
+            press(&mut app, keys);
+            app.look.theme = Theme::Default;
+            let coloured = screen(&app);
+            app.look.theme = Theme::Mono;
+            let buffer = buffer(&app);
+            assert_eq!(coloured, text_of(&buffer));
+            for cell in &buffer.content {
+                assert_eq!((cell.fg, cell.bg), (ratatui::style::Color::Reset, ratatui::style::Color::Reset));
+            }
+        }
     }
 }
 

@@ -98,7 +98,7 @@ impl Channel {
 
     /// Whether what moves by this way goes through its contents. Reading the file of a POSIX queue in
     /// `/dev/mqueue`, for one, takes no message out (mq_overview(7)).
-    pub(super) const fn carries(&self, via: Via) -> bool {
+    pub const fn carries(&self, via: Via) -> bool {
         match self.kind {
             ChannelKind::Mq => matches!(via, Via::Mq(..)),
             ChannelKind::Msg => matches!(via, Via::Msg(_)),

@@ -76,7 +76,7 @@ impl Tracer {
             Family::SignalWait => only(Why::Signal),
             Family::Sleep { .. } => only(Why::Time),
             Family::Poll | Family::Ppoll => self.poll_cause(tid, task, args[0], args[1]),
-            Family::Select => only(Why::Poll),
+            Family::Select => self.epoll_cause(task, args[0]),
             Family::Futex => self.futex_cause(task, args[0]),
             Family::Semop => self.semop_cause(tid, task, call),
             Family::Flock => self.lock_cause(task, self.wanted_by_flock(task, args[0] as i32, args[1] as i32)),
@@ -159,6 +159,13 @@ impl Tracer {
     /// An open that sleeps is that of a FIFO whose other end nobody has opened.
     fn open_cause(&self, tid: i32, call: &Call, path: u8) -> Cause {
         Cause { channel: self.channel_at(tid, call, usize::from(path)), why: Some(Why::NoPeer), on: None }
+    }
+
+    /// epoll_wait(2) waits at its instance; select(2) has a number there that means something else.
+    fn epoll_cause(&self, task: TaskId, fd: u64) -> Cause {
+        let channel = self.world().fd(task, fd as i32).and_then(|entry| self.world().channel(entry.channel));
+        let instance = channel.filter(|channel| channel.kind == ChannelKind::Epoll);
+        Cause { channel: instance.map(|channel| channel.id), why: Some(Why::Poll), on: None }
     }
 
     /// A poll of one descriptor waits for that one.

@@ -1,8 +1,10 @@
 //! What the tracer knows of sockets besides what stands in the log: which object of the kernel is
 //! which end of a connection, who is bound where, and which descriptors are under way.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use rustc_hash::FxHashMap as HashMap;
 
 use crate::model::{ChannelId, ChannelKind, End, TaskId};
 
@@ -200,6 +202,11 @@ impl Sockets {
     pub fn discard(&mut self, channel: ChannelId, end: End) -> Vec<ChannelId> {
         let lost = self.flights.remove(&(channel, end)).unwrap_or_default();
         lost.into_iter().flatten().map(|flight| flight.channel).collect()
+    }
+
+    /// Whether any descriptor is under way.
+    pub fn awaits_descriptors(&self) -> bool {
+        !self.flights.is_empty()
     }
 
     /// Whether a descriptor that leads to an end is under way (or, with none, to any).

@@ -99,8 +99,8 @@ pub fn sockets() -> Log {
     let wants = w.socket(late, ChannelKind::Tcp, "conn#2", 3);
     w.event(late, "connect", 0, Kind::Connect { channel: wants, to: Some(srv), address: None });
     let third = w.start("third", 5);
-    let third_conn = w.socket(third, ChannelKind::Tcp, "conn#3", 3);
-    w.block(third, "connect", Some(third_conn), None, Why::Backlog);
+    w.socket(third, ChannelKind::Tcp, "conn#3", 3);
+    w.block(third, "connect", Some(srv), None, Why::Backlog);
     w.send(client, "write", conn, Via::Fd(3), "GET / HTTP/1.0\r\n\r\n");
     w.receive(server, "read", conn, Via::Fd(4), "GET / ");
     w.send(server, "write", conn, Via::Fd(4), "200 OK\r\n");
@@ -145,7 +145,7 @@ pub fn queues() -> Log {
         w.send(sender, "msgsnd", q, Via::Msg(MessageType::new(kind)), text);
     }
     w.receive(receiver, "msgrcv", q, Via::Msg(MessageType::new(2)), "msg3");
-    let jobs = w.made(sender, "mq_open", ChannelKind::Mq, "/jobs", 81920);
+    let jobs = w.made(sender, "mq_open", ChannelKind::Mq, "/jobs", 10);
     w.open(sender, "mq_open", 3, jobs, Access::Write);
     w.open(receiver, "mq_open", 3, jobs, Access::Read);
     w.block(receiver, "mq_timedreceive", Some(jobs), None, Why::Empty);
@@ -188,7 +188,7 @@ pub fn shared() -> Log {
     w.sem(a, free, 0, -1, 0);
     w.sem(a, set, 1, 2, 2);
     w.sem(a, set, 1, -1, 1);
-    w.block(b, "semop", Some(free), None, Why::Value);
+    w.block(b, "semop", Some(free), Some(a), Why::Value);
     let file = w.create(parent, "", ChannelKind::File, "accounts.txt", 0);
     w.open(parent, "openat", 3, file, Access::ReadWrite);
     w.open(a, "openat", 3, file, Access::ReadWrite);
@@ -197,5 +197,40 @@ pub fn shared() -> Log {
     w.lock(a, file, LockKind::Process, LockMode::Read, 200, 0);
     w.lock(parent, file, LockKind::Process, LockMode::Unlock, 50, 1);
     w.block(a, "fcntl", Some(file), Some(parent), Why::Lock);
+    w.finish()
+}
+
+/// So many clients that sleep on connections of their own to one server, and one that is ready.
+pub fn clients(count: usize, connections: usize) -> Log {
+    let mut w = Writer::new(header("sockets/clients", ""));
+    let server = w.start("server", 2);
+    let mut conns = Vec::new();
+    for n in 0..connections {
+        let conn = w.socket(server, ChannelKind::Tcp, &format!("conn#{n}"), 3 + n as i32);
+        w.event(server, "connect", 0, Kind::Connect { channel: conn, to: None, address: None });
+        conns.push(conn);
+    }
+    for n in 0..count {
+        let client = w.start(&format!("client#{n}"), 3 + n as i32);
+        let conn = conns[n % connections.max(1)];
+        w.open_end(client, "socket", 3, conn, End::Second);
+        w.send(client, "write", conn, Via::Fd(3), "hello");
+        w.block(client, "read", Some(conn), None, Why::Empty);
+    }
+    w.finish()
+}
+
+/// Two processes that count in shared memory, one access at a time, for so many events.
+pub fn watched(events: usize) -> Log {
+    let mut w = Writer::new(header("shared-memory/long", ""));
+    let parent = w.start("parent", 2);
+    let counter = w.segment(parent, "counter");
+    let child = w.fork(parent, "parent.child", 3);
+    for n in 0..events as u64 / 4 {
+        for task in [parent, child] {
+            w.load(task, counter, 8 * (n % 64), n);
+            w.store(task, counter, 8 * (n % 64), n, n + 1);
+        }
+    }
     w.finish()
 }

@@ -32,12 +32,14 @@ pub fn compare(world: &World, channel: &Channel, pids: &BTreeMap<i32, i32>, abou
     }
 }
 
-/// What has been sent and has not arrived: of TCP it may wait at its sender.
-fn under_way(kind: ChannelKind, receiver: &OwnedFd, sender: Option<&OwnedFd>) -> u64 {
-    let Some(sender) = sender.filter(|_| kind == ChannelKind::Tcp) else { return 0 };
-    let written = sockets::passed(sender).expect("TCP_INFO").written;
+/// What waits to be read, and of TCP what still waits at its sender too.
+fn inside(kind: ChannelKind, receiver: &OwnedFd, sender: Option<&OwnedFd>) -> u64 {
+    let sender = sender.filter(|_| kind == ChannelKind::Tcp);
+    let arrived = sender.map_or(0, |_| sockets::passed(receiver).expect("TCP_INFO").arrived);
+    let waiting = peek::waiting(receiver).expect("FIONREAD");
+    let written = sender.map_or(0, |sender| sockets::passed(sender).expect("TCP_INFO").written);
     // The end of the stream (FIN) counts as a byte that has arrived.
-    written.saturating_sub(sockets::passed(receiver).expect("TCP_INFO").arrived)
+    waiting + written.saturating_sub(arrived)
 }
 
 fn compare_inbox(channel: &Channel, end: End, borrowed: &OwnedFd, sender: Option<&OwnedFd>, full: bool, about: &str) {
@@ -55,10 +57,10 @@ fn compare_inbox(channel: &Channel, end: End, borrowed: &OwnedFd, sender: Option
         }
         return;
     }
-    let inside = waiting + under_way(channel.kind, borrowed, sender);
+    let inside = inside(channel.kind, borrowed, sender);
     if full && channel.kind == ChannelKind::Tcp {
         // A timer of the kernel may have made room since the step was over.
-        assert!(!inbox.is_empty() && inbox.len() <= inside, "{about}: {} of {inside} B", inbox.len());
+        assert!(inbox.len() <= inside && inbox.is_empty() == (inside == 0), "{about}: {} of {inside}", inbox.len());
     } else {
         assert_eq!(inbox.len(), inside, "{about}: fill");
     }

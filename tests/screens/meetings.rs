@@ -80,6 +80,22 @@ fn meetings_in_ascii() {
 }
 
 #[test]
+fn help_for_channels_and_the_timeline() {
+    let mut app = recording(common::meetings::sockets(), 80, 60);
+    press(&mut app, "2 ?");
+    assert_snapshot!("help_channels", screen(&app));
+    press(&mut app, "esc 4 ?");
+    assert_snapshot!("help_timeline", screen(&app));
+}
+
+#[test]
+fn a_loop_that_looks_at_a_flag_is_one_row() {
+    let mut app = recording(common::meetings::watched(4_000), 80, 24);
+    press(&mut app, "end");
+    assert_snapshot!("watched", screen(&app));
+}
+
+#[test]
 fn contents_scroll_to_their_last_line() {
     let mut app = recording(common::meetings::shared(), 80, 24);
     press(&mut app, "end 2 j z pgdn pgdn pgdn pgdn pgdn");

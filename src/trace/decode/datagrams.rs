@@ -49,7 +49,8 @@ impl Tracer {
             let kind = Kind::Read { channel, via: Via::Fd(fd), bytes: 0, data: Blob::EMPTY };
             return self.recorder.of_call(ended.task, ended.outcome(), kind);
         }
-        for message in self.messages(ended, channel) {
+        for index in 0..Self::message_count(ended) {
+            let message = self.message(ended, channel, index);
             let via = self.came_by(ended, channel, fd, message);
             let Message { bytes, data, header } = message;
             self.recorder.of_call(ended.task, ended.outcome(), Kind::Read { channel, via, bytes, data });
@@ -58,28 +59,32 @@ impl Tracer {
             }
         }
         let empty = self.world().channel(channel).is_some_and(|it| it.inbox(entry.end).count() == 0);
-        if empty {
+        if empty && self.sockets.awaits_descriptors() {
             let lost = self.sockets.discard(channel, entry.end);
             self.write_destroyed(ended.task, &lost);
         }
     }
 
-    /// The messages that a successful call has moved.
-    fn messages(&mut self, ended: &Ended<'_>, channel: ChannelId) -> Vec<Message> {
-        let many = matches!(ended.call.family, Family::Recvmsg { many: true } | Family::Sendmsg { many: true });
-        if !many {
+    fn has_many(call: &Call) -> bool {
+        matches!(call.family, Family::Recvmsg { many: true } | Family::Sendmsg { many: true })
+    }
+
+    /// How many messages a successful call has moved.
+    fn message_count(ended: &Ended<'_>) -> u64 {
+        if Self::has_many(ended.call) { ended.ret.max(0) as u64 } else { 1 }
+    }
+
+    /// One of them.
+    fn message(&mut self, ended: &Ended<'_>, channel: ChannelId, index: u64) -> Message {
+        if !Self::has_many(ended.call) {
             let (bytes, data) = self.payload(ended, channel);
             let has_header = matches!(ended.call.family, Family::Recvmsg { .. } | Family::Sendmsg { .. });
-            return vec![Message { bytes, data, header: if has_header { ended.call.args[1] } else { 0 } }];
+            return Message { bytes, data, header: if has_header { ended.call.args[1] } else { 0 } };
         }
-        let header = |index: u64| ended.call.args[1].wrapping_add(index * MMSGHDR);
-        let mut messages = Vec::new();
-        for header in (0..ended.ret.max(0) as u64).map(header) {
-            let bytes = memory::read_i32(ended.tid, header.wrapping_add(MSG_LEN)).map_or(0, |it| u64::from(it as u32));
-            let limit = self.limit(channel, bytes);
-            messages.push(Message { bytes, data: self.keep_message(ended.tid, header, limit), header });
-        }
-        messages
+        let header = ended.call.args[1].wrapping_add(index * MMSGHDR);
+        let bytes = memory::read_i32(ended.tid, header.wrapping_add(MSG_LEN)).map_or(0, |it| u64::from(it as u32));
+        let limit = self.limit(channel, bytes);
+        Message { bytes, data: self.keep_message(ended.tid, header, limit), header }
     }
 
     /// By which way a message came: from whom, if it is a datagram and the call told. What somebody
@@ -156,16 +161,16 @@ impl Tracer {
             let kind = Kind::Write { channel, via, bytes: 0, data: Blob::EMPTY };
             return self.recorder.of_call(ended.task, ended.outcome(), kind);
         }
-        let messages = self.messages(ended, channel);
-        for message in &messages {
-            if paired && messages.len() == 1 {
+        for index in 0..Self::message_count(ended) {
+            let message = self.message(ended, channel, index);
+            if paired && !Self::has_many(ended.call) {
                 self.write_rest(ended, channel, fd, message.bytes, message.data);
             } else if paired {
-                let Message { bytes, data, .. } = *message;
+                let Message { bytes, data, .. } = message;
                 let kind = Kind::Write { channel, via: Via::Fd(fd), bytes, data };
                 self.recorder.of_call(ended.task, ended.outcome(), kind);
             } else {
-                self.write_datagram(ended, channel, fd, *message);
+                self.write_datagram(ended, channel, fd, message);
             }
             if message.header != 0 {
                 let target = if paired { None } else { self.target_of(ended.tid, channel, ended.call) };

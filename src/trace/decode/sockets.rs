@@ -47,11 +47,11 @@ impl Tracer {
         }
         let borrowed = self.borrow(task, facts.fd);
         let ask = |option| borrowed.as_ref().and_then(|fd| sockets::option(fd, option).ok()).unwrap_or(-1);
-        let (domain, sort) = (ask(libc::SO_DOMAIN), ask(libc::SO_TYPE));
-        let kind = match (domain, sort) {
+        let (domain, sort, protocol) = (ask(libc::SO_DOMAIN), ask(libc::SO_TYPE), ask(libc::SO_PROTOCOL));
+        let kind = match (domain, protocol) {
             (libc::AF_UNIX, _) => ChannelKind::Unix,
-            (libc::AF_INET | libc::AF_INET6, libc::SOCK_STREAM) => ChannelKind::Tcp,
-            (libc::AF_INET | libc::AF_INET6, libc::SOCK_DGRAM) => ChannelKind::Udp,
+            (libc::AF_INET | libc::AF_INET6, libc::IPPROTO_TCP | libc::IPPROTO_MPTCP) => ChannelKind::Tcp,
+            (libc::AF_INET | libc::AF_INET6, libc::IPPROTO_UDP) => ChannelKind::Udp,
             _ => ChannelKind::Socket,
         };
         let across = (found && kind == ChannelKind::Unix).then(|| sockets::unix_peer(inode)).flatten();

@@ -149,17 +149,9 @@ impl Tracer {
                 let limit = self.limit(channel, bytes);
                 (bytes, self.keep_message(ended.tid, args[1], limit))
             }
-            _ => self.many_messages(ended, channel),
+            // Several messages are told one by one.
+            _ => (0, Blob::EMPTY),
         }
-    }
-
-    /// `struct mmsghdr` is a `struct msghdr` of 56 bytes and its length, padded to 64.
-    fn many_messages(&mut self, ended: &Ended<'_>, channel: ChannelId) -> (u64, Blob) {
-        let headers = ended.call.args[1];
-        let lengths = (0..ended.ret.max(0) as u64).map(|n| memory::read_i32(ended.tid, headers + n * 64 + 56));
-        let bytes = lengths.flatten().map(|length| u64::from(length as u32)).sum();
-        let limit = self.limit(channel, bytes);
-        (bytes, self.keep_message(ended.tid, headers, limit))
     }
 
     /// How many bytes of a transfer are kept: of the run's own output all, within reason.

@@ -147,7 +147,8 @@ impl Index {
             // An address that became known by the way.
             Kind::Address { .. } => !self.last.is_some_and(|last| {
                 let met = matches!(last.kind, Kind::Connect { .. } | Kind::Accept { .. } | Kind::Address { .. });
-                last.task == event.task && last.call == event.call && (met || matches!(last.kind, Kind::Open { .. }))
+                let same = last.task == event.task && (event.call.is_none() || event.call == last.call);
+                same && (met || matches!(last.kind, Kind::Open { .. }))
             }),
             Kind::Load { .. } | Kind::Store { .. } => !self.goes_on_in_memory(event),
             _ => true,
@@ -202,7 +203,8 @@ impl Index {
     /// Who wrote what is about to be read.
     fn source(&self, task: TaskId, channel: ChannelId, via: Via) -> Option<TaskId> {
         let end = via.fd().and_then(|fd| self.world.fd(task, fd)).filter(|fd| fd.channel == channel);
-        self.world.channel(channel)?.inbox(end.map(|fd| fd.end).unwrap_or_default()).source(via.mark())
+        let channel = self.world.channel(channel).filter(|it| it.carries(via))?;
+        channel.inbox(end.map(|fd| fd.end).unwrap_or_default()).source(via.mark())
     }
 
     /// Who is at the other end of a call that brings sockets together.

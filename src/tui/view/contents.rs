@@ -9,7 +9,7 @@ use ratatui::text::{Line, Span};
 
 use super::cards::{self, Ends, heading};
 use super::{lines, put};
-use crate::model::{Channel, ChannelKind, Contents, Memory, Run};
+use crate::model::{Channel, ChannelKind, Contents, End, Memory, Run};
 use crate::tui::app::{App, Channels, Pane};
 use crate::tui::theme::Role;
 use crate::tui::{layout, text};
@@ -119,10 +119,14 @@ fn pieces(app: &App, channels: &Channels, channel: &Channel, width: usize) -> Ve
     let mut pieces = Vec::new();
     let title = |text: String| Piece::Line(format!(" {text}"), Role::Strong);
     if let Some(ends) = Ends::of(app, channels, channel) {
-        pieces.push(title(format!("▶ to {}", ends.second)));
-        pieces.extend(inside(app, channel, &channel.far, width));
-        pieces.push(title(format!("◀ to {}", ends.first)));
-        pieces.extend(inside(app, channel, &channel.contents, width));
+        for (arrow, end, name) in [("▶", End::Second, &ends.second), ("◀", End::First, &ends.first)] {
+            pieces.push(title(format!("{arrow} to {name}")));
+            if channel.is_outside(end) {
+                pieces.push(Piece::Line("   what leaves the run is not followed".to_owned(), Role::Faded));
+            } else {
+                pieces.extend(inside(app, channel, channel.inbox(end), width));
+            }
+        }
     } else if let Some(socket) = channel.socket.as_deref().filter(|socket| socket.backlog.is_some()) {
         pieces.push(title("connections that wait to be accepted, oldest first".to_owned()));
         let waiting = socket.waiting.iter().take(LISTED).enumerate();
@@ -229,7 +233,7 @@ fn memory(memory: &Memory, last: Option<&Range<u64>>) -> Vec<Piece> {
             row += run.len();
             pieces.push(match run {
                 [true, true, ..] => {
-                    Piece::Line(format!(" {:06x} to {:06x}: zero", range.start, range.end - 1), Role::Faded)
+                    Piece::Line(format!(" {:06} to {:06}: zero", range.start, range.end - 1), Role::Faded)
                 }
                 _ => Piece::Memory(range, last.cloned()),
             });

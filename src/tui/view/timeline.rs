@@ -135,7 +135,7 @@ impl Diagram<'_> {
             Kind::Signal { .. } => Role::Signal,
             Kind::Block { .. } => Role::Blocked,
             Kind::Unblock { .. } => Role::Ready,
-            Kind::Diagnosis { .. } | Kind::Drop { .. } => Role::Bad,
+            Kind::Diagnosis { .. } | Kind::Drop { .. } | Kind::Limit { .. } => Role::Bad,
             _ => Role::Text,
         }
     }
@@ -249,6 +249,7 @@ impl Diagram<'_> {
                 }
             }
             Kind::Drop { .. } => self.mark(lane, "✗", "lost", pen),
+            Kind::Limit { .. } => self.mark(lane, "✗", "limit", pen),
             Kind::Sem { channel, index, delta, value, .. } => {
                 let symbol = match delta.signum() {
                     -1 => "▼",
@@ -328,7 +329,11 @@ impl Diagram<'_> {
         let partner = |(seq, event): &(u64, Event)| match event.kind {
             Kind::Read { channel: at, via, .. } if write && at == channel && takes(*seq, via) => Some(event.task),
             Kind::Write { channel: at, .. } if !write && at == channel => Some(event.task),
-            Kind::Block { channel: Some(at), .. } if at == channel => Some(event.task),
+            // Who waits for bytes gets them, who waits for room has some.
+            Kind::Block { channel: Some(at), why, .. } if at == channel => {
+                let waits = if write { why != Why::Full } else { why != Why::Empty };
+                waits.then_some(event.task)
+            }
             _ => None,
         };
         let others = |task: &TaskId| *task != lane.task && self.lanes.x(*task).is_some();

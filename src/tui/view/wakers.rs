@@ -25,7 +25,8 @@ pub fn who(app: &App, channels: &Channels, task: &Task) -> String {
         Why::Empty | Why::Full | Why::NoPeer | Why::Backlog => {
             at_channel(app, channels, task, blocked, channel, &wakers)
         }
-        Why::Value => value(app, channel, &wakers),
+        // Only of one that is used as a lock can be said who will give it back.
+        Why::Value if blocked.on.is_none() => format!("; {} could change it", named(app, task.id, &wakers.tasks)),
         Why::Lock if blocked.on.is_none() => format!("; held by {}", named(app, task.id, &wakers.tasks)),
         Why::Child if blocked.on.is_none() => format!(": {}", named(app, task.id, &wakers.tasks)),
         _ => String::new(),
@@ -80,19 +81,5 @@ fn at_channel(
         _ if blocked.why == Why::NoPeer && !channel.kind.is_pipe() => String::new(),
         _ if wakers.tasks == [task.id] => format!("; held only by {list}"),
         _ => format!("; held by {list}"),
-    }
-}
-
-/// Who took a semaphore; if nobody did, who could change it.
-fn value(app: &App, channel: Option<&Channel>, wakers: &Wakers) -> String {
-    let Some(channel) = channel else { return String::new() };
-    let mut takers: Vec<TaskId> =
-        channel.semaphores.values().flat_map(|semaphore| semaphore.taken.iter().map(|held| held.by)).collect();
-    takers.sort_unstable();
-    takers.dedup();
-    takers.retain(|task| app.world().task(*task).is_some_and(Task::is_alive));
-    match takers.as_slice() {
-        [] => format!("; {} could change it", named(app, TaskId::LAB, &wakers.tasks)),
-        takers => format!("; taken by {}", named(app, TaskId::LAB, takers)),
     }
 }

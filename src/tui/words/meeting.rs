@@ -18,7 +18,7 @@ impl Words<'_> {
                 format!("maps {bytes} B of {}{only}", self.channel(channel))
             }
             Kind::Detach { channel, bytes, .. } => format!("unmaps {bytes} B of {}", self.channel(channel)),
-            Kind::Drop { channel, bytes } => format!("{bytes} B for {} thrown away: no room", self.channel(channel)),
+            Kind::Drop { channel, bytes } => format!("{bytes} B for {} lost: no room", self.channel(channel)),
             Kind::Lock { channel, kind, mode, start, len, .. } => {
                 let what = match (kind, mode) {
                     (_, LockMode::Unlock) => "unlocks",
@@ -42,9 +42,12 @@ impl Words<'_> {
     fn brief_socket(&self, event: &Event) -> String {
         match event.kind {
             Kind::Address { channel, end, address } => {
-                let verb =
-                    if event.call.is_some_and(|call| self.log.name(call) == "bind") { "bind" } else { "address of" };
+                let verb = if self.calls(event, "bind") { "bind" } else { "address of" };
                 format!("{verb} {}: {}", self.socket_end(channel, end), self.sym(address))
+            }
+            Kind::Limit { limit, value, asked: 0 } => format!("past the limit {}: {value}", self.sym(limit)),
+            Kind::Limit { limit, value, asked } => {
+                format!("past the limit {}: {value}, wanted {asked}", self.sym(limit))
             }
             Kind::Listen { channel, backlog } => format!("listen {}: {backlog} may wait", self.channel(channel)),
             Kind::Connect { channel, to, address } => {
@@ -54,6 +57,10 @@ impl Words<'_> {
             }
             Kind::Accept { channel, connection } => {
                 format!("accept {} from {}", self.channel(connection), self.channel(channel))
+            }
+            // Nobody holds that end any more.
+            Kind::Shutdown { channel, end, how: Access::ReadWrite } if !self.calls(event, "shutdown") => {
+                format!("{} is closed", self.socket_end(channel, end))
             }
             Kind::Shutdown { channel, end, how } => {
                 let what = match how {
@@ -76,20 +83,27 @@ impl Words<'_> {
         }
     }
 
+    fn calls(&self, event: &Event, name: &str) -> bool {
+        event.call.is_some_and(|call| self.log.name(call) == name)
+    }
+
     /// One access to memory; empty for anything else.
     pub fn access(&self, event: &Event) -> String {
         match event.kind {
             Kind::Load { channel, offset, data } => {
                 format!("load {}[{offset}] = {}", self.channel(channel), number(self.log.bytes(data)))
             }
-            Kind::Store { channel, offset, data } => {
-                let bytes = self.log.bytes(data);
-                let (old, new) = bytes.split_at(bytes.len() / 2);
-                format!("store {}[{offset}] {} → {}", self.channel(channel), number(old), number(new))
-            }
-            Kind::Limit { limit, value, .. } => format!("past {}, which is {value}", self.sym(limit)),
+            Kind::Store { channel, .. } => format!("store {}{}", self.channel(channel), self.change(event)),
             _ => String::new(),
         }
+    }
+
+    /// What a store changed, without the name of the memory: `[0] 4 → 5`.
+    pub fn change(&self, event: &Event) -> String {
+        let Kind::Store { offset, data, .. } = event.kind else { return String::new() };
+        let bytes = self.log.bytes(data);
+        let (old, new) = bytes.split_at(bytes.len() / 2);
+        format!("[{offset}] {} → {}", number(old), number(new))
     }
 
     /// What an access found or left in memory; of several in one row, how many they are.
@@ -127,7 +141,11 @@ impl Words<'_> {
 
     /// A semaphore: the name of its set, with its number where the set has several.
     pub fn semaphore(&self, channel: ChannelId, index: u32) -> String {
-        let several = self.log.head().channel(channel).is_some_and(|channel| channel.semaphores.len() > 1);
+        let several = self
+            .log
+            .head()
+            .channel(channel)
+            .is_some_and(|channel| channel.semaphores.len() > 1 || channel.capacity > 1);
         let name = self.channel(channel);
         if several || index > 0 { format!("{name}[{index}]") } else { name }
     }

@@ -179,6 +179,9 @@ impl<'a> Words<'a> {
     fn failure(&self, event: &Event, errno: i32) -> String {
         let what = match event.kind {
             Kind::Syscall { args } => format!("({})", text::clean_bytes(self.log.bytes(args), QUOTE)),
+            Kind::Connect { channel, to: None, address: Some(address) } => {
+                format!(" {} to {}", self.channel(channel), self.sym(address))
+            }
             kind => kind.channel().map_or_else(String::new, |channel| format!(" {}", self.channel(channel))),
         };
         format!("{}{what}: {}", self.call(event, event.kind.name()), crate::model::errno_name(errno))
@@ -246,7 +249,7 @@ impl<'a> Words<'a> {
         };
         match (blocked.why, blocked.on) {
             (Why::Child | Why::Vfork, Some(child)) => format!("{call} for {}", self.task(child)),
-            (Why::Lock, Some(holder)) => format!("{call}{place}: held by {}", self.task(holder)),
+            (Why::Lock | Why::Value, Some(holder)) => format!("{call}{place}: held by {}", self.task(holder)),
             (Why::Other, _) => format!("{call}{place}"),
             (Why::Empty | Why::NoPeer, _) if self.listens(blocked.channel) => {
                 format!("{call}{place}: nobody has connected")
@@ -263,7 +266,8 @@ impl<'a> Words<'a> {
         match (blocked.why, single) {
             (Why::Value, Some(semaphore)) => {
                 let call = blocked.call.map_or_else(|| "a call".to_owned(), |call| self.sym(call));
-                format!("{call} {}: its value is {}", self.channel(semaphore.id), semaphore.value(0))
+                let holder = blocked.on.map_or_else(String::new, |on| format!("; held by {}", self.task(on)));
+                format!("{call} {}: its value is {}{holder}", self.channel(semaphore.id), semaphore.value(0))
             }
             _ => self.waiting(blocked),
         }
@@ -284,7 +288,7 @@ impl<'a> Words<'a> {
             Phase::Ignored => format!("{signal} ignored"),
             Phase::Default => format!("{signal}: default action {}", signal.default_action().as_str()),
             Phase::Suppressed => format!("{signal} suppressed by you"),
-            Phase::Coalesced => format!("{signal} from {}: one is pending already", self.sender(from)),
+            Phase::Coalesced => format!("{signal} coalesced: one is pending already"),
             Phase::Accepted => format!("{signal} accepted"),
             Phase::Discarded => format!("{signal} discarded: undone by another signal"),
         }

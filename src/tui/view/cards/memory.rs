@@ -33,10 +33,15 @@ pub(super) fn lines(card: &Card<'_>) -> Vec<Line<'static>> {
     for Range { start, end } in rows {
         let end = if card.channel.capacity > 0 { end.min(card.channel.capacity.max(start)) } else { end };
         let bytes = card.channel.memory.read(start, (end - start) as usize);
-        lines.push(card.line(&hex_row(start, &bytes, row, last.as_ref()), Role::Bytes));
+        let mut line = hex_row(start, &bytes, row, last.as_ref());
+        if card.width < FRAME + row * BYTE {
+            // Without the text at its right, rather than with a part of it.
+            line.truncate(line.find(" │").unwrap_or(line.len()));
+        }
+        lines.push(card.line(&line, Role::Bytes));
     }
     if let Some(change) = card.channel.memory.changes().next_back() {
-        lines.push(card.line(&format!("last {}", sentence(card.app, change)), Role::Text));
+        lines.push(card.line(&format!("last: {}", sentence(card.app, change)), Role::Text));
     }
     lines
 }
@@ -80,10 +85,11 @@ pub fn changed(channel: &Channel) -> Option<Range<u64>> {
     Some(change.offset..change.offset.saturating_add(change.bytes))
 }
 
-/// `000010  00 [05 00]00 …  │....│`: what changed last stands between brackets.
+/// `000016  00 [05 00]00 …  │....│`: the first number counts bytes, as offsets of events do; what changed
+/// last stands between brackets.
 pub fn hex_row(at: u64, bytes: &[u8], row: usize, changed: Option<&Range<u64>>) -> String {
     let is_changed = |at: u64| changed.is_some_and(|changed| changed.contains(&at));
-    let mut out = format!("{at:06x} ");
+    let mut out = format!("{at:06} ");
     for n in 0..row {
         let here = at.saturating_add(n as u64);
         let before = n.checked_sub(1).is_some_and(|n| n < bytes.len() && is_changed(at + n as u64));
@@ -108,11 +114,11 @@ pub fn hex_row(at: u64, bytes: &[u8], row: usize, changed: Option<&Range<u64>>) 
     out
 }
 
-/// `at 21: child store counter[0] 4 → 5`.
+/// `child [0] 4 → 5 at 21`: the number is that of the event.
 fn sentence(app: &App, change: &Change) -> String {
     let by = app.words().task(change.by);
-    let what = app.log.get(change.seq).map_or_else(String::new, |event| app.words().access(event));
-    format!("at {}: {by} {what}", change.seq + 1)
+    let what = app.log.get(change.seq).map_or_else(String::new, |event| app.words().change(event));
+    format!("{by} {what} at {}", change.seq + 1)
 }
 
 /// The last changes, newest first, as sentences.

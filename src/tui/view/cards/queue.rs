@@ -12,8 +12,12 @@ const SHOWN: usize = 3;
 pub(super) fn lines(card: &Card<'_>) -> Vec<Line<'static>> {
     let inside = &card.channel.contents;
     let (count, len, capacity) = (inside.count(), inside.len(), card.channel.capacity);
-    let amount = format!("{}, {}", text::count(count, "message"), fill(len, capacity));
-    let mut lines = vec![card.head(&[format!("{amount} {}", bar(len, capacity)), amount])];
+    let amount = if card.channel.counts_messages() && capacity > 0 {
+        format!("{count} / {}, {len} B", text::count(usize::try_from(capacity).unwrap_or(usize::MAX), "message"))
+    } else {
+        format!("{}, {}", text::count(count, "message"), fill(len, capacity))
+    };
+    let mut lines = vec![card.head(&[format!("{amount} {}", bar(card.channel.filled(), capacity)), amount])];
     lines.extend(card.waiting());
     let shown = if card.inside { SHOWN } else { 0 };
     let marks: Vec<String> = inside.runs().take(shown).map(|run| card.app.words().mark(run.mark)).collect();

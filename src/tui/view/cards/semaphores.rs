@@ -56,16 +56,13 @@ pub fn list(app: &App, channel: &Channel, limit: usize) -> Vec<String> {
 
 /// Who took it, who changed it last, what is undone when somebody ends.
 fn state(app: &App, semaphore: &Semaphore) -> String {
-    let list = |held: &[Held], sign: &str| {
-        let named = held.iter().take(super::NAMED).map(|held| {
-            let name = app.words().task(held.by);
-            if held.count == 1 && sign.is_empty() { name } else { format!("{name} {sign}{}", held.count) }
-        });
-        named.collect::<Vec<_>>().join(", ")
-    };
     let mut parts = Vec::new();
-    if !semaphore.taken.is_empty() {
-        parts.push(format!("taken by: {}", list(&semaphore.taken, "")));
+    // Taken once, and none is left: it is used as a lock. Of a count of free places, who took one is
+    // mostly not who gives one back.
+    if let (0, [Held { by, count: 1 }]) = (semaphore.value, &semaphore.taken[..]) {
+        parts.push(format!("held by: {}", app.words().task(*by)));
+    } else if !semaphore.taken.is_empty() {
+        parts.push(format!("taken: {}", taken(app, &semaphore.taken)));
     } else if let Some(last) = semaphore.last {
         parts.push(format!("last changed by {}", app.words().task(last)));
     }
@@ -73,6 +70,12 @@ fn state(app: &App, semaphore: &Semaphore) -> String {
         parts.push(format!("undone at exit: {}", undo(app, &semaphore.undo)));
     }
     parts.join(" · ")
+}
+
+/// `parent 2, child 1`: how much each has taken and not given back.
+fn taken(app: &App, taken: &[Held]) -> String {
+    let named = taken.iter().take(super::NAMED).map(|held| format!("{} {}", app.words().task(held.by), held.count));
+    named.collect::<Vec<_>>().join(", ")
 }
 
 /// `parent +1`.

@@ -23,6 +23,11 @@ pub(super) fn lines(card: &Card<'_>) -> Vec<Line<'static>> {
     }
 }
 
+/// Where an end is that no process of the run can hold.
+const OUTSIDE: &str = "outside the run";
+/// What is said of an end that is gone.
+const CLOSED: &str = "closed";
+
 /// Who is at the two ends of a connection.
 pub struct Ends {
     /// At the first end.
@@ -32,12 +37,14 @@ pub struct Ends {
 }
 
 impl Ends {
-    /// The ends of a connection, or of a pair; `None` for any other socket.
+    /// The ends of a connection, or of a pair; `None` for any other socket. An end that nobody holds is
+    /// outside of the run, closed, or on its way to somebody (`SCM_RIGHTS`).
     pub fn of(app: &App, channels: &Channels, channel: &Channel) -> Option<Self> {
         let socket = channel.socket.as_deref().filter(|socket| socket.backlog.is_none())?;
         let card = Card { app, channels, channel, width: 0, inside: true };
         let second = card.named(|holder| holder.end == End::Second);
-        let two = !second.is_empty() || !channel.far.is_empty() || socket.addresses[1].is_some();
+        let outside = socket.outside.contains(&true) && !channel.messages;
+        let two = outside || !second.is_empty() || !channel.far.is_empty() || socket.addresses[1].is_some();
         if !two && (channel.messages || !socket.connected) {
             return None;
         }
@@ -46,13 +53,17 @@ impl Ends {
             .peer
             .and_then(|peer| app.world().channel(peer))
             .filter(|listener| listener.socket.as_ref().is_some_and(|listener| listener.waiting.contains(&channel.id)));
-        let closed = || "closed".to_owned();
+        let absent = |end: End| match (socket.outside[end.index()], socket.closed[end.index()]) {
+            (true, _) => OUTSIDE.to_owned(),
+            (false, true) => CLOSED.to_owned(),
+            (false, false) => "nobody".to_owned(),
+        };
         let second = match waits_at {
             _ if !second.is_empty() => second,
             Some(listener) => format!("backlog of {}", app.words().channel(listener.id)),
-            None => closed(),
+            None => absent(End::Second),
         };
-        Some(Self { first: if first.is_empty() { closed() } else { first }, second })
+        Some(Self { first: if first.is_empty() { absent(End::First) } else { first }, second })
     }
 }
 
@@ -61,7 +72,7 @@ fn connection(card: &Card<'_>, socket: &Socket, ends: &Ends) -> Vec<Line<'static
     let half = (card.width / 2).saturating_sub(4);
     let between = format!("{} ⇄ {}", text::fit(&ends.first, half), text::fit(&ends.second, half));
     let mut lines = vec![card.head(&[]), card.line(&between, Role::Text)];
-    let shut = socket.shut_write.contains(&true) || socket.shut_read.contains(&true);
+    let shut = [socket.shut_write, socket.shut_read, socket.closed, socket.outside].concat().contains(&true);
     if card.channel.contents.count() + card.channel.far.count() == 0 && !shut {
         lines.push(card.line("▶ (empty) · ◀ (empty)", Role::Bytes));
     } else {
@@ -76,6 +87,9 @@ fn connection(card: &Card<'_>, socket: &Socket, ends: &Ends) -> Vec<Line<'static
 fn direction(card: &Card<'_>, socket: &Socket, to: End, ends: &Ends) -> Line<'static> {
     let inside = card.channel.inbox(to);
     let arrow = if to == End::Second { "▶" } else { "◀" };
+    if socket.outside[to.index()] {
+        return card.line(&format!("{arrow} leaves the run"), Role::Faded);
+    }
     let amount = match (inside.count(), card.channel.messages) {
         (0, _) => String::new(),
         (count, true) => format!(" {}, {}", text::count(count, "datagram"), fill(inside.len(), card.channel.capacity)),
@@ -83,7 +97,8 @@ fn direction(card: &Card<'_>, socket: &Socket, to: End, ends: &Ends) -> Line<'st
     };
     let (reader, writer) = if to == End::Second { (&ends.second, &ends.first) } else { (&ends.first, &ends.second) };
     let shut = match (socket.shut_write[to.other().index()], socket.shut_read[to.index()]) {
-        _ if writer == "closed" || reader == "closed" => "",
+        _ if reader == CLOSED => "",
+        _ if writer == CLOSED => " then EOF (closed)",
         (true, _) => " then EOF (shutdown)",
         (false, true) => " (no more reading)",
         (false, false) => "",
@@ -124,8 +139,10 @@ fn datagrams(card: &Card<'_>, socket: &Socket) -> Vec<Line<'static>> {
     if let Some(address) = socket.addresses[0] {
         place.push(format!("at {}", card.app.words().sym(address)));
     }
-    if let Some(peer) = socket.peer {
-        place.push(format!("sends to {}", card.app.words().channel(peer)));
+    match socket.peer {
+        Some(peer) => place.push(format!("sends to {}", card.app.words().channel(peer))),
+        None if socket.connected => place.push(format!("sends {OUTSIDE}")),
+        None => {}
     }
     place.extend(card.held_by());
     lines.push(card.line(&place.join(" · "), Role::Text));
