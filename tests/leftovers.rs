@@ -5,8 +5,10 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use proclab::model::ChannelKind;
 use proclab::sys::call::{posix, sysv};
 use proclab::sys::{ipc, procfs};
+use proclab::trace::{Journal, Made};
 
 /// Leaves a queue with a key and one without, a POSIX queue, a segment, a semaphore, and FIFOs in its
 /// directory and outside. `REST` is what it does then.
@@ -20,6 +22,10 @@ process a {
     msgget q key=1
     msgsnd q 1 "left"
     msgget p
+    shmget h 4096 key=2
+    shmget i 4096
+    semget j 2 key=3
+    semget k 1
     mq_open m "/m"
     mq_send m "left"
     shm_open s "/s" 64
@@ -34,6 +40,15 @@ process a {
 
 struct Place {
     directory: tempfile::TempDir,
+}
+
+/// A System V object: `msg`, `shm` or `sem`, and its identifier.
+type Object = (String, i32);
+
+/// Whether the kernel has it (proc(5), `/proc/sysvipc`).
+fn is_there((kind, id): &Object) -> bool {
+    let table = std::fs::read_to_string(format!("/proc/sysvipc/{kind}")).expect("a table");
+    table.lines().any(|line| line.split_whitespace().nth(1) == Some(id.to_string().as_str()))
 }
 
 /// Something of the test's own, which no lab may touch.
@@ -103,10 +118,15 @@ impl Place {
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
-    /// The identifiers of the run's System V queues.
-    fn queues(&self) -> BTreeSet<i32> {
-        let got = self.log().into_iter().filter(|line| line["event"] == "get");
-        got.filter_map(|line| line["id"].as_i64()).map(|id| id as i32).collect()
+    /// The run's System V objects that the log knows.
+    fn objects(&self) -> BTreeSet<Object> {
+        let log = self.log();
+        let kind = |channel: &serde_json::Value| {
+            let made = log.iter().find(|line| line["event"] == "create" && line["channel"] == *channel);
+            made.and_then(|line| line["kind"].as_str()).expect("a kind").to_owned()
+        };
+        let got = log.iter().filter(|line| line["event"] == "get");
+        got.map(|line| (kind(&line["channel"]), line["id"].as_i64().expect("a number") as i32)).collect()
     }
 
     /// What is left of the runs in this place: directories, locks, journals.
@@ -166,9 +186,9 @@ fn a_run_without_namespaces_ends_and_leaves_nothing() {
     let output = place.proclab(false, "exit 0").output().expect("proclab");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success() && !said.contains("cannot"), "{said}");
-    let queues = place.queues();
-    assert_eq!(queues.len(), 2);
-    assert!(queues.iter().all(|id| ipc::msg_facts(*id).is_err()), "{queues:?}");
+    let objects = place.objects();
+    assert_eq!(objects.len(), 6, "{objects:?}");
+    assert!(!objects.iter().any(is_there), "{objects:?}");
     let first = place.log().iter().find(|line| line["event"] == "spawn").expect("a root")["child_pid"].as_i64();
     let init = first.expect("a PID") as i32 - 1;
     let ours = |entry: &std::fs::DirEntry| {
@@ -189,7 +209,7 @@ fn a_signal_that_ends_the_lab_leaves_nothing() {
     wait_for_all(&mut child, &mut lines);
     let (files, mq) = Place::names(init);
     assert!(files.iter().all(|file| !file.exists()) && !ipc::mq_exists(&mq));
-    assert!(place.queues().iter().all(|id| ipc::msg_facts(*id).is_err()));
+    assert!(!place.objects().iter().any(is_there));
     assert_eq!((place.left(), place.outside()), (Vec::<PathBuf>::new(), [false, false]));
 }
 
@@ -205,14 +225,14 @@ fn a_lab_that_is_killed_is_cleaned_up_after_by_the_next() {
     assert_eq!(place.outside(), [true, true]);
     let journal = place.left().into_iter().find(|path| path.extension().is_some_and(|it| it == "journal"));
     let journal = std::fs::read(journal.expect("a journal")).expect("readable");
-    let queues: Vec<i32> = proclab::trace::Journal::parse(&journal)
+    let objects: Vec<Object> = Journal::parse(&journal)
         .into_iter()
         .filter_map(|made| match made {
-            proclab::trace::Made::Object(_, id) => Some(id),
+            Made::Object(kind, id) => Some((kind.as_str().to_owned(), id)),
             _ => None,
         })
         .collect();
-    assert!(queues.len() == 2 && queues.iter().all(|id| ipc::msg_facts(*id).is_ok()), "{queues:?}");
+    assert!(objects.len() == 6 && objects.iter().all(is_there), "{objects:?}");
     // Somebody else's file bears the segment's name by now.
     std::fs::remove_file(&files[0]).expect("removed");
     std::fs::write(&files[0], "another").expect("written");
@@ -220,7 +240,7 @@ fn a_lab_that_is_killed_is_cleaned_up_after_by_the_next() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}");
     assert!(said.contains("left by a run whose lab was killed") && said.contains("message queue"), "{said}");
-    assert!(queues.iter().all(|id| ipc::msg_facts(*id).is_err()), "{queues:?}");
+    assert!(!objects.iter().any(is_there), "{objects:?}");
     assert!(!files[1].exists() && !ipc::mq_exists(&mq));
     assert_eq!((place.left(), place.outside()), (Vec::<PathBuf>::new(), [false, false]));
     assert_eq!(std::fs::read_to_string(&files[0]).expect("it is not the run's"), "another");
@@ -256,5 +276,29 @@ fn a_run_with_namespaces_ends_and_leaves_nothing() {
     let place = Place::new();
     let output = place.proclab(true, "exit 0").output().expect("proclab");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!((place.left(), place.outside()), (Vec::<PathBuf>::new(), [false, false]));
+}
+
+/// What a program of the run only finds, although it would have made it, is somebody else's.
+#[test]
+fn what_a_run_finds_stays() {
+    let kinds = [ChannelKind::Msg, ChannelKind::Shm, ChannelKind::Sem];
+    let mut keys = (0..256).map(|number| (std::process::id().cast_signed() << 8) | number);
+    let key = keys.find(|key| !kinds.iter().any(|kind| ipc::object_exists(*kind, *key))).expect("a free key");
+    let made = [sysv::msgget(key), sysv::shmget(key, 100), sysv::semget(key, 1)].map(|made| made.expect("made") as i32);
+    let objects: Vec<Object> = kinds.iter().map(|kind| kind.as_str().to_owned()).zip(made).collect();
+    let place = Place::new();
+    let gets = format!("msgget({key}, 01600); shmget({key}, 100, 01600); semget({key}, 1, 01600)");
+    let output = place.proclab(false, &format!("exec perl -e \"{gets}\"")).output().expect("proclab");
+    let (known, there) = (place.objects(), objects.iter().all(is_there));
+    let removed = [sysv::msg_remove(made[0]), sysv::shm_remove(made[1]), sysv::sem_remove(made[2])];
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(objects.iter().all(|object| known.contains(object)), "{objects:?} {known:?}");
+    assert!(there && removed == [Ok(0); 3], "{removed:?}");
+    // The log says so too.
+    let found = |line: &&serde_json::Value| line["event"] == "create" && line["found"] == true;
+    let found: BTreeSet<String> =
+        place.log().iter().filter(found).filter_map(|line| Some(line["kind"].as_str()?.to_owned())).collect();
+    assert_eq!(found, kinds.iter().map(|kind| kind.as_str().to_owned()).collect());
     assert_eq!((place.left(), place.outside()), (Vec::<PathBuf>::new(), [false, false]));
 }
