@@ -2,7 +2,7 @@
 //!
 //! Panes answer it with names, recordings as `holders`, and the deadlock rule follows it in circles.
 
-use super::{Access, ChannelId, ChannelKind, End, Owner, State, TaskId, Why, World};
+use super::{Access, Channel, ChannelId, ChannelKind, End, Owner, State, TaskId, Why, World};
 
 /// Who could end a task's sleep.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -105,11 +105,21 @@ impl World {
                 });
             }
             // A place in the queue of a listening socket becomes free when somebody accepts.
-            kind if kind.is_socket() && channel.backlog().is_some() => {
-                if why == Why::Backlog {
-                    wakers.tasks = held.holders(id, &|_| true);
-                }
+            kind if kind.is_socket() && why == Why::Backlog && channel.backlog().is_some() => {
+                wakers.tasks = held.holders(id, &|_| true);
                 wakers.outside = wakers.tasks.is_empty();
+            }
+            // Whoever has a socket of that kind may connect, and so may anybody on the machine.
+            kind if kind.is_socket() && channel.backlog().is_some() => {
+                let could = |other: &Channel| {
+                    let socket = other.socket.as_ref().filter(|_| other.alive && other.kind == kind);
+                    socket.is_some_and(|it| !it.connected && it.backlog.is_none() && it.held == [1, 0])
+                };
+                let unconnected = self.channels().filter(|other| could(other));
+                wakers.tasks = unconnected.flat_map(|other| held.holders(other.id, &|_| true)).collect();
+                wakers.tasks.sort_unstable();
+                wakers.tasks.dedup();
+                wakers.outside = true;
             }
             // The other end of a connection; who is across is not known of one that nobody has accepted.
             ChannelKind::Unix | ChannelKind::Tcp => {
@@ -163,5 +173,27 @@ impl World {
         tasks.sort_unstable();
         tasks.dedup();
         tasks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::sketch::Sketch;
+    use crate::model::{Access, Kind};
+
+    #[test]
+    fn whoever_has_a_socket_may_connect() {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "server").create("server", "l", ChannelKind::Tcp);
+        sketch.open("server", 3, "l", Access::ReadWrite);
+        let channel = sketch.channel("l");
+        sketch.event("server", "listen", 0, Kind::Listen { channel, backlog: 5 });
+        sketch.fork("init", "client").create("client", "mine", ChannelKind::Tcp);
+        sketch.open("client", 3, "mine", Access::ReadWrite);
+        sketch.fork("init", "other").create("other", "mail", ChannelKind::Unix);
+        sketch.open("other", 3, "mail", Access::ReadWrite).block_at("server", "accept", Why::NoPeer, "l");
+        let wakers = sketch.world().wakers(sketch.task("server"));
+        assert_eq!(wakers, Some(Wakers { tasks: vec![sketch.task("client")], outside: true }));
     }
 }
