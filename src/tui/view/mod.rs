@@ -3,6 +3,7 @@
 //! What a frame costs depends on the size of the screen and on how many tasks and channels there
 //! are, never on the length of the log.
 
+mod arrows;
 mod cards;
 mod channels;
 mod contents;
