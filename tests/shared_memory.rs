@@ -247,6 +247,13 @@ fn accesses_while_faults_are_blocked() {
 }
 
 #[test]
+fn a_wait_that_ignored_signals_interrupt() {
+    let log = role("restarted");
+    let told = log.iter().filter(|line| line["event"] == "store" && line["value"] == 7).count();
+    assert_eq!(told, 1);
+}
+
+#[test]
 fn threads_on_one_page() {
     let log = role("threads");
     assert_eq!(log.iter().filter(|line| line["event"] == "store").count(), 600);

@@ -15,6 +15,7 @@ pub struct Shape {
     pub conditional: bool,
 }
 
+#[cfg(target_arch = "x86_64")]
 impl Shape {
     const fn of(bytes: usize) -> Self {
         Self { bytes: Some(bytes), reads: false, conditional: false }

@@ -308,7 +308,10 @@ impl Tracer {
         if let Some((call, value)) = tracee.suspended.take() {
             if family == Family::Restart || (call.number == number && call.args == args) {
                 // It goes on as if nothing had been.
-                tracee.call = Some(call);
+                let Some(stopped) = self.open_pages(tid, stopped, &call)? else { return Ok(()) };
+                if let Some(tracee) = self.tracees.get_mut(&tid) {
+                    tracee.call = Some(call);
+                }
                 return stopped.resume(Resume::ToCallExit, None);
             }
             self.conclude(tid, &stopped, &call, value)?;

@@ -163,11 +163,15 @@ impl Tracer {
 
     /// What the process has mapped now; what was closed stays closed.
     fn room(&mut self, process: TaskId) -> &mut Room {
-        let uses = self.recorder.world().uses(process);
+        let world = self.recorder.world();
+        let uses = world.uses(process);
         let room = self.watch.rooms.entry(process).or_default();
         let before = std::mem::take(&mut room.regions);
         for used in uses.iter().filter(|used| used.bytes > 0 && used.access != Access::None) {
-            if self.watch.executable.contains(&(process, used.address)) {
+            // Libraries keep tables in files that nobody writes to.
+            let file = world.channel(used.channel).is_some_and(|channel| channel.kind == ChannelKind::File);
+            let table = file && !used.access.writes();
+            if table || self.watch.executable.contains(&(process, used.address)) {
                 continue;
             }
             let bytes = whole_pages(used.bytes);

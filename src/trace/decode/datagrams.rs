@@ -50,7 +50,7 @@ impl Tracer {
             return self.recorder.of_call(ended.task, ended.outcome(), kind);
         }
         for index in 0..Self::message_count(ended) {
-            let message = self.message(ended, channel, index);
+            let message = self.datagram(ended, channel, index);
             let via = self.came_by(ended, channel, fd, message);
             let Message { bytes, data, header } = message;
             self.recorder.of_call(ended.task, ended.outcome(), Kind::Read { channel, via, bytes, data });
@@ -75,7 +75,7 @@ impl Tracer {
     }
 
     /// One of them.
-    fn message(&mut self, ended: &Ended<'_>, channel: ChannelId, index: u64) -> Message {
+    fn datagram(&mut self, ended: &Ended<'_>, channel: ChannelId, index: u64) -> Message {
         if !Self::has_many(ended.call) {
             let (bytes, data) = self.payload(ended, channel);
             let has_header = matches!(ended.call.family, Family::Recvmsg { .. } | Family::Sendmsg { .. });
@@ -162,7 +162,7 @@ impl Tracer {
             return self.recorder.of_call(ended.task, ended.outcome(), kind);
         }
         for index in 0..Self::message_count(ended) {
-            let message = self.message(ended, channel, index);
+            let message = self.datagram(ended, channel, index);
             if paired && !Self::has_many(ended.call) {
                 self.write_rest(ended, channel, fd, message.bytes, message.data);
             } else if paired {

@@ -71,12 +71,19 @@ impl Words<'_> {
                 format!("shutdown {}: {what}", self.socket_end(channel, end))
             }
             Kind::Sem { channel, index, delta, value, undo } => {
-                let undo = if undo { ", undone at exit" } else { "" };
                 let name = self.semaphore(channel, index);
-                let call = self.call(event, "exit");
-                match (delta, i64::from(value) - i64::from(delta)) {
-                    (0, was) => format!("{call} {name}: it is {was}"),
-                    (_, was) => format!("{call} {name} {delta:+}: {was} → {value}{undo}"),
+                let was = i64::from(value) - i64::from(delta);
+                let call = event.call.map(|call| self.sym(call));
+                match call.as_deref() {
+                    // Without a call: a POSIX semaphore, or the kernel takes back what was done.
+                    None if undo => format!("undo of {name} {delta:+}: {was} → {value}"),
+                    None => format!("{name} {delta:+}: {was} → {value}"),
+                    Some(call @ ("semop" | "semtimedop")) if delta == 0 => format!("{call} {name}: it is 0"),
+                    Some(call @ ("semop" | "semtimedop")) => {
+                        let undo = if undo { ", undone at exit" } else { "" };
+                        format!("{call} {name} {delta:+}: {was} → {value}{undo}")
+                    }
+                    Some(call) => format!("{call} {name}: set to {value}"),
                 }
             }
             _ => String::new(),

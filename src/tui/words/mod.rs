@@ -224,15 +224,15 @@ impl<'a> Words<'a> {
     /// The descriptors that came with a channel: the events right after its creation.
     fn ends_made(&self, seq: u64, made: &Event, channel: ChannelId) -> Vec<String> {
         let after = self.log.range(seq + 1..seq + 3).map(|(_, event)| event);
-        let after = after.take_while(|event| event.task == made.task).map(|event| event.kind);
-        let end = |kind| match kind {
+        let after = after.take_while(|event| event.task == made.task).map(|event| event.kind).enumerate();
+        let end = |(n, kind)| match kind {
             Kind::Open { fd, channel: opened, access, .. } if opened == channel => Some(match access {
                 Access::Read => format!("read {fd}"),
                 Access::Write => format!("write {fd}"),
                 _ => format!("fd {fd}"),
             }),
-            Kind::Get { channel: got, id } if got == channel => Some(format!("id {id}")),
-            Kind::Attach { channel: mapped, bytes, .. } if mapped == channel => Some(format!("{bytes} B")),
+            Kind::Get { channel: got, id } if n == 0 && got == channel => Some(format!("id {id}")),
+            Kind::Attach { channel: mapped, bytes, .. } if n == 0 && mapped == channel => Some(format!("{bytes} B")),
             _ => None,
         };
         after.map_while(end).collect()

@@ -3,7 +3,7 @@
 use ratatui::text::Line;
 
 use super::Card;
-use crate::model::{Channel, Held, Semaphore};
+use crate::model::{Channel, Held};
 use crate::tui::app::App;
 use crate::tui::text;
 use crate::tui::theme::Role;
@@ -15,7 +15,8 @@ pub(super) fn lines(card: &Card<'_>) -> Vec<Line<'static>> {
     let count = count(card.channel);
     if count == 1 {
         let mut lines = vec![card.head(&[format!("value {}", card.channel.value(0))])];
-        if let Some(state) = card.channel.semaphores.get(&0).map(|it| state(card.app, it)).filter(|it| !it.is_empty()) {
+        let state = state(card.app, card.channel, 0);
+        if !state.is_empty() {
             lines.push(card.line(&state, Role::Bytes));
         }
         lines.extend(card.waiting());
@@ -42,25 +43,21 @@ fn count(channel: &Channel) -> usize {
 
 /// The first semaphores of a set, a line each.
 pub fn list(app: &App, channel: &Channel, limit: usize) -> Vec<String> {
-    let none = Semaphore::default();
-    let known = |index: usize| channel.semaphores.get(&(index as u32)).unwrap_or(&none);
     (0..count(channel).min(limit))
         .map(|index| {
-            let semaphore = known(index);
-            let state = state(app, semaphore);
+            let state = state(app, channel, index as u32);
             let gap = if state.is_empty() { "" } else { "  " };
-            format!("[{index}] value {}{gap}{state}", semaphore.value)
+            format!("[{index}] value {}{gap}{state}", channel.value(index as u32))
         })
         .collect()
 }
 
 /// Who took it, who changed it last, what is undone when somebody ends.
-fn state(app: &App, semaphore: &Semaphore) -> String {
+fn state(app: &App, channel: &Channel, index: u32) -> String {
+    let Some(semaphore) = channel.semaphores.get(&index) else { return String::new() };
     let mut parts = Vec::new();
-    // Taken once, and none is left: it is used as a lock. Of a count of free places, who took one is
-    // mostly not who gives one back.
-    if let (0, [Held { by, count: 1 }]) = (semaphore.value, &semaphore.taken[..]) {
-        parts.push(format!("held by: {}", app.words().task(*by)));
+    if let Some(by) = channel.holder(index) {
+        parts.push(format!("held by: {}", app.words().task(by)));
     } else if !semaphore.taken.is_empty() {
         parts.push(format!("taken: {}", taken(app, &semaphore.taken)));
     } else if let Some(last) = semaphore.last {
