@@ -58,7 +58,7 @@ impl Tracer {
     pub(super) fn mq_send(&mut self, ended: &Ended<'_>) {
         let Some(channel) = self.mq_of(ended) else { return self.syscall_event(ended) };
         let [_, message, length, priority, ..] = ended.call.args;
-        let (bytes, data) = self.message(ended, message, length);
+        let (bytes, data) = self.moved(ended, message, length);
         let via = Via::Mq(ended.int(0), priority as u32);
         self.recorder.of_call(ended.task, ended.outcome(), Kind::Write { channel, via, bytes, data });
     }
@@ -66,7 +66,7 @@ impl Tracer {
     pub(super) fn mq_receive(&mut self, ended: &Ended<'_>) {
         let Some(channel) = self.mq_of(ended) else { return self.syscall_event(ended) };
         let [_, buffer, _, priority, ..] = ended.call.args;
-        let (bytes, data) = self.message(ended, buffer, ended.ret.max(0) as u64);
+        let (bytes, data) = self.moved(ended, buffer, ended.ret.max(0) as u64);
         let told = (priority != 0 && !ended.failed()).then(|| memory::read_i32(ended.tid, priority)).flatten();
         let priority = told.map_or_else(|| self.first_priority(channel), i32::cast_unsigned);
         let via = Via::Mq(ended.int(0), priority);

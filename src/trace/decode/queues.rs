@@ -86,7 +86,7 @@ impl Tracer {
     pub(super) fn msgsnd(&mut self, ended: &Ended<'_>) {
         let Some(channel) = self.used_queue(ended) else { return self.syscall_event(ended) };
         let [_, message, length, ..] = ended.call.args;
-        let (bytes, data) = self.message(ended, message + TEXT, length);
+        let (bytes, data) = self.moved(ended, message + TEXT, length);
         let via = type_at(ended.tid, message);
         self.recorder.of_call(ended.task, ended.outcome(), Kind::Write { channel, via, bytes, data });
         self.note_removal(ended, channel);
@@ -98,7 +98,7 @@ impl Tracer {
         if flags as i32 & libc::MSG_COPY != 0 {
             return self.plain_call(ended);
         }
-        let (bytes, data) = self.message(ended, buffer + TEXT, ended.ret.max(0) as u64);
+        let (bytes, data) = self.moved(ended, buffer + TEXT, ended.ret.max(0) as u64);
         let via =
             if ended.failed() { Via::Msg(MessageType::new(wanted.cast_signed())) } else { type_at(ended.tid, buffer) };
         if !ended.failed() {
@@ -145,7 +145,7 @@ impl Tracer {
     }
 
     /// The bytes of a message, as far as the call moved any.
-    pub(super) fn message(&mut self, ended: &Ended<'_>, text: u64, length: u64) -> (u64, Blob) {
+    pub(super) fn moved(&mut self, ended: &Ended<'_>, text: u64, length: u64) -> (u64, Blob) {
         if ended.failed() {
             return (0, Blob::EMPTY);
         }
