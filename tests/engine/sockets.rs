@@ -37,7 +37,9 @@ fn inside(kind: ChannelKind, receiver: &OwnedFd, sender: Option<&OwnedFd>) -> u6
     let sender = sender.filter(|_| kind == ChannelKind::Tcp);
     let arrived = sender.map_or(0, |_| sockets::passed(receiver).expect("TCP_INFO").arrived);
     let waiting = peek::waiting(receiver).expect("FIONREAD");
-    waiting + sender.map_or(0, |sender| sockets::passed(sender).expect("TCP_INFO").written) - arrived
+    let written = sender.map_or(0, |sender| sockets::passed(sender).expect("TCP_INFO").written);
+    // One more has arrived than was written if the stream has come to its end.
+    waiting + written.saturating_sub(arrived)
 }
 
 fn compare_inbox(channel: &Channel, end: End, borrowed: &OwnedFd, sender: Option<&OwnedFd>, full: bool, about: &str) {
