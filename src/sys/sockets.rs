@@ -57,7 +57,8 @@ pub fn drops(fd: &OwnedFd) -> Result<u32> {
 pub struct Passed {
     /// What programs have written to it, sent or still waiting to be.
     pub written: u64,
-    /// What has arrived for its reader, read or still waiting to be.
+    /// What has arrived for its reader, read or still waiting to be; the end of the stream counts as one
+    /// byte.
     pub arrived: u64,
 }
 
