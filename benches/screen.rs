@@ -28,6 +28,8 @@ fn main() {
     let mut failed = false;
     failed |= measure("1,000,000 events, 2 tasks", common::long(1_000_000));
     failed |= measure("1,000 tasks asleep", common::crowd(1_000));
+    failed |= measure("10,000 clients asleep at 1,000 connections", common::meetings::clients(10_000, 1_000));
+    failed |= measure("200,000 accesses to memory", common::meetings::watched(200_000));
     // Shown, not judged: the log keeps a crowded world less often, so a seek takes longer.
     measure("100,000 tasks that are gone", common::churn(100_000));
     failed |= stream();

@@ -40,8 +40,25 @@ fn a_hundred_runs_of_workers_are_the_same() {
 }
 
 #[test]
+fn a_hundred_runs_of_queues_are_the_same() {
+    hundred("queues/mq-notify");
+    hundred("queues/queue-full");
+}
+
+#[test]
 fn a_hundred_runs_with_ordinary_programs_are_the_same() {
     hundred("pipes/shell-pipeline");
+}
+
+#[test]
+fn a_hundred_runs_of_servers_and_clients_are_the_same() {
+    hundred("sockets/tcp-fork-server");
+    hundred("sockets/unix-sessions");
+}
+
+#[test]
+fn a_hundred_runs_that_lose_datagrams_are_the_same() {
+    hundred("sockets/udp-lost");
 }
 
 #[test]

@@ -1,5 +1,9 @@
 //! The engine against the kernel: after every step the world is what `/proc`, `FIONREAD` and `tee` say.
 
+#[path = "engine/locks.rs"]
+mod locks;
+#[path = "engine/sockets.rs"]
+mod sockets;
 mod support;
 
 use std::collections::BTreeMap;
@@ -7,10 +11,14 @@ use std::sync::Mutex;
 
 use proclab::control::{Command, Session, Start, Status, Subject, Update};
 use proclab::model::{Access, ChannelId, Disposition, Log, SignalSet, State, Task, World};
+use proclab::scenario::Scenario;
 use proclab::sys::{peek, procfs};
 
 /// Processes are found by what they are to this one, so there is one run at a time.
 static ALONE: Mutex<()> = Mutex::new(());
+
+/// What the kernel calls each end of a channel: device and inode.
+type Links = BTreeMap<(ChannelId, usize), (u64, u64)>;
 
 /// Every process below `root`, by its PID as it sees it itself.
 fn family(root: i32) -> BTreeMap<i32, i32> {
@@ -41,8 +49,12 @@ fn family(root: i32) -> BTreeMap<i32, i32> {
 
 /// Steps until the run is over, and compares after each step.
 fn compare_every_step(name: &str, seed: u64) {
+    compare_steps_of(&support::scenario(name), name, seed);
+}
+
+fn compare_steps_of(scenario: &Scenario, name: &str, seed: u64) {
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let mut plan = support::plan(Subject::Scenario(Box::new(support::scenario(name))));
+    let mut plan = support::plan(Subject::Scenario(Box::new(scenario.clone())));
     plan.seed = seed;
     plan.start = Start::Paused;
     let session = Session::start(plan).expect("the run starts");
@@ -73,9 +85,16 @@ fn compare(log: &Log, status: &Status, when: &str) {
         compare_signals(world, task, *pid, status, &about);
         compare_descriptors(world, task, *pid, &mut links, &about);
     }
-    for channel in world.channels().filter(|channel| channel.alive && channel.kind.is_queue()) {
+    locks::compare(world, &pids, &links, when);
+    for channel in
+        world.channels().filter(|channel| channel.alive && (channel.kind.is_pipe() || channel.kind.is_socket()))
+    {
         let about = format!("{when}: channel {}", log.name(channel.name));
-        compare_contents(world, channel.id, &pids, &about);
+        if channel.kind.is_socket() {
+            sockets::compare(world, channel, &pids, &about);
+        } else {
+            compare_contents(world, channel.id, &pids, &about);
+        }
     }
 }
 
@@ -111,7 +130,7 @@ fn compare_signals(world: &World, task: &Task, pid: i32, status: &Status, about:
     }
 }
 
-fn compare_descriptors(world: &World, task: &Task, pid: i32, links: &mut BTreeMap<ChannelId, (u64, u64)>, about: &str) {
+fn compare_descriptors(world: &World, task: &Task, pid: i32, links: &mut Links, about: &str) {
     let kernel = procfs::fds(pid);
     let known: Vec<_> = world.fds(task.id).copied().collect();
     let numbers = |list: Vec<i32>| list;
@@ -122,7 +141,7 @@ fn compare_descriptors(world: &World, task: &Task, pid: i32, links: &mut BTreeMa
     );
     for (fd, facts) in known.iter().zip(&kernel) {
         let about = format!("{about}: descriptor {} ({})", fd.fd, facts.link.display());
-        let identity = *links.entry(fd.channel).or_insert(facts.identity);
+        let identity = *links.entry((fd.channel, fd.end.index())).or_insert(facts.identity);
         assert_eq!(identity, facts.identity, "{about}: leads elsewhere");
         assert_eq!(fd.flags.cloexec, facts.flags & libc::O_CLOEXEC != 0, "{about}: close-on-exec");
         assert_eq!(fd.flags.nonblock, facts.flags & libc::O_NONBLOCK != 0, "{about}: O_NONBLOCK");
@@ -187,4 +206,41 @@ compare! {
     mask_inherited: "signals/mask-inherited";
     whole_group: "signals/whole-group";
     self_pipe: "signals/self-pipe";
+    real_time_order: "signals/real-time-order";
+    mask_and_suspend: "signals/mask-and-suspend";
+    alarm_pause_race: "signals/alarm-pause-race";
+    alarm_timeout: "signals/alarm-timeout";
+    sigchld_loop: "signals/sigchld-loop";
+    reaper_race: "signals/reaper-race";
+    fault_signals: "signals/fault-signals";
+    signalfd: "signals/signalfd";
+    names_and_numbers: "signals/names-and-numbers";
+    signals_do_not_queue: "signals/signals-do-not-queue";
+    not_safe_here: "signals/not-safe-here";
+    eintr_or_restart: "signals/eintr-or-restart";
+    ctrl_c: "jobs/ctrl-c";
+    background_read: "jobs/background-read";
+    orphaned_group: "jobs/orphaned-group";
+    stop_and_continue: "jobs/stop-and-continue";
+    coprocess_buffering: "pipes/coprocess-buffering";
+    producer_consumer_file: "locks/producer-consumer-file";
+    record_locks: "locks/record-locks";
+    try_or_wait: "locks/try-or-wait";
+    lost_by_close: "locks/lost-by-close";
+    flock_is_shared: "locks/flock-is-shared";
+    kernel_finds_deadlock: "locks/kernel-finds-deadlock";
+    accept_interrupted: "signals/accept-interrupted";
+    socketpair: "sockets/socketpair";
+    unix_sessions: "sockets/unix-sessions";
+    tcp_echo: "sockets/tcp-echo";
+    tcp_one_at_a_time: "sockets/tcp-one-at-a-time";
+    tcp_fork_server: "sockets/tcp-fork-server";
+    tcp_line_protocol: "sockets/tcp-line-protocol";
+    interactive_split: "sockets/interactive-split";
+    stream_has_no_records: "sockets/stream-has-no-records";
+    udp_lost: "sockets/udp-lost";
+    udp_poll_timeout: "sockets/udp-poll-timeout";
+    refused_and_reset: "sockets/refused-and-reset";
+    half_close: "sockets/half-close";
+    pass_a_descriptor: "sockets/pass-a-descriptor";
 }

@@ -1,53 +1,24 @@
 //! Any program on the bench behaves as it does without the lab: same output, same status, same signals.
 
-use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+#[path = "support/foreign.rs"]
+mod foreign;
+
+use std::path::Path;
 use std::sync::OnceLock;
 
-/// The fixture, compiled once. The C compiler is the one that links Rust programs.
+#[path = "programs/network.rs"]
+mod network;
+
+use foreign::{compare, count, sum};
+
+/// The fixture, compiled once.
 fn fixture() -> &'static Path {
-    static FIXTURE: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
-    let (_, path) = FIXTURE.get_or_init(|| {
-        let directory = tempfile::tempdir().expect("a directory");
-        let program = directory.path().join("programs");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/programs.c");
-        let status = Command::new("cc").arg("-O1").arg("-pthread").arg("-o").arg(&program).arg(source).status();
-        assert!(status.expect("cc").success());
-        (directory, program)
-    });
-    path
-}
-
-fn run(mut command: Command) -> Output {
-    command.stdin(Stdio::null()).output().expect("it starts")
-}
-
-/// Runs `words` with and without the lab; returns the recording.
-fn compare(words: &[&str]) -> String {
-    let mut plain = Command::new(words[0]);
-    plain.args(&words[1..]);
-    let plain = run(plain);
-    let directory = tempfile::tempdir().expect("a directory");
-    let file = directory.path().join("log");
-    let mut traced = Command::new(env!("CARGO_BIN_EXE_proclab"));
-    traced.arg("record").arg("-o").arg(&file).arg("--").args(words);
-    let traced = run(traced);
-    let log = std::fs::read_to_string(&file).expect("a recording");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert_eq!(text(&plain.stdout), text(&traced.stdout), "{words:?}: output; {}", text(&traced.stderr));
-    assert_eq!(plain.status.code(), traced.status.code(), "{words:?}: exit status; {}", text(&traced.stderr));
-    assert_eq!(plain.status.signal(), traced.status.signal(), "{words:?}: signal; {}", text(&traced.stderr));
-    log
+    static FIXTURE: OnceLock<foreign::Fixture> = OnceLock::new();
+    FIXTURE.get_or_init(|| foreign::compile("programs")).path()
 }
 
 fn role(name: &str) -> String {
     compare(&[fixture().to_str().expect("a path"), name])
-}
-
-fn count(log: &str, event: &str, also: &str) -> usize {
-    let event = format!("\"event\":\"{event}\"");
-    log.lines().filter(|line| line.contains(&event) && line.contains(also)).count()
 }
 
 #[test]
@@ -131,21 +102,14 @@ fn what_can_be_seen_of_signals_is_as_it_was() {
 #[test]
 fn bytes_are_counted_exactly() {
     let log = compare(&["sh", "-c", "head -c 300000 /dev/zero | dd bs=1000 2>/dev/null | wc -c"]);
-    let sum = |event: &str, task: &str, channel: &str| -> u64 {
-        log.lines()
-            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-            .filter(|line| line["event"] == event && line["task"] == task && line["channel"] == channel)
-            .filter_map(|line| line["bytes"].as_u64())
-            .sum()
-    };
     let pipe = log
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
         .find(|line| line["event"] == "write" && line["task"] == "head")
         .and_then(|line| line["channel"].as_str().map(str::to_owned))
         .expect("head writes");
-    assert_eq!(sum("write", "head", &pipe), 300_000);
-    assert_eq!(sum("read", "dd", &pipe), 300_000);
+    assert_eq!(sum(&log, "write", "head", &pipe), 300_000);
+    assert_eq!(sum(&log, "read", "dd", &pipe), 300_000);
 }
 
 #[test]

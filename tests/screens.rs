@@ -1,6 +1,10 @@
 //! The whole screen as a student sees it: keys in, screen out.
 
 mod common;
+#[path = "screens/meetings.rs"]
+mod meetings;
+#[path = "screens/picker.rs"]
+mod picker;
 
 use std::time::Duration;
 
@@ -11,9 +15,7 @@ use proclab::control::{self, Ending, Next, Outcome, Pace, Status};
 use proclab::model::{ChannelKind, Log, TaskId, Why};
 use proclab::tui::app::{Pane, Tab};
 use proclab::tui::update::{Action, Effect, update};
-use proclab::tui::{
-    App, LabExit, Look, Picker, PickerAction, PickerDetails, PickerEffect, PickerEntry, PickerOptions, Theme, view,
-};
+use proclab::tui::{App, LabExit, Look, Theme, view};
 use proptest::prelude::*;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -152,6 +154,10 @@ fn signals() {
     update(&mut app, Action::Resize(80, 24), NOW);
     press(&mut app, "3 t");
     assert_snapshot!("signals_80x24", screen(&app));
+    press(&mut app, "z");
+    assert_snapshot!("signals_table", screen(&app));
+    press(&mut app, "pgdn pgdn pgdn pgdn pgdn");
+    assert!(screen(&app).contains("64  SIGRTMIN+30"), "{}", screen(&app));
 }
 
 #[test]
@@ -200,14 +206,20 @@ fn ascii_is_ascii() {
 
 #[test]
 fn mono_has_no_colour_and_loses_nothing() {
-    let mut app = one_pipe(120, 40);
-    press(&mut app, ": 'seek_21 enter 6 6");
-    let coloured = screen(&app);
-    app.look.theme = Theme::Mono;
-    let buffer = buffer(&app);
-    assert_eq!(coloured, text_of(&buffer));
-    for cell in &buffer.content {
-        assert_eq!((cell.fg, cell.bg), (ratatui::style::Color::Reset, ratatui::style::Color::Reset));
+    use common::meetings::{queues, shared, sockets};
+    for log in [common::one_pipe(), common::graceful(), sockets(), queues(), shared()] {
+        let mut app = recording(log, 120, 40);
+        for keys in [": 'seek_21 enter 6 6", "end 2 z", "3"] {
+            press(&mut app, keys);
+            app.look.theme = Theme::Default;
+            let coloured = screen(&app);
+            app.look.theme = Theme::Mono;
+            let buffer = buffer(&app);
+            assert_eq!(coloured, text_of(&buffer));
+            for cell in &buffer.content {
+                assert_eq!((cell.fg, cell.bg), (ratatui::style::Color::Reset, ratatui::style::Color::Reset));
+            }
+        }
     }
 }
 
@@ -410,60 +422,6 @@ fn the_mouse() {
     assert!(app.playing(), "a click on the footer");
 }
 
-fn entries() -> Vec<PickerEntry> {
-    let scenario = common::one_pipe_scenario();
-    let entry = |name: &str, title: &str, level| PickerEntry {
-        name: name.into(),
-        topic: name.split('/').next().unwrap_or("").into(),
-        title: title.into(),
-        level,
-        details: Some(PickerDetails::default()),
-    };
-    let one_pipe =
-        PickerDetails { story: scenario.story, see: scenario.see, source: scenario.source, ..PickerDetails::default() };
-    let problem = Some("line 3: no process is called `chlid`; did you mean `child`?".into());
-    vec![
-        PickerEntry { details: Some(one_pipe), ..entry("pipes/one-pipe", "One pipe, two processes", 1) },
-        entry("signals/graceful-shutdown", "Asking a process to stop", 1),
-        entry("signals/signals-do-not-queue", "Five kills, one signal", 2),
-        entry("pipes/shell-pipeline", "What the shell does for sort | uniq", 2),
-        PickerEntry {
-            details: Some(PickerDetails { problem, ..PickerDetails::default() }),
-            ..entry("pipes/broken", "Broken", 3)
-        },
-    ]
-}
-
-fn picker_screen(picker: &Picker) -> String {
-    let mut buffer = Buffer::empty(picker.area);
-    proclab::tui::render_picker(picker, picker.area, &mut buffer);
-    text_of(&buffer)
-}
-
-fn pick(picker: &mut Picker, keys: &str) -> Option<PickerEffect> {
-    keys.split(' ').filter_map(|name| picker.update(&PickerAction::Key(key(name)))).last()
-}
-
-#[test]
-fn the_picker() {
-    let mut picker = Picker::new(&PickerOptions::default(), entries());
-    assert_snapshot!("picker_80x24", picker_screen(&picker));
-    picker.update(&PickerAction::Resize(120, 40));
-    assert_snapshot!("picker_120x40", picker_screen(&picker));
-    assert_eq!(pick(&mut picker, "enter"), Some(PickerEffect::Open("pipes/one-pipe".into())));
-    assert_eq!(pick(&mut picker, "k i l l"), None);
-    assert_snapshot!("picker_search", picker_screen(&picker));
-    assert_eq!(pick(&mut picker, "enter"), Some(PickerEffect::Open("signals/signals-do-not-queue".into())));
-    assert_eq!(pick(&mut picker, "esc end up up up"), None);
-    assert_eq!(pick(&mut picker, "enter"), Some(PickerEffect::Open("pipes/shell-pipeline".into())));
-    pick(&mut picker, "down");
-    assert_snapshot!("picker_problem", picker_screen(&picker));
-    assert_eq!(pick(&mut picker, "enter"), None, "what cannot be run is not opened");
-    assert_eq!(pick(&mut picker, "q"), Some(PickerEffect::Quit));
-    assert_eq!(pick(&mut picker, "/ q"), None);
-    assert_eq!(pick(&mut picker, "esc esc"), Some(PickerEffect::Quit));
-}
-
 fn any_action() -> impl Strategy<Value = Action> {
     let names = proclab::tui::commands().iter().flat_map(|info| info.keys.iter().copied());
     let names: Vec<&str> =
@@ -494,13 +452,16 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn nothing_panics(which in 0..6_usize, ascii: bool, actions in proptest::collection::vec(any_action(), 1..60)) {
+    fn nothing_panics(which in 0..9_usize, ascii: bool, actions in proptest::collection::vec(any_action(), 1..60)) {
         let log = match which {
             0 => common::one_pipe(),
             1 => common::graceful(),
             2 => common::foreign(),
             3 => common::crowd(40),
             4 => common::forgotten(),
+            5 => common::meetings::sockets(),
+            6 => common::meetings::queues(),
+            7 => common::meetings::shared(),
             _ => common::hostile(),
         };
         let mut app = recording(log, 100, 30);

@@ -76,6 +76,10 @@ impl Machine {
             Domain::Inet => libc::AF_INET,
         };
         let fd = sockets::socket(domain, kind_of(*kind) | if *nonblock { libc::SOCK_NONBLOCK } else { 0 })?;
+        // What is sent goes at once: a run shall not hang on the kernel's timers (tcp(7), TCP_NODELAY).
+        if domain == libc::AF_INET && *kind == SocketKind::Stream {
+            sockets::send_at_once(fd as i32)?;
+        }
         let bytes =
             |value: &Option<Value>| value.as_ref().map(|value| i32::try_from(self.number(value)).unwrap_or(i32::MAX));
         let options = [

@@ -135,6 +135,7 @@ impl Machine {
                 call::kill(if *group { -pid } else { pid }, signal.map_or(0, crate::model::Signal::number))
             }
             Op::Raise { signal } => call::raise(signal.number()),
+            Op::Fault { signal } => call::faults::fault(signal.number()),
             Op::Sigqueue { target, signal, value } => self.sigqueue(*target, *signal, self.number(value)),
             Op::Sigsuspend { block, unblock } => Self::sigsuspend(*block, *unblock),
             Op::Setitimer { time, every } => call::signals::setitimer(*time, *every),

@@ -24,10 +24,10 @@ impl Failure {
         Self { message: message.into(), exit: Exit::MACHINE }
     }
 
-    /// There is no such program, or it is none: the exit status is a shell's.
+    /// There is no such program, or it is none: what was asked for cannot be meant.
     pub fn no_program(program: &str, errno: i32) -> Self {
         let error = sys::Error::new("execve", program, errno);
-        Self { message: format!("cannot run {}", with_hint(&error)), exit: exit_of_execve(errno == libc::ENOENT) }
+        Self::usage(format!("cannot run {}", with_hint(&error)))
     }
 
     /// A file cannot be read or written.
@@ -36,20 +36,13 @@ impl Failure {
     }
 
     /// The lab reports how it failed as a sentence; where that is about a program that could not be
-    /// loaded, the exit status is a shell's.
+    /// loaded, the user asked for something that is not there.
     pub fn of_run(sentence: &str) -> Self {
         match sentence.strip_prefix("execve ") {
-            Some(rest) => {
-                let missing = rest.contains(": ENOENT (");
-                Self { message: format!("cannot run {rest}"), exit: exit_of_execve(missing) }
-            }
+            Some(rest) => Self::usage(format!("cannot run {rest}")),
             None => Self::machine(format!("the run failed: {sentence}")),
         }
     }
-}
-
-const fn exit_of_execve(missing: bool) -> Exit {
-    Exit::Code(if missing { 127 } else { 126 })
 }
 
 /// `nosuch: ENOENT (No such file or directory); there is no such program …`
@@ -85,14 +78,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn programs_that_cannot_be_run_end_as_in_a_shell() {
+    fn programs_that_cannot_be_run_are_the_users_mistake() {
         let missing = Failure::no_program("nosuch", libc::ENOENT);
-        assert_eq!(missing.exit, Exit::Code(127));
+        assert_eq!(missing.exit, Exit::INVALID);
         assert!(missing.message.starts_with("cannot run nosuch: ENOENT (No such file or directory); there is no such"));
-        assert_eq!(Failure::from(sys::Error::new("execve", "x", libc::EACCES)).exit, Exit::Code(126));
+        assert_eq!(Failure::from(sys::Error::new("execve", "x", libc::EACCES)).exit, Exit::INVALID);
         let late = Failure::of_run("execve ./a: ENOENT (No such file or directory); hint");
-        assert_eq!(late.exit, Exit::Code(127));
-        assert_eq!(Failure::of_run("execve ./a: ENOEXEC (Exec format error)").exit, Exit::Code(126));
+        assert_eq!(late.exit, Exit::INVALID);
+        assert_eq!(Failure::of_run("execve ./a: ENOEXEC (Exec format error)").exit, Exit::INVALID);
         assert_eq!(Failure::of_run("ptrace process 1: EPERM (…)").exit, Exit::MACHINE);
     }
 

@@ -188,11 +188,9 @@ const SECTIONS: [(&str, &[(&str, &str)]); 7] = [
         "EXIT STATUS",
         &[
             ("0", "done"),
-            ("1", "an expectation failed, or a run that was checked reached its limit"),
+            ("1", "an expectation failed, or the run reached its limit"),
             ("2", "usage, or an invalid file"),
             ("3", "the machine cannot do it; the message says what to change, and so does proclab doctor"),
-            ("124", "record: the run was cut off by a limit"),
-            ("126, 127", "the program is not executable, or not found"),
             ("128+N", "signal N ended the lab in the middle of a run"),
             ("", "record -- CMD ends with the status of the program, or by the signal that ended it."),
         ],

@@ -48,8 +48,8 @@ impl Exit {
     pub const INVALID: Self = Self::Code(2);
     /// The machine cannot do it.
     pub const MACHINE: Self = Self::Code(3);
-    /// A limit cut the run off: as timeout(1) says it.
-    pub const CUT_OFF: Self = Self::Code(124);
+    /// A limit cut the run off.
+    pub const CUT_OFF: Self = Self::Code(1);
 
     /// What a shell says of a program that a signal ended.
     pub const fn interrupted(signal: i32) -> Self {

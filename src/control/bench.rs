@@ -4,16 +4,16 @@ use std::ffi::CString;
 use std::io::IsTerminal;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock};
 
-use super::run_dir::RunDir;
+use super::run_dir::{self, RunDir, Shared};
 use super::{Plan, Stdio, Subject};
 use crate::actor::Orders;
 use crate::model::Header;
 use crate::sys::seccomp::Filter;
 use crate::sys::spawn::{self, Namespaces, Report, Start};
 use crate::sys::{Error, Result};
-use crate::trace::{Output, Tracer, calls};
+use crate::trace::{Journal, Output, Tracer, calls};
 
 /// What keeps a run apart from the rest of the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,8 +31,8 @@ pub enum Isolation {
 pub struct Bench {
     /// Why the first process could not be started, if it could not.
     pub report: Option<Report>,
-    /// The run's directory, where it has no file system of its own.
-    pub directory: Option<RunDir>,
+    /// The run's directory, where it has no file system of its own, or makes something outside of it.
+    pub directory: Shared,
     /// How the run is kept apart.
     pub isolation: Isolation,
 }
@@ -151,6 +151,7 @@ pub fn start(plan: &Plan, isolation: Isolation, tracer: &mut Tracer) -> Result<B
         })?),
         _ => None,
     };
+    let path = directory.as_ref().map(|directory| directory.path().to_owned());
     let orders; // Kept until the first process has a copy.
     let mut start = match &plan.subject {
         Subject::Scenario(scenario) => {
@@ -159,7 +160,9 @@ pub fn start(plan: &Plan, isolation: Isolation, tracer: &mut Tracer) -> Result<B
                 Orders { name: scenario.name.clone(), source: scenario.source.clone(), filter, marker: calls::MARKER }
                     .to_json();
             orders = spawn::memory_file(text.as_bytes())?;
-            Start::image(&plan.lab, &["proclab", crate::actor::COMMAND, &orders.as_raw_fd().to_string()])?
+            // Always as long, because arguments move the stack, and addresses can be seen in the log.
+            let number = format!("{:010}", orders.as_raw_fd());
+            Start::image(&plan.lab, &["proclab", crate::actor::COMMAND, &number])?
         }
         Subject::Command(command) => {
             let mut start = Start::command(command)?;
@@ -178,8 +181,15 @@ pub fn start(plan: &Plan, isolation: Isolation, tracer: &mut Tracer) -> Result<B
     start.new_session = plan.stdio == Stdio::Captured || matches!(plan.subject, Subject::Scenario(_));
     if isolation == Isolation::Namespaces {
         start.namespaces = Namespaces::prepare();
-    } else if let (Some(directory), Subject::Scenario(_)) = (&directory, &plan.subject) {
-        start.directory = CString::new(directory.path().as_os_str().as_bytes()).ok();
+    } else if let (Some(path), Subject::Scenario(_)) = (&path, &plan.subject) {
+        start.directory = CString::new(path.as_os_str().as_bytes()).ok();
+    }
+    let directory: Shared = Arc::new(Mutex::new(directory));
+    // What a foreign program leaves is its own business.
+    if let Subject::Scenario(_) = &plan.subject {
+        let shared = directory.clone();
+        let open = move || run_dir::open_journal(&shared);
+        tracer.recorder_mut().keep_journal(Journal::new(isolation != Isolation::Namespaces, open));
     }
     let report = match &plan.subject {
         Subject::Scenario(_) => tracer.start_scenario(start, streams.outputs)?,

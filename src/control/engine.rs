@@ -1,5 +1,6 @@
 //! The tracer's thread: takes commands, lets tasks move, tells what happened.
 
+use std::sync::PoisonError;
 use std::sync::mpsc::{Receiver, Sender, SyncSender};
 use std::time::{Duration, Instant};
 
@@ -315,8 +316,10 @@ impl Engine {
         }
         self.passing = None;
         self.labels.retain(|(task, _)| *task != chosen);
+        self.settling.mover = Some(chosen);
         self.tracer.go(chosen)?;
         self.settle()?;
+        self.settling.mover = None;
         self.after_step();
         Ok(())
     }
@@ -528,7 +531,8 @@ impl Engine {
         let root = self.tracer.root_status();
         self.bury();
         self.pulse.end();
-        let left = self.bench.directory.take().and_then(super::run_dir::RunDir::remove).into_iter().collect();
+        let directory = self.bench.directory.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let left = directory.map(super::run_dir::RunDir::remove).unwrap_or_default();
         let schedule = if self.serial { self.scheduler.followed() } else { String::new() };
         self.send(Update::Ended(Ending { outcome, root, schedule, left }));
     }

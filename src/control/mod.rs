@@ -7,6 +7,7 @@
 mod bench;
 mod breakpoints;
 mod engine;
+mod leftovers;
 mod plan;
 mod run_dir;
 mod scheduler;

@@ -1,19 +1,38 @@
 //! The directory of a run where the kernel refuses namespaces, and what earlier runs left behind.
 //!
-//! With namespaces a run lives on a file system of its own that is gone with it. Without, it gets a
-//! directory that the lab removes at the end; should the lab be killed, the next start does it. The
-//! directory of a living lab is locked, and nothing else is ever touched.
+//! With namespaces a run lives on a file system of its own that is gone with it, and so are its IPC
+//! objects. Without, it gets a directory that the lab removes at the end. What it makes elsewhere is
+//! written into a journal beside the directory (`trace::Journal`) and removed too; should the lab be killed,
+//! the next start does all that. The directory of a living lab is locked, and nothing else is ever touched.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// A directory of this run's own. Dropping it removes it with all it holds.
+use super::leftovers;
+use crate::sys::procfs;
+
+/// A directory of this run's own. Dropping it removes it with all it holds, and what stands in its
+/// journal.
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
     _lock: File,
+}
+
+/// The directory of a run, if it has one by now: where there are namespaces, only who makes something
+/// outside of them needs one.
+pub type Shared = Arc<Mutex<Option<RunDir>>>;
+
+/// The file of the journal of a run, whose directory is made if there is none.
+pub fn open_journal(shared: &Shared) -> io::Result<File> {
+    let mut directory = shared.lock().unwrap_or_else(PoisonError::into_inner);
+    match &mut *directory {
+        Some(directory) => directory.journal(),
+        missing => missing.insert(RunDir::create()?).journal(),
+    }
 }
 
 /// Where the directories of this user's runs stand.
@@ -26,6 +45,17 @@ fn home() -> PathBuf {
 /// The lock of a run stands beside its directory: inside, scenario processes could meet it.
 fn lock_of(directory: &Path) -> PathBuf {
     directory.with_extension("lock")
+}
+
+fn journal_of(directory: &Path) -> PathBuf {
+    directory.with_extension("journal")
+}
+
+/// Where identifiers mean what they meant when they were written down: this boot, this IPC namespace.
+fn realm() -> String {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let namespace = procfs::ipc_namespace(std::process::id().cast_signed()).unwrap_or(0);
+    format!("{} {namespace}", boot.trim())
 }
 
 impl RunDir {
@@ -55,20 +85,40 @@ impl RunDir {
         &self.path
     }
 
-    /// Removes it; says what could not be.
-    pub fn remove(self) -> Option<String> {
-        remove(&self.path).err().map(|error| format!("cannot remove {}: {error}", self.path.display()))
+    /// Begins a journal of what the run makes outside of the directory.
+    pub fn journal(&self) -> io::Result<File> {
+        let mut file = File::create(journal_of(&self.path))?;
+        io::Write::write_all(&mut file, format!("{}\n", realm()).as_bytes())?;
+        Ok(file)
+    }
+
+    /// Removes it and what the run has left elsewhere; says what could not be.
+    pub fn remove(self) -> Vec<String> {
+        remove(&self.path).1
     }
 }
 
-fn remove(directory: &Path) -> io::Result<()> {
-    if directory.exists() {
-        fs::remove_dir_all(directory)?;
-    }
-    match fs::remove_file(lock_of(directory)) {
+/// Removes a run's directory and what stands in its journal: says what that was, and what could not be
+/// removed. The lock goes last, so that whatever interrupts this, the next start goes on with it.
+fn remove(directory: &Path) -> (Vec<String>, Vec<String>) {
+    let (removed, mut left) = remove_journaled(directory);
+    let absent_is_fine = |result: io::Result<()>| match result {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
+    };
+    let gone = absent_is_fine(fs::remove_dir_all(directory))
+        .and_then(|()| absent_is_fine(fs::remove_file(journal_of(directory))))
+        .and_then(|()| absent_is_fine(fs::remove_file(lock_of(directory))));
+    if let Err(error) = gone {
+        left.push(format!("cannot remove {}: {error}", directory.display()));
     }
+    (removed, left)
+}
+
+fn remove_journaled(directory: &Path) -> (Vec<String>, Vec<String>) {
+    let Ok(text) = fs::read(journal_of(directory)) else { return <_>::default() };
+    let end = text.iter().position(|byte| *byte == b'\n').unwrap_or(text.len());
+    if text[..end] == *realm().as_bytes() { leftovers::remove(&text[end..]) } else { <_>::default() }
 }
 
 impl Drop for RunDir {
@@ -83,19 +133,22 @@ pub fn sweep() -> Vec<String> {
     let Ok(entries) = fs::read_dir(home()) else { return Vec::new() };
     let locks = entries.flatten().map(|entry| entry.path());
     let locks = locks.filter(|path| path.extension().is_some_and(|extension| extension == "lock"));
-    locks.filter_map(|lock| sweep_one(&lock)).collect()
+    locks.flat_map(|lock| sweep_one(&lock)).collect()
 }
 
-fn sweep_one(lock: &Path) -> Option<String> {
-    let file = File::open(lock).ok()?;
-    match file.try_lock() {
-        Err(TryLockError::WouldBlock | TryLockError::Error(_)) => None,
-        Ok(()) => {
-            let directory = lock.with_extension("");
-            match remove(&directory) {
-                Ok(()) => Some(format!("removed {}, left by a run whose lab was killed", directory.display())),
-                Err(error) => Some(format!("cannot remove {}: {error}", directory.display())),
-            }
-        }
+fn sweep_one(lock: &Path) -> Vec<String> {
+    let Ok(file) = File::open(lock) else { return Vec::new() };
+    if file.try_lock().is_err() {
+        return Vec::new();
     }
+    let directory = lock.with_extension("");
+    let (mut removed, left) = remove(&directory);
+    if left.is_empty() {
+        removed.insert(0, directory.display().to_string());
+    }
+    if removed.is_empty() {
+        return left;
+    }
+    let said = format!("removed {}, left by a run whose lab was killed", crate::insight::listed(&removed));
+    [vec![said], left].concat()
 }

@@ -1,9 +1,9 @@
 //! Waiting until a step is over: nobody moves any more.
 //!
 //! A step of one task can wake others; what they then do is part of the step. It is over when every
-//! task has stopped or sleeps, as the kernel says it. Stops that came together are taken in by the
-//! age of their tasks, not in the order in which the kernel happened to report them, so that the same
-//! run writes the same log.
+//! task has stopped or sleeps, as the kernel says it. Of stops that came together that of the task
+//! whose step it is comes first, because it is what woke the others; these follow by age, not in the
+//! order in which the kernel happened to report them, so that the same run writes the same log.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -25,6 +25,8 @@ const LONGEST_NAP: Duration = Duration::from_micros(250);
 #[derive(Debug, Default)]
 pub struct Settling {
     seen: Vec<Seen>,
+    /// The task whose step it is, if it is one task's.
+    pub(super) mover: Option<TaskId>,
 }
 
 #[derive(Debug)]
@@ -65,13 +67,20 @@ impl Engine {
     /// Waits until every task has stopped or sleeps, or has computed for longer than a step may take.
     pub(super) fn settle(&mut self) -> sys::Result<()> {
         let mut patience = Patience::default();
+        let mut delivered = false;
         loop {
             let in_time = self.collect(&mut patience)?;
             let seen = std::mem::take(&mut self.settling.seen);
             if seen.is_empty() {
+                // What was written into a terminal may be on its way still.
+                if !delivered && self.tracer.deliver_to_terminals() {
+                    delivered = true;
+                    continue;
+                }
                 self.write_sleepers();
                 return Ok(());
             }
+            delivered = false;
             self.take_in(seen)?;
             if !in_time {
                 return Ok(());
@@ -130,8 +139,11 @@ impl Engine {
 
     fn take_in(&mut self, mut seen: Vec<Seen>) -> sys::Result<()> {
         // A task that is not in the books yet is younger than all that are.
-        let age = |seen: &Seen| self.tracer.task_of(seen.tid()).map_or(usize::MAX, TaskId::index);
-        seen.sort_by_key(age);
+        let rank = |seen: &Seen| {
+            let task = self.tracer.task_of(seen.tid());
+            (task != self.settling.mover, task.map_or(usize::MAX, TaskId::index))
+        };
+        seen.sort_by_key(rank);
         for seen in seen {
             match seen {
                 Seen::Stopped(stopped, why) => self.tracer.stopped(stopped, why)?,
@@ -150,5 +162,6 @@ impl Engine {
             }
         }
         self.tracer.write_progress();
+        self.tracer.look_at_queues();
     }
 }

@@ -4,7 +4,7 @@
 //! one is made differs between architectures and versions.
 
 /// The words of the language that become another call than the one they name.
-const CALLS: [(&str, &[&str]); 24] = [
+const CALLS: [(&str, &[&str]); 26] = [
     ("open", &["open", "openat", "openat2", "creat"]),
     ("wait", &["wait4", "waitid", "waitpid"]),
     ("fork", &["fork", "vfork", "clone", "clone3"]),
@@ -24,6 +24,8 @@ const CALLS: [(&str, &[&str]); 24] = [
     ("cloexec", &["fcntl"]),
     ("nonblock", &["fcntl"]),
     ("pipe-size", &["fcntl"]),
+    ("fcntl-lock", &["fcntl"]),
+    ("fcntl-getlk", &["fcntl"]),
     ("exit", &["exit_group", "exit"]),
     ("_exit", &["exit_group", "exit"]),
     ("alarm", &["alarm", "setitimer"]),
@@ -32,7 +34,7 @@ const CALLS: [(&str, &[&str]); 24] = [
 ];
 
 /// More of them: those whose call only bears another name.
-const RENAMED: [(&str, &[&str]); 10] = [
+const RENAMED: [(&str, &[&str]); 12] = [
     ("block", &["rt_sigprocmask"]),
     ("unblock", &["rt_sigprocmask"]),
     ("on", &["rt_sigaction"]),
@@ -43,6 +45,8 @@ const RENAMED: [(&str, &[&str]); 10] = [
     ("sem_timedwait", &["futex"]),
     ("shm_open", &["open", "openat", "openat2"]),
     ("nice", &["nice", "setpriority"]),
+    ("mq_send", &["mq_timedsend"]),
+    ("mq_receive", &["mq_timedreceive"]),
 ];
 
 /// The system calls that `word` can stand for: a statement of the language, a manual page, or a

@@ -2,94 +2,25 @@
 //!
 //! A log shows one order; the question is which part of it the program forces. Vector clocks answer
 //! it: every task counts its own events, and takes over the counts of another task where something
-//! makes it come after. What does so: `fork`; waiting for a child; getting the bytes that somebody
-//! wrote, and the room that somebody made; end-of-file and EPIPE, which need every other end closed;
+//! makes it come after. What does so: `fork`; a connection being asked for; waiting for a child; getting
+//! the bytes or the message that somebody wrote, and the room that somebody made; end-of-file and EPIPE,
+//! which need every other end closed;
 //! the other end of a FIFO being opened; a semaphore's value; a barrier; and a signal. Turns of a scheduler do not.
+
+mod mail;
 
 use std::collections::{HashMap, VecDeque};
 
+use mail::Mail;
+
+use super::flow::{Clock, Flow};
 use super::names::{Cast, walk};
 use super::semaphores::Semaphores;
 use super::{Judged, judged};
-use crate::model::{Access, ChannelId, ChannelKind, Event, Kind, Log, Phase, Signal, State, TaskId, Why, World};
+use crate::model::{Access, ChannelId, ChannelKind, End, Event, Kind, Log, Phase, Signal, State, TaskId, Why, World};
 use crate::scenario::{BarrierId, Op, Program};
 
 const EPIPE: i32 = 32;
-
-/// How many events of each task come before, by task.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Clock(Vec<u64>);
-
-impl Clock {
-    pub(super) fn of(&self, task: TaskId) -> u64 {
-        self.0.get(task.index()).copied().unwrap_or(0)
-    }
-
-    fn tick(&mut self, task: TaskId) {
-        let index = task.index();
-        self.0.resize(self.0.len().max(index + 1), 0);
-        self.0[index] += 1;
-    }
-
-    /// After both.
-    pub(super) fn join(&mut self, other: &Self) {
-        self.0.resize(self.0.len().max(other.0.len()), 0);
-        for (own, other) in self.0.iter_mut().zip(&other.0) {
-            *own = (*own).max(*other);
-        }
-    }
-
-    /// After what both come after.
-    fn meet(&mut self, other: &Self) {
-        self.0.truncate(other.0.len());
-        for (own, other) in self.0.iter_mut().zip(&other.0) {
-            *own = (*own).min(*other);
-        }
-    }
-}
-
-/// The bytes that went through a pipe or FIFO, and who sent them.
-#[derive(Debug, Default)]
-struct Flow {
-    written: u64,
-    read: u64,
-    /// Where each write that was not read to its end ends, and when it was made.
-    writes: VecDeque<(u64, Clock)>,
-    /// Where each read begins that no write has needed yet, and when it was made.
-    reads: VecDeque<(u64, Clock)>,
-    /// After every read that had to make room for what has been written.
-    room: Clock,
-    write_ends_closed: Clock,
-    read_ends_closed: Clock,
-    /// Who came to open a FIFO, for what (unknown as long as the call sleeps), and when.
-    openings: Vec<(TaskId, Option<Access>, Clock)>,
-}
-
-impl Flow {
-    /// After somebody came to open the other end: of several, nobody knows which one was needed.
-    fn peers(&self, task: TaskId, access: Access) -> Option<Clock> {
-        let is_peer = |other: &Option<Access>| match (access, other) {
-            (Access::Read, other) => other.is_none_or(Access::writes),
-            (Access::Write, other) => other.is_none_or(Access::reads),
-            // Linux does not let an opening for both wait (fifo(7)).
-            _ => false,
-        };
-        let mut peers = self.openings.iter().filter(|(peer, other, _)| *peer != task && is_peer(other));
-        let mut after = peers.next()?.2.clone();
-        for (_, _, clock) in peers {
-            after.meet(clock);
-        }
-        Some(after)
-    }
-
-    fn opened(&mut self, task: TaskId, access: Access, now: Clock) {
-        let asleep = self.openings.iter_mut().find(|(known, access, _)| *known == task && access.is_none());
-        match asleep {
-            Some((_, unknown, _)) => *unknown = Some(access),
-            None => self.openings.push((task, Some(access), now)),
-        }
-    }
-}
 
 /// A passing of a label.
 #[derive(Debug)]
@@ -105,7 +36,11 @@ struct Causes<'a> {
     log: &'a Log,
     world: World,
     clocks: Vec<Clock>,
-    flows: HashMap<ChannelId, Flow>,
+    mail: HashMap<ChannelId, Mail>,
+    /// What flows to an end of a channel; of all but connections the first.
+    flows: HashMap<(ChannelId, End), Flow>,
+    /// When each connection was asked for.
+    connected: HashMap<ChannelId, Clock>,
     semaphores: Semaphores,
     barriers: HashMap<(u32, &'a str), BarrierId>,
     /// Who waits at which barrier.
@@ -169,6 +104,8 @@ impl<'a> Causes<'a> {
             world: log.world_at(0),
             clocks: Vec::new(),
             flows: HashMap::new(),
+            mail: HashMap::new(),
+            connected: HashMap::new(),
             semaphores: Semaphores::of(log),
             barriers,
             arrived: HashMap::new(),
@@ -212,19 +149,25 @@ impl<'a> Causes<'a> {
     fn causes_of(&mut self, event: &Event) -> Option<Clock> {
         let task = event.task;
         match event.kind {
-            Kind::Write { channel, .. } if event.errno() == Some(EPIPE) => {
-                Some(self.flows.get(&channel)?.read_ends_closed.clone())
+            Kind::Write { channel, via, .. } if event.errno() == Some(EPIPE) => {
+                let across = self.own_end(task, via.fd(), channel).map(End::other).filter(|_| self.is_socket(channel));
+                Some(self.flows.get(&(channel, across.unwrap_or_default()))?.read_ends_closed.clone())
             }
             _ if event.failed() => None,
             Kind::Reap { child, .. } => Some(self.snapshot(child)),
+            Kind::Read { channel, via, bytes, .. } if self.is_flow(channel) => {
+                let end = self.own_end(task, via.fd(), channel).unwrap_or_default();
+                Some(self.bytes_read(task, channel, end, bytes))
+            }
             Kind::Sem { .. } => {
                 let own = self.snapshot(task);
                 self.semaphores.causes(self.log, event, &own)
             }
-            Kind::Read { channel, bytes, .. } if self.is_pipe(channel) => Some(self.bytes_read(task, channel, bytes)),
             Kind::Write { channel, bytes, .. } if self.is_pipe(channel) => Some(self.room_for(channel, bytes)),
+            Kind::Accept { connection, .. } => self.connected.get(&connection).cloned(),
+            Kind::Read { .. } | Kind::Write { .. } => self.before_message(event),
             Kind::Open { channel, access, flags, .. } if !flags.nonblock && self.is_fifo(channel) => {
-                self.flows.get(&channel)?.peers(task, access)
+                self.flows.get(&(channel, End::First))?.peers(task, access)
             }
             Kind::Unblock { .. } => self.leave_barrier(task),
             Kind::Signal { phase: Phase::Delivered, signal, .. } => self.deliver(task, signal),
@@ -241,19 +184,32 @@ impl<'a> Causes<'a> {
         let now = self.snapshot(task);
         match event.kind {
             Kind::Spawn { child, .. } => *self.clock(child) = now,
-            Kind::Write { channel, bytes, .. } if self.is_pipe(channel) => {
-                let flow = self.flows.entry(channel).or_default();
+            Kind::Write { channel, via, bytes, .. } if self.is_flow(channel) => {
+                let end = self.own_end(task, via.fd(), channel);
+                let Some(end) = self.world.channel(channel).and_then(|it| it.arrival(end, via)) else { return };
+                let flow = self.flows.entry((channel, end)).or_default();
                 flow.written = flow.written.saturating_add(bytes);
                 if flow.written > flow.read {
                     flow.writes.push_back((flow.written, now));
                 }
             }
-            Kind::Read { channel, bytes, .. } if bytes > 0 && self.is_pipe(channel) => {
-                let flow = self.flows.entry(channel).or_default();
+            Kind::Read { channel, via, bytes, .. } if bytes > 0 && self.is_flow(channel) => {
+                let end = self.own_end(task, via.fd(), channel).unwrap_or_default();
+                let flow = self.flows.entry((channel, end)).or_default();
                 flow.reads.push_back((flow.read, now));
                 flow.read = flow.read.saturating_add(bytes);
             }
             Kind::Sem { .. } => self.semaphores.follow(self.log, event, &now),
+            Kind::Connect { channel, .. } => {
+                self.connected.insert(channel, now);
+            }
+            Kind::Drop { channel, bytes } => {
+                let flow = self.flows.entry((channel, End::First)).or_default();
+                flow.written = flow.written.saturating_sub(bytes);
+                flow.writes.pop_back();
+            }
+            Kind::Shutdown { channel, end, how } => self.end_shut(channel, end, how, &now),
+            Kind::Read { .. } | Kind::Write { .. } => self.message_moved(event, now),
             Kind::Close { fd, .. } => self.end_closed(task, fd, &now),
             Kind::Dup { fd, to, .. } if fd != to => self.end_closed(task, to, &now),
             Kind::Exit { .. } if !self.shares_table(task) => {
@@ -263,10 +219,10 @@ impl<'a> Causes<'a> {
                 }
             }
             Kind::Open { channel, access, .. } if self.is_fifo(channel) => {
-                self.flows.entry(channel).or_default().opened(task, access, now);
+                self.flows.entry((channel, End::First)).or_default().opened(task, access, now);
             }
             Kind::Block { why: Why::NoPeer, channel: Some(channel), .. } => {
-                self.flows.entry(channel).or_default().openings.push((task, None, now));
+                self.flows.entry((channel, End::First)).or_default().openings.push((task, None, now));
             }
             Kind::Block { why: Why::Barrier, .. } => {
                 let barrier = self.barrier_of(task);
@@ -280,6 +236,31 @@ impl<'a> Causes<'a> {
         self.world.channel(id).is_some_and(|channel| channel.kind.is_pipe())
     }
 
+    fn is_socket(&self, id: ChannelId) -> bool {
+        self.world.channel(id).is_some_and(|channel| channel.kind.is_socket())
+    }
+
+    /// Whether what comes out of it first went in first.
+    fn is_flow(&self, id: ChannelId) -> bool {
+        self.is_pipe(id) || self.is_socket(id)
+    }
+
+    /// The end of a channel that a descriptor of a task is.
+    fn own_end(&self, task: TaskId, fd: Option<i32>, channel: ChannelId) -> Option<End> {
+        let entry = self.world.fd(task, fd?)?;
+        (entry.channel == channel).then_some(entry.end)
+    }
+
+    /// An end of a connection will not write, and so the other comes to the end, or not read.
+    fn end_shut(&mut self, channel: ChannelId, end: End, how: Access, now: &Clock) {
+        if how.writes() {
+            self.flows.entry((channel, end.other())).or_default().write_ends_closed.join(now);
+        }
+        if how.reads() {
+            self.flows.entry((channel, end)).or_default().read_ends_closed.join(now);
+        }
+    }
+
     fn is_fifo(&self, id: ChannelId) -> bool {
         self.world.channel(id).is_some_and(|channel| channel.kind == ChannelKind::Fifo)
     }
@@ -290,8 +271,11 @@ impl<'a> Causes<'a> {
     }
 
     fn end_closed(&mut self, task: TaskId, fd: i32, now: &Clock) {
-        let Some(fd) = self.world.fd(task, fd).copied().filter(|fd| self.is_pipe(fd.channel)) else { return };
-        let flow = self.flows.entry(fd.channel).or_default();
+        let Some(fd) = self.world.fd(task, fd).copied().filter(|fd| self.is_flow(fd.channel)) else { return };
+        if self.is_socket(fd.channel) {
+            return self.end_shut(fd.channel, fd.end, Access::ReadWrite, now);
+        }
+        let flow = self.flows.entry((fd.channel, End::First)).or_default();
         if fd.access.writes() {
             flow.write_ends_closed.join(now);
         }
@@ -301,9 +285,12 @@ impl<'a> Causes<'a> {
     }
 
     /// After the writes whose bytes a read gets; for end-of-file, after the last write end was closed.
-    fn bytes_read(&mut self, reader: TaskId, id: ChannelId, bytes: u64) -> Clock {
+    fn bytes_read(&mut self, reader: TaskId, id: ChannelId, reading: End, bytes: u64) -> Clock {
         let mut after = Clock::default();
-        let flow = self.flows.entry(id).or_default();
+        if bytes == 0 && self.is_socket(id) {
+            return self.end_of_stream(id, reading);
+        }
+        let flow = self.flows.entry((id, reading)).or_default();
         if bytes == 0 {
             let ended = self.world.channel(id).is_some_and(|it| it.writers == 0 && it.contents.is_empty());
             return if ended { flow.write_ends_closed.clone() } else { after };
@@ -321,21 +308,38 @@ impl<'a> Causes<'a> {
             }
         }
         if end > flow.written
-            && let Some(writer) = self.unfinished_writer(reader, id)
+            && let Some(writer) = self.unfinished_writer(reader, id, reading)
         {
             after.join(&self.snapshot(writer));
         }
         after
     }
 
+    /// The end of a stream comes after everybody has closed the end across, or somebody has shut it. If
+    /// that is not in the log yet, only who alone holds it can have done so.
+    fn end_of_stream(&mut self, id: ChannelId, reading: End) -> Clock {
+        let across = reading.other();
+        let socket = self.world.channel(id).and_then(|channel| channel.socket.as_ref());
+        if socket.is_some_and(|socket| socket.shut_write[across.index()]) {
+            return self.flows.entry((id, reading)).or_default().write_ends_closed.clone();
+        }
+        let holders = self.world.holders(id).filter(|(_, fd)| fd.end == across).map(|(task, _)| task.id);
+        let mut holders: Vec<TaskId> = holders.collect();
+        holders.dedup();
+        if let [only] = holders[..] { self.snapshot(only) } else { Clock::default() }
+    }
+
     /// Who must have written bytes that are read before their write has returned: who sleeps in one,
     /// or else who alone could. Several candidates prove nothing about any of them.
-    fn unfinished_writer(&self, reader: TaskId, id: ChannelId) -> Option<TaskId> {
+    fn unfinished_writer(&self, reader: TaskId, id: ChannelId, reading: End) -> Option<TaskId> {
         let sleeps = |state| matches!(state, State::Blocked(it) if it.why == Why::Full && it.channel == Some(id));
         let mut sleepers: Vec<TaskId> =
             self.world.living().filter(|task| sleeps(task.state)).map(|task| task.id).collect();
         if sleepers.is_empty() {
-            let holders = self.world.holders(id).filter(|(task, fd)| task.id != reader && fd.access.writes());
+            let is_socket = self.is_socket(id);
+            let across = |end| !is_socket || end != reading;
+            let holders =
+                self.world.holders(id).filter(|(task, fd)| task.id != reader && fd.access.writes() && across(fd.end));
             sleepers = holders.map(|(task, _)| task.id).collect();
             sleepers.dedup();
         }
@@ -345,7 +349,7 @@ impl<'a> Causes<'a> {
     /// After the reads without which what is written could not have fitted in.
     fn room_for(&mut self, id: ChannelId, bytes: u64) -> Clock {
         let capacity = self.world.channel(id).map_or(0, |channel| channel.capacity);
-        let flow = self.flows.entry(id).or_default();
+        let flow = self.flows.entry((id, End::First)).or_default();
         let gone = flow.written.saturating_add(bytes).saturating_sub(capacity);
         while capacity > 0
             && let Some((_, clock)) = flow.reads.pop_front_if(|(start, _)| *start < gone)

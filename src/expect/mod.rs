@@ -7,7 +7,9 @@ mod calls;
 mod claims;
 mod clean;
 mod clocks;
+mod flow;
 mod names;
+mod received;
 mod semaphores;
 
 pub use calls::call_names;
@@ -58,7 +60,7 @@ fn judge_claim(claim: &Claim, scenario: &Scenario, log: &Log, cast: &Cast<'_>) -
         Claim::Moved { channel, bytes } => claims::moved(log, cast, channel, *bytes),
         Claim::Output { name, text } => claims::output(log, cast, name, text),
         Claim::Printed { name, text } => claims::printed(log, cast, name, text),
-        Claim::Received { .. } => Err("this version records no messages of queues".to_owned()),
+        Claim::Received { channel, messages } => received::received(log, cast, channel, messages),
         Claim::Delivered { name, signal, times } => claims::delivered(log, cast, name, *signal, *times),
         Claim::Handled { name, signal, times } => claims::handled(log, cast, name, *signal, *times),
         Claim::Errno { name, call, errno } => claims::errno(log, cast, name, call, errno),

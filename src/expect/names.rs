@@ -48,6 +48,7 @@ impl<'a> Cast<'a> {
         let by_path = || self.paths(name).into_iter().find_map(|path| self.channel_at(path));
         self.channel_called(name)
             .or_else(|| self.channel_called(pipe?))
+            .or_else(|| self.namesakes(name).into_iter().find_map(|other| self.channel_called(other)))
             .or_else(by_path)
             .or_else(|| self.channel_at(name))
             .ok_or_else(|| format!("there was no channel {name}"))
@@ -65,6 +66,17 @@ impl<'a> Cast<'a> {
             before.is_some_and(|before| before.is_empty() || before.ends_with('/'))
         };
         self.log.head().channels().find(|channel| is_it(self.log.name(channel.name))).map(|channel| channel.id)
+    }
+
+    /// What other processes call the object that is called `name` somewhere: the log knows it by the name
+    /// that it was made under.
+    fn namesakes(&self, name: &str) -> Vec<&'a str> {
+        let mut objects = Vec::new();
+        for root in &self.program.roots {
+            walk(&root.body, &mut |statement| objects.extend(object(&statement.op)));
+        }
+        let meant: Vec<_> = objects.iter().filter(|(known, _)| *known == name).map(|(_, object)| *object).collect();
+        objects.iter().filter(|(_, object)| meant.contains(object)).map(|(name, _)| *name).collect()
     }
 
     /// The paths that the descriptor `name` is opened at.
@@ -91,6 +103,22 @@ impl<'a> Cast<'a> {
     /// What to call a channel in a reason.
     pub(super) fn channel_name(&self, id: ChannelId) -> &'a str {
         self.log.head().channel(id).map_or("a channel", |channel| self.log.name(channel.name))
+    }
+}
+
+/// What an object is found by, in any process: its kind, and its key or name.
+type Object<'a> = (u8, i32, &'a str);
+
+/// What a statement calls the object that it makes or finds, if others can find it too.
+fn object(op: &Op) -> Option<(&str, Object<'_>)> {
+    match op {
+        Op::Msgget { name, key, .. } => Some((name, (0, (*key)?, ""))),
+        Op::Shmget { name, key, .. } => Some((name, (1, (*key)?, ""))),
+        Op::Semget { name, key, .. } => Some((name, (2, (*key)?, ""))),
+        Op::MqOpen { name, path, .. } => Some((name, (3, 0, path))),
+        Op::ShmOpen { name, path, .. } => Some((name, (4, 0, path))),
+        Op::SemOpen { name, path, .. } => Some((name, (5, 0, path))),
+        _ => None,
     }
 }
 

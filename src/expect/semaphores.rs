@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use super::clocks::Clock;
+use super::flow::Clock;
 use crate::model::{ChannelId, Event, Kind, Log, TaskId};
 
 /// One semaphore of a set.

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{Finding, Rule, channel_name, listed, name};
-use crate::model::{Blocked, Channel, ChannelId, Event, Kind, Names, State, TaskId, Why, World};
+use crate::model::{Blocked, Channel, ChannelId, End, Event, Kind, Names, State, TaskId, Why, World};
 
 /// Tasks wait for each other, and nobody else can help.
 #[derive(Debug, Default)]
@@ -37,8 +37,15 @@ impl Deadlock {
         let wakers: Vec<TaskId> = match blocked.why {
             // A queue may hold messages of other types than the one that is waited for.
             Why::Empty => {
-                let may_hold =
-                    |channel: &&Channel| channel.messages || channel.waiting() == 0 || !channel.kind.is_pipe();
+                let own = blocked.channel.and_then(|channel| world.end_held(id, channel));
+                let is_empty = |channel: &Channel, end| channel.inbox(end).count() == 0;
+                let may_hold = |channel: &&Channel| match channel.kind {
+                    kind if kind.is_socket() => match own {
+                        Some(end) => is_empty(channel, end),
+                        None => is_empty(channel, End::First) && is_empty(channel, End::Second),
+                    },
+                    kind => channel.messages || channel.waiting() == 0 || !kind.is_pipe(),
+                };
                 channel.filter(may_hold).map(|_| wakers)?
             }
             Why::Full => {
@@ -58,9 +65,15 @@ impl Deadlock {
             }
             // Only the lab knows how many are missing; when nothing moves any more, too many are.
             Why::Barrier if at_end => others(),
+            // Whoever has accepted since has made room, and the sleeper is about to move.
+            Why::Backlog => {
+                let socket = channel.and_then(|channel| channel.socket.as_ref())?;
+                let full = socket.backlog.is_some_and(|backlog| socket.waiting.len() > backlog as usize);
+                full.then_some(wakers)?
+            }
             Why::Value if !at_end && self.hopeful.contains(&id) => return None,
             Why::Vfork | Why::Lock | Why::Value => wakers,
-            Why::Barrier | Why::Backlog | Why::Signal | Why::Time | Why::Poll | Why::Other => return None,
+            Why::Barrier | Why::Signal | Why::Time | Why::Poll | Why::Other => return None,
         };
         let all_alive = wakers.iter().all(|waker| world.task(*waker).is_some_and(crate::model::Task::is_alive));
         (!wakers.is_empty() && all_alive).then_some(wakers)
@@ -137,6 +150,7 @@ fn part(id: TaskId, wakers: &[TaskId], world: &World, names: &Names) -> Option<S
     Some(match blocked.why {
         Why::Empty => format!("{who} waits for bytes from {p}, which only {by} could write"),
         Why::Full => format!("{who} waits for room in {p}, which only {by} could make by reading"),
+        Why::Backlog => format!("{who} waits for a place in the queue of {p}, which only {by} could make by accepting"),
         Why::NoPeer => format!("{who} waits for somebody to open the other end of {p}"),
         Why::Child if blocked.on.is_none() => format!("{who} waits for a child to end: {by}"),
         Why::Child => format!("{who} waits for {by} to end"),
@@ -156,15 +170,22 @@ fn cure(tasks: &[TaskId], world: &World, names: &Names) -> String {
     let own_write_end = tasks.iter().find_map(|id| {
         let (id, blocked) = waiting(Why::Empty)(&id)?;
         let channel = blocked.channel?;
-        world.fds(id).any(|fd| fd.channel == channel && fd.access.writes()).then_some((id, channel))
+        let one_end = world.channel(channel)?.kind.is_socket() && world.end_held(id, channel).is_some();
+        let writes = world.fds(id).any(|fd| fd.channel == channel && fd.access.writes());
+        (writes && !one_end).then_some((id, channel))
     });
     let channel = |blocked: Blocked| blocked.channel.map_or("it", |channel| channel_name(channel, world, names));
     if let Some((id, p)) = own_write_end {
+        let is_socket = world.channel(p).is_some_and(|channel| channel.kind.is_socket());
         let p = channel_name(p, world, names);
-        return format!("{} must close its write end of {p} before it reads", name(id, world, names));
+        let end = if is_socket { "the other end" } else { "its write end" };
+        return format!("{} must close {end} of {p} before it reads", name(id, world, names));
     }
     if let Some((_, blocked)) = find(Why::Full) {
         return format!("somebody must read from {} before more is written than it holds", channel(blocked));
+    }
+    if let Some((_, blocked)) = find(Why::Backlog) {
+        return format!("somebody must accept at {} before more connect than may wait", channel(blocked));
     }
     if find(Why::Lock).is_some() {
         return "take locks in the same order everywhere".to_owned();

@@ -1,6 +1,6 @@
 use crate::insight::replay;
 use crate::model::sketch::Sketch;
-use crate::model::{ChannelKind, How, Shares, Why};
+use crate::model::{Access, ChannelKind, End, FdFlags, How, Kind, Shares, Why};
 
 fn found(sketch: &mut Sketch) -> Vec<String> {
     replay(&sketch.log()).into_iter().filter(|finding| finding.rule == "deadlock").map(|it| it.text).collect()
@@ -154,6 +154,68 @@ fn fifos_opened_in_opposite_orders() {
     sketch.create("b", "two", ChannelKind::Fifo).block_at("b", "openat", Why::NoPeer, "two");
     let expected = "a waits for somebody to open the other end of one; \
                     b waits for somebody to open the other end of two: open FIFOs in the same order everywhere";
+    assert_eq!(found(&mut sketch), [expected]);
+}
+
+/// `a` has the first end of the connection `s` (3), `b` the second (4).
+fn connection() -> Sketch {
+    let mut sketch = Sketch::new();
+    sketch.fork("init", "a").create("a", "s", ChannelKind::Unix).open("a", 3, "s", Access::ReadWrite);
+    let (channel, flags) = (sketch.channel("s"), FdFlags::default());
+    let second = Kind::Open { fd: 4, channel, end: End::Second, access: Access::ReadWrite, flags };
+    sketch.event("a", "socketpair", 0, second).fork("a", "b").close("b", 3);
+    sketch
+}
+
+#[test]
+fn two_that_wait_for_each_other_at_one_connection() {
+    let mut sketch = connection();
+    sketch.close("a", 4).block_at("a", "recvfrom", Why::Empty, "s");
+    assert_eq!(found(&mut sketch), [""; 0], "b may still write");
+    sketch.block_at("b", "recvfrom", Why::Empty, "s");
+    let expected = "a waits for bytes from s, which only b could write; \
+                    b waits for bytes from s, which only a could write: \
+                    somebody must write to s or close it before waiting";
+    assert_eq!(found(&mut sketch), [expected]);
+}
+
+#[test]
+fn who_has_something_to_read_is_about_to_move() {
+    let mut sketch = connection();
+    sketch.close("a", 4).block_at("a", "recvfrom", Why::Empty, "s").write("b", 4, "hello");
+    sketch.block_at("b", "recvfrom", Why::Empty, "s");
+    assert_eq!(found(&mut sketch), [""; 0]);
+}
+
+#[test]
+fn an_end_that_was_not_closed_keeps_its_holder_waiting() {
+    let mut sketch = connection();
+    sketch.close("b", 4).block_at("a", "recvfrom", Why::Empty, "s");
+    let expected = "a waits for bytes from s, which only itself could write: \
+                    a must close the other end of s before it reads";
+    assert_eq!(found(&mut sketch), [expected]);
+}
+
+#[test]
+fn a_queue_of_connections_that_nobody_takes_from() {
+    let mut sketch = Sketch::new();
+    sketch.fork("init", "server").create("server", "l", ChannelKind::Unix);
+    sketch.open("server", 3, "l", Access::ReadWrite);
+    let channel = sketch.channel("l");
+    sketch.event("server", "listen", 0, Kind::Listen { channel, backlog: 0 }).fork("server", "client");
+    sketch.close("client", 3);
+    for name in ["s", "t"] {
+        sketch.create("client", name, ChannelKind::Unix);
+        let fd = if name == "s" { 3 } else { 4 };
+        sketch.open("client", fd, name, Access::ReadWrite);
+    }
+    let connect = Kind::Connect { channel: sketch.channel("s"), to: Some(channel), address: None };
+    sketch.event("client", "connect", 0, connect).block_at("client", "connect", Why::Backlog, "l");
+    assert_eq!(found(&mut sketch), [""; 0], "the server may still accept");
+    sketch.block_on("server", "wait4", Why::Child, "client");
+    let expected = "server waits for client to end; \
+                    client waits for a place in the queue of l, which only server could make by accepting: \
+                    somebody must accept at l before more connect than may wait";
     assert_eq!(found(&mut sketch), [expected]);
 }
 

@@ -5,12 +5,20 @@
 //! `diagnosis` event. One rule a file.
 
 mod broken_pipe;
+mod connection_refused;
+mod datagram_dropped;
 mod deadlock;
+mod leaked;
+mod limit;
+mod lock_dropped;
 mod lost_update;
 mod orphan;
 mod self_held;
 mod torn_read;
+mod unreceived;
 mod zombie;
+
+pub(crate) use leaked::left_behind;
 
 use crate::model::{ChannelId, Event, Kind, Log, Names, Parties, Pen, State, TaskId, World};
 
@@ -59,11 +67,17 @@ pub trait Rule: Send {
 pub fn rules() -> Vec<Box<dyn Rule>> {
     vec![
         Box::new(broken_pipe::BrokenPipe::default()),
+        Box::new(connection_refused::ConnectionRefused::default()),
+        Box::new(datagram_dropped::DatagramDropped::default()),
         Box::new(deadlock::Deadlock::default()),
+        Box::new(leaked::LeakedIpcObject::default()),
+        Box::new(lock_dropped::LockDroppedByClose::default()),
         Box::new(lost_update::LostUpdate::default()),
         Box::new(orphan::Orphan::default()),
+        Box::new(limit::PastALimit::default()),
         Box::new(self_held::SelfHeldWriteEnd::default()),
         Box::new(torn_read::TornRead::default()),
+        Box::new(unreceived::UnreceivedMessage),
         Box::new(zombie::Zombie::default()),
     ]
 }
@@ -136,10 +150,8 @@ mod tests {
     #[test]
     fn rules_have_names_in_order() {
         let names: Vec<_> = rules().iter().map(|rule| rule.name()).collect();
-        assert_eq!(
-            names,
-            ["broken-pipe", "deadlock", "lost-update", "orphan", "self-held-write-end", "torn-read", "zombie"]
-        );
+        assert_eq!(names, crate::scenario::RULES);
+        assert!(names.is_sorted());
         assert!(rules().iter().all(|rule| rule.about().len() > 20));
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{ChannelId, ChannelKind, Contents, End, LockKind, LockMode, Memory, Sym, TaskId};
+use super::{ChannelId, ChannelKind, Contents, End, LockKind, LockMode, Memory, Sym, TaskId, Via};
 
 /// Anything that processes can meet at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub struct Channel {
     pub written: u64,
     /// Bytes that tasks of the run read, ever.
     pub read: u64,
+    /// Messages that the kernel threw away, ever.
+    pub lost: u64,
     /// What was written and waits to be read at the first end; only for kinds that queue.
     pub contents: Contents,
     /// What waits to be read at the second end of a connection.
@@ -65,6 +67,7 @@ impl Channel {
             holders: 0,
             written: 0,
             read: 0,
+            lost: 0,
             contents: Contents::default(),
             far: Contents::default(),
             memory: Memory::default(),
@@ -77,7 +80,30 @@ impl Channel {
     /// How full it is, from 0 to 1; `None` where it has no bound.
     pub fn fullness(&self) -> Option<f64> {
         let bounded = self.capacity > 0 && !self.kind.is_memory();
-        bounded.then(|| (self.contents.len() as f64 / self.capacity as f64).min(1.0))
+        bounded.then(|| (self.filled() as f64 / self.capacity as f64).min(1.0))
+    }
+
+    /// Whether its capacity is a number of messages and not of bytes, as that of a POSIX queue is
+    /// (`mq_maxmsg`). A System V queue keeps messages apart too, but is full by their bytes
+    /// (`msg_qbytes`).
+    pub const fn counts_messages(&self) -> bool {
+        matches!(self.kind, ChannelKind::Mq)
+    }
+
+    /// How much of its capacity is taken, in the same unit: messages where
+    /// [`counts_messages`](Self::counts_messages) says so, else bytes.
+    pub fn filled(&self) -> u64 {
+        if self.counts_messages() { self.contents.count() as u64 } else { self.contents.len() }
+    }
+
+    /// Whether what moves by this way goes through its contents. Reading the file of a POSIX queue in
+    /// `/dev/mqueue`, for one, takes no message out (mq_overview(7)).
+    pub const fn carries(&self, via: Via) -> bool {
+        match self.kind {
+            ChannelKind::Mq => matches!(via, Via::Mq(..)),
+            ChannelKind::Msg => matches!(via, Via::Msg(_)),
+            kind => kind.is_queue() && !matches!(via, Via::Memory),
+        }
     }
 
     /// What waits to be read at an end.
@@ -107,6 +133,33 @@ impl Channel {
             Some(end) if self.kind.is_socket() => end.other(),
             _ => End::First,
         }
+    }
+
+    /// The same for what is written by the way `via`, if it waits anywhere in the run: a datagram may
+    /// go to a socket outside, and what is written to an end that is gone is lost.
+    pub fn arrival(&self, end: Option<End>, via: Via) -> Option<End> {
+        if !self.carries(via) {
+            return None;
+        }
+        let Some(socket) = &self.socket else { return Some(End::First) };
+        let arrival = match (end, via) {
+            // A datagram to the socket itself.
+            (Some(_), Via::Socket(_, peer)) => (socket.addresses[0] == Some(peer)).then_some(End::First),
+            _ => Some(self.destination(end)),
+        };
+        arrival.filter(|end| !socket.outside[end.index()] && !socket.closed[end.index()])
+    }
+
+    /// Whether it is a socket without a second end, into which anybody may send datagrams.
+    pub fn takes_from_all(&self) -> bool {
+        let second = End::Second.index();
+        let single = |socket: &Socket| socket.held[second] == 0 && !socket.closed[second];
+        self.messages && self.socket.as_ref().is_some_and(|socket| single(socket))
+    }
+
+    /// Whether an end lies outside of the run.
+    pub fn is_outside(&self, end: End) -> bool {
+        self.socket.as_ref().is_some_and(|socket| socket.outside[end.index()])
     }
 
     /// Whether it listens, and if so how many connections may wait.
@@ -250,6 +303,12 @@ pub struct Socket {
     pub peer: Option<ChannelId>,
     /// Whether it is connected.
     pub connected: bool,
+    /// Which ends lie outside of the run: nobody sees what waits there.
+    pub outside: [bool; 2],
+    /// How many descriptors of the run lead to each end.
+    pub held: [u32; 2],
+    /// Which ends are gone: nobody will ever read what is written to them.
+    pub closed: [bool; 2],
     /// Which ends will not read any more.
     pub shut_read: [bool; 2],
     /// Which ends will not write any more.

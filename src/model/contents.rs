@@ -92,7 +92,7 @@ impl Contents {
     /// Adds a message, which may be empty, behind all others: or, of those with priorities, behind all
     /// that have at least the same.
     pub fn put(&mut self, from: TaskId, len: u64, known: &[u8], mark: Mark) {
-        if let Some(at) = self.early.iter().position(|early| *early == mark) {
+        if let Some(at) = self.early.iter().position(|early| *early == mark || *early == Mark::None) {
             self.early.remove(at);
             return;
         }
@@ -116,14 +116,22 @@ impl Contents {
     /// Takes the first message with this mark out; without one, the first. If there is none, its writer's
     /// event is still to come.
     pub fn take(&mut self, mark: Mark) {
-        let at = match mark {
-            Mark::Type(_) | Mark::Priority(_) => self.runs.iter().position(|run| run.mark == mark),
-            Mark::None | Mark::Peer(_) => (!self.runs.is_empty()).then_some(0),
-        };
-        match at {
+        match self.find(mark) {
             Some(at) => self.remove(at),
             None => self.early.push(mark),
         }
+    }
+
+    fn find(&self, mark: Mark) -> Option<usize> {
+        match mark {
+            Mark::Type(_) | Mark::Priority(_) | Mark::Peer(_) => self.runs.iter().position(|run| run.mark == mark),
+            Mark::None => (!self.runs.is_empty()).then_some(0),
+        }
+    }
+
+    /// Who wrote what comes out next, of messages with marks the next with this one.
+    pub fn source(&self, mark: Mark) -> Option<TaskId> {
+        self.runs.get(self.find(mark)?).map(|run| run.from)
     }
 
     /// Takes the last message out, if there is one: it was put in and then thrown away.
@@ -234,6 +242,23 @@ mod tests {
         queue.take(Mark::Type(9));
         queue.put(A, 1, b"x", Mark::Type(9));
         assert_eq!(queue, Contents::default());
+    }
+
+    #[test]
+    fn datagrams_come_out_by_their_senders_in_order() {
+        let sym = |index| Mark::Peer(crate::model::Sym::from_index(index));
+        let mut inbox = Contents::default();
+        inbox.put(A, 1, b"a", sym(1));
+        inbox.put(B, 0, b"", sym(2));
+        inbox.put(A, 1, b"c", sym(1));
+        inbox.take(sym(2));
+        inbox.take(Mark::None);
+        assert_eq!(inbox.prefix(9), (b"c".to_vec(), false));
+        // Taken out before it was seen going in: from whom, only its sender says.
+        inbox.take(sym(1));
+        inbox.take(Mark::None);
+        inbox.put(B, 1, b"x", sym(2));
+        assert_eq!(inbox, Contents::default());
     }
 
     #[test]

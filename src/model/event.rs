@@ -253,6 +253,8 @@ pub enum Kind {
         channel: ChannelId,
         /// The listening socket, or of datagrams the other socket, if it belongs to the run.
         to: Option<ChannelId>,
+        /// The address that was asked for, if it is known.
+        address: Option<Sym>,
     },
     /// A connection was taken out of a backlog; its descriptor follows.
     Accept {
@@ -393,6 +395,15 @@ pub enum Kind {
         /// Whether it is a `label` of the scenario.
         label: bool,
     },
+    /// The task's last call failed because of a limit.
+    Limit {
+        /// Which: as sysctl(8) or setrlimit(2) call it, or the argument that bounds a transfer.
+        limit: Sym,
+        /// Its value.
+        value: u64,
+        /// What the call wanted; 0 where it was one more of something.
+        asked: u64,
+    },
     /// A rule found something wrong.
     Diagnosis {
         /// Which rule.
@@ -493,6 +504,7 @@ impl Kind {
             Self::Syscall { .. } => "syscall",
             Self::Line { .. } => "line",
             Self::Note { .. } => "note",
+            Self::Limit { .. } => "limit",
             Self::Diagnosis { .. } => "diagnosis",
         }
     }

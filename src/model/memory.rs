@@ -56,8 +56,19 @@ impl Memory {
 
     /// The bytes from `offset` on.
     pub fn read(&self, offset: u64, bytes: usize) -> Vec<u8> {
-        let byte = |at: u64| self.pages.get(&(at / PAGE)).map_or(0, |page| page[(at % PAGE) as usize]);
-        (offset..offset.saturating_add(bytes as u64)).map(byte).collect()
+        let mut out = vec![0; bytes];
+        let mut at = offset;
+        let mut rest = out.as_mut_slice();
+        while !rest.is_empty() {
+            let from = (at % PAGE) as usize;
+            let (part, after) = rest.split_at_mut((PAGE as usize - from).min(rest.len()));
+            if let Some(page) = self.pages.get(&(at / PAGE)) {
+                part.copy_from_slice(&page[from..from + part.len()]);
+            }
+            at = at.saturating_add(part.len() as u64);
+            rest = after;
+        }
+        out
     }
 
     /// The last changes, oldest first.

@@ -36,5 +36,5 @@ pub use phase::{Disposition, MaskHow, Phase};
 pub use process::{How, Shares, Status};
 pub use signal::{DefaultAction, Signal, SignalSet};
 pub use task::{Action, Blocked, Fd, Pending, State, Table, Task, Use};
-pub use waiting::Wakers;
+pub use waiting::{Holding, Holdings, Wakers};
 pub use world::World;

@@ -74,11 +74,20 @@ pub enum Phase {
     Default,
     /// The user of the lab threw it away.
     Suppressed,
+    /// It was sent while one of the same number was pending already: a standard signal is a bit, not a
+    /// counter.
+    Coalesced,
+    /// It was taken out of the queue by a call that waits for signals, or read from a signalfd: nothing
+    /// else is done about it.
+    Accepted,
+    /// It was taken out of the queue because another signal undoes it: a stop before SIGCONT, SIGCONT
+    /// before a stop; or because nobody was left to take it.
+    Discarded,
 }
 
 impl Phase {
     /// Every phase.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Generated,
         Self::Pending,
         Self::Delivered,
@@ -87,6 +96,9 @@ impl Phase {
         Self::Ignored,
         Self::Default,
         Self::Suppressed,
+        Self::Coalesced,
+        Self::Accepted,
+        Self::Discarded,
     ];
 
     /// Its name in a recording.
@@ -100,6 +112,9 @@ impl Phase {
             Self::Ignored => "ignored",
             Self::Default => "default",
             Self::Suppressed => "suppressed",
+            Self::Coalesced => "coalesced",
+            Self::Accepted => "accepted",
+            Self::Discarded => "discarded",
         }
     }
 

@@ -186,6 +186,13 @@ impl SignalSet {
         self.0 & (1 << (signal.0 - 1)) != 0
     }
 
+    /// The same with one more.
+    #[must_use]
+    pub const fn with(mut self, signal: Signal) -> Self {
+        self.insert(signal);
+        self
+    }
+
     /// Puts `signal` in.
     pub const fn insert(&mut self, signal: Signal) {
         self.0 |= 1 << (signal.0 - 1);

@@ -89,6 +89,13 @@ impl<W: io::Write> Writer<W> {
                     self.lines.bool_field("label", true);
                 }
             }
+            Kind::Limit { limit, value, asked } => {
+                self.sym("limit", limit);
+                self.lines.number_field("value", value);
+                if asked > 0 {
+                    self.lines.number_field("asked", asked);
+                }
+            }
             Kind::Diagnosis { rule, text, .. } => {
                 self.sym("rule", rule);
                 self.sym("text", text);
@@ -203,7 +210,14 @@ impl<W: io::Write> Writer<W> {
                 self.sym("address", address);
             }
             Kind::Listen { backlog, .. } => self.lines.number_field("backlog", backlog),
-            Kind::Connect { to: Some(to), .. } => self.channel_field("to", to),
+            Kind::Connect { to, address, .. } => {
+                if let Some(to) = to {
+                    self.channel_field("to", to);
+                }
+                if let Some(address) = address {
+                    self.sym("address", address);
+                }
+            }
             Kind::Accept { connection, .. } => self.channel_field("connection", connection),
             Kind::Shutdown { end, how, .. } => {
                 self.end(end);

@@ -77,6 +77,7 @@ pub(super) struct Line<'a> {
     pub args: Option<Data<'a>>,
     #[serde(borrow)]
     pub argv: Option<Vec<Data<'a>>>,
+    pub asked: Option<u64>,
     pub at: Option<u64>,
     pub backlog: Option<u32>,
     #[serde(borrow)]
@@ -117,6 +118,8 @@ pub(super) struct Line<'a> {
     pub kind: Option<Text<'a>>,
     pub label: Option<bool>,
     pub len: Option<u64>,
+    #[serde(borrow)]
+    pub limit: Option<Text<'a>>,
     #[serde(rename = "line")]
     pub number: Option<u32>,
     #[serde(borrow)]

@@ -24,7 +24,7 @@ pub const FORMAT: u64 = 1;
 pub const MAX_LINE: u64 = 16 << 20;
 
 /// The names of all events, in the order of `docs/events.md`.
-pub const EVENTS: [&str; 40] = [
+pub const EVENTS: [&str; 41] = [
     "spawn",
     "exec",
     "exit",
@@ -64,5 +64,6 @@ pub const EVENTS: [&str; 40] = [
     "syscall",
     "line",
     "note",
+    "limit",
     "diagnosis",
 ];

@@ -106,6 +106,11 @@ impl Resolver {
             "syscall" => Kind::Syscall { args: self.keep(need(line.args.as_ref(), "args")?) },
             "line" => Kind::Line { line: need(line.number, "line")?, text: self.sym(line.text.as_ref(), "text")? },
             "note" => Kind::Note { text: self.sym(line.text.as_ref(), "text")?, label: line.label.unwrap_or_default() },
+            "limit" => Kind::Limit {
+                limit: self.sym(line.limit.as_ref(), "limit")?,
+                value: need(line.value.and_then(|value| u64::try_from(value).ok()), "value")?,
+                asked: line.asked.unwrap_or(0),
+            },
             "diagnosis" => Kind::Diagnosis {
                 rule: self.sym(line.rule.as_ref(), "rule")?,
                 text: self.sym(line.text.as_ref(), "text")?,
@@ -230,11 +235,15 @@ impl Resolver {
                 Kind::Address { channel, end: end(line)?, address: self.sym(line.address.as_ref(), "address")? }
             }
             "listen" => Kind::Listen { channel, backlog: need(line.backlog, "backlog")? },
-            "connect" => match &line.to {
-                Some(To::Text(to)) => Kind::Connect { channel, to: Some(self.channel_called(to)?) },
-                Some(To::Number(_)) => return Err("`to` is not the name of a channel".to_owned()),
-                None => Kind::Connect { channel, to: None },
-            },
+            "connect" => {
+                let to = match &line.to {
+                    Some(To::Text(to)) => Some(self.channel_called(to)?),
+                    Some(To::Number(_)) => return Err("`to` is not the name of a channel".to_owned()),
+                    None => None,
+                };
+                let address = line.address.is_some().then(|| self.sym(line.address.as_ref(), "address")).transpose()?;
+                Kind::Connect { channel, to, address }
+            }
             "accept" => {
                 let connection = self.channel_called(need(line.connection.as_ref(), "connection")?)?;
                 Kind::Accept { channel, connection }

@@ -32,8 +32,21 @@ pub use template::template;
 use crate::model::Signal;
 
 /// The diagnoses that a scenario may expect.
-pub const RULES: &[&str] =
-    &["broken-pipe", "deadlock", "lost-update", "orphan", "self-held-write-end", "torn-read", "zombie"];
+pub const RULES: &[&str] = &[
+    "broken-pipe",
+    "connection-refused",
+    "datagram-dropped",
+    "deadlock",
+    "leaked-ipc-object",
+    "lock-dropped-by-close",
+    "lost-update",
+    "orphan",
+    "past-a-limit",
+    "self-held-write-end",
+    "torn-read",
+    "unreceived-message",
+    "zombie",
+];
 
 /// A scenario file, understood.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

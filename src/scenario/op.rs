@@ -74,6 +74,10 @@ pub enum Op {
     Raise {
         signal: Signal,
     },
+    /// An instruction that the processor refuses, so that the kernel sends this signal.
+    Fault {
+        signal: Signal,
+    },
     Pause,
     Alarm {
         seconds: Value,

@@ -75,6 +75,7 @@ pub const STATEMENTS: &[Word] = &[
     word("unblock", "unblock SIG …", (1, MANY)),
     call("kill", "kill TARGET SIG [group=#true]", (2, 2)).options(&["group"]),
     call("raise", "raise SIG", (1, 1)),
+    word("fault", "fault SIGSEGV|SIGBUS|SIGFPE|SIGILL", (1, 1)),
     call("sigqueue", "sigqueue TARGET SIG [value=N]", (2, 2)).options(&["value"]),
     word("pause", "pause", (0, 0)),
     word("sigsuspend", "sigsuspend { unblock SIG …; block SIG … }", (0, 0)).block(Block::Required),

@@ -31,6 +31,7 @@ macro_rules! calls {
     };
 }
 
+pub mod faults;
 pub mod locks;
 pub mod posix;
 pub mod region;

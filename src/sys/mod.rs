@@ -7,6 +7,7 @@
 pub mod call;
 pub mod detour;
 mod error;
+pub mod ipc;
 pub mod memory;
 pub mod peek;
 pub mod procfs;
@@ -14,6 +15,7 @@ pub mod ptrace;
 mod pulse;
 pub mod seccomp;
 pub mod signal;
+pub mod sockets;
 pub mod spawn;
 
 pub use error::{Error, Result};

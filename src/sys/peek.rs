@@ -27,6 +27,18 @@ pub fn waiting(fd: &OwnedFd) -> Result<u64> {
     check(result, "ioctl", || "FIONREAD".into()).map(|_| u64::try_from(count).unwrap_or(0))
 }
 
+/// Lets a terminal take in what was written into its other side, and says whether anything can be read.
+///
+/// Bytes pass from one side of a pseudo-terminal to the other in a worker of the kernel, some time after
+/// the write. poll(2) waits for that worker when it finds nothing to read (`n_tty_poll` in
+/// drivers/tty/n_tty.c): afterwards whoever sleeps at the terminal has been woken, and signals of its
+/// keys have been sent.
+pub fn deliver_to_terminal(fd: &OwnedFd) -> bool {
+    let mut entry = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one live entry, and no time to wait.
+    unsafe { libc::poll(&raw mut entry, 1, 0) == 1 }
+}
+
 /// A copy of what waits in a pipe, at most `limit` bytes, by tee(2); the pipe keeps it.
 pub fn pipe_contents(read_end: &OwnedFd, limit: usize) -> Result<Vec<u8>> {
     let (copy_read, copy_write) = super::spawn::pipe()?;

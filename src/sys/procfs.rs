@@ -119,6 +119,8 @@ pub struct FdFacts {
     pub flags: i32,
     /// The file position.
     pub position: u64,
+    /// Of a regular file, the type of its file system (statfs(2)); else 0.
+    pub filesystem: i64,
 }
 
 /// Looks at one descriptor; `None` if it is not there.
@@ -128,6 +130,8 @@ pub fn fd(tid: i32, fd: i32) -> Option<FdFacts> {
     let facts = fs::metadata(&path).ok()?;
     let info = fs::read_to_string(format!("/proc/{tid}/fdinfo/{fd}")).ok()?;
     let field = |key: &str| info.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
+    let is_regular = facts.mode() & libc::S_IFMT == libc::S_IFREG;
+    let filesystem = is_regular.then(|| nix::sys::statfs::statfs(path.as_str()).ok()).flatten();
     Some(FdFacts {
         fd,
         identity: (facts.dev(), facts.ino()),
@@ -137,6 +141,7 @@ pub fn fd(tid: i32, fd: i32) -> Option<FdFacts> {
         link,
         flags: field("flags:").and_then(|text| i32::from_str_radix(text, 8).ok()).unwrap_or(0),
         position: field("pos:").and_then(|text| text.parse().ok()).unwrap_or(0),
+        filesystem: filesystem.map_or(0, |facts| facts.filesystem_type().0),
     })
 }
 
@@ -147,6 +152,48 @@ pub fn fds(tid: i32) -> Vec<FdFacts> {
         entries.flatten().filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse().ok())).collect();
     numbers.sort_unstable();
     numbers.into_iter().filter_map(|number| fd(tid, number)).collect()
+}
+
+/// A soft limit of a process by its name in `/proc/PID/limits` (getrlimit(2)); `u64::MAX` for none.
+pub fn soft_limit(tid: i32, name: &str) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{tid}/limits")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    match line.split_ascii_whitespace().next()? {
+        "unlimited" => Some(u64::MAX),
+        value => value.parse().ok(),
+    }
+}
+
+/// Whether a process has `CAP_SYS_RESOURCE` over the machine: in the first user namespace, whose inode
+/// is `PROC_USER_INIT_INO` of linux/proc_ns.h.
+pub fn may_exceed_limits(tid: i32) -> bool {
+    const CAP_SYS_RESOURCE: u32 = 24;
+    const FIRST: u64 = 0xefff_fffd;
+    let first = fs::metadata(format!("/proc/{tid}/ns/user")).is_ok_and(|facts| facts.ino() == FIRST);
+    let text = fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
+    let set = text.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let set = set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or(0);
+    first && set >> CAP_SYS_RESOURCE & 1 == 1
+}
+
+/// The IPC namespace of a process, by its inode (namespaces(7)); `None` if it is gone.
+pub fn ipc_namespace(tid: i32) -> Option<u64> {
+    fs::metadata(format!("/proc/{tid}/ns/ipc")).ok().map(|facts| facts.ino())
+}
+
+/// The working directory of a process; `None` if it is gone or not ours.
+pub fn working_directory(tid: i32) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{tid}/cwd")).ok()
+}
+
+/// Device and inode of the file that a path leads a process to; `None` if there is none.
+pub fn file_at(tid: i32, path: &[u8]) -> Option<(u64, u64)> {
+    use std::os::unix::ffi::OsStrExt;
+    let place = if path.starts_with(b"/") { "root" } else { "cwd" };
+    let relative: Vec<u8> = path.iter().copied().skip_while(|byte| *byte == b'/').collect();
+    let path = PathBuf::from(format!("/proc/{tid}/{place}")).join(std::ffi::OsStr::from_bytes(&relative));
+    let facts = fs::metadata(path).ok()?;
+    Some((facts.dev(), facts.ino()))
 }
 
 /// What is mapped at `address` (`/proc/PID/maps`): device and inode, and how many bytes.
@@ -169,4 +216,9 @@ pub fn mapping(tid: i32, address: u64) -> Option<((u64, u64), u64)> {
 /// The program that a process runs; `None` if it is gone or not ours.
 pub fn program(tid: i32) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{tid}/exe")).ok()
+}
+
+/// How many bytes the file behind a descriptor has; `None` if it is not there.
+pub fn size_of_fd(tid: i32, fd: i32) -> Option<u64> {
+    fs::metadata(format!("/proc/{tid}/fd/{fd}")).ok().map(|facts| facts.len())
 }

@@ -176,6 +176,18 @@ pub struct SignalInfo {
     pub value: i64,
 }
 
+impl SignalInfo {
+    fn of(info: &libc::siginfo_t) -> Self {
+        let from_process = matches!(info.si_code, libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL | libc::SI_MESGQ)
+            || (info.si_signo == libc::SIGCHLD && info.si_code > 0);
+        // SAFETY: for these codes the kernel fills the member with `si_pid` (sigaction(2)).
+        let pid = if from_process { unsafe { info.si_pid() } } else { 0 };
+        // SAFETY: for these codes the kernel fills the member with `si_value` (sigaction(2)).
+        let value = if info.si_code == libc::SI_QUEUE { unsafe { info.si_value().sival_ptr as i64 } } else { 0 };
+        Self { code: info.si_code, pid, value }
+    }
+}
+
 impl Stopped {
     /// Its TID as this process sees it.
     pub const fn pid(&self) -> i32 {
@@ -229,14 +241,34 @@ impl Stopped {
 
     /// What the signal that it stopped for carries.
     pub fn signal_info(&self) -> Result<SignalInfo> {
-        let info = self.raw_signal_info()?;
-        let from_process = matches!(info.si_code, libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL | libc::SI_MESGQ)
-            || (info.si_signo == libc::SIGCHLD && info.si_code > 0);
-        // SAFETY: for these codes the kernel fills the member with `si_pid` (sigaction(2)).
-        let pid = if from_process { unsafe { info.si_pid() } } else { 0 };
-        // SAFETY: for these codes the kernel fills the member with `si_value` (sigaction(2)).
-        let value = if info.si_code == libc::SI_QUEUE { unsafe { info.si_value().sival_ptr as i64 } } else { 0 };
-        Ok(SignalInfo { code: info.si_code, pid, value })
+        self.raw_signal_info().map(|info| SignalInfo::of(&info))
+    }
+
+    /// The signals that are queued for it, or with `shared` for its process, in the order in which they
+    /// were queued (`PTRACE_PEEKSIGINFO`). One that comes from an instruction is in no queue.
+    pub fn queued_signals(&self, shared: bool) -> Result<Vec<(Signal, SignalInfo)>> {
+        const AT_ONCE: usize = 16;
+        let mut queued = Vec::new();
+        loop {
+            let which = libc::ptrace_peeksiginfo_args {
+                off: queued.len() as u64,
+                flags: if shared { libc::PTRACE_PEEKSIGINFO_SHARED } else { 0 },
+                nr: AT_ONCE as i32,
+            };
+            let mut infos = [const { MaybeUninit::<libc::siginfo_t>::zeroed() }; AT_ONCE];
+            let address = &raw const which as usize;
+            let count = request(libc::PTRACE_PEEKSIGINFO, self.pid, address, infos.as_mut_ptr() as usize)?;
+            for info in infos.iter().take(count as usize) {
+                // SAFETY: it was zeroed, then filled by the kernel; every bit pattern is valid.
+                let info = unsafe { info.assume_init_ref() };
+                if let Some(signal) = Signal::new(info.si_signo) {
+                    queued.push((signal, SignalInfo::of(info)));
+                }
+            }
+            if (count as usize) < AT_ONCE {
+                return Ok(queued);
+            }
+        }
     }
 
     pub(super) fn raw_signal_info(&self) -> Result<libc::siginfo_t> {

@@ -1,7 +1,7 @@
 //! Why a task sleeps: read off the call that it is in, and nothing else.
 
 use super::calls::Family;
-use super::channels::Identity;
+use super::decode::{Wanted, address_at};
 use super::tracee::Call;
 use super::tracer::Tracer;
 use crate::model::{ChannelId, ChannelKind, Kind, TaskId, Why};
@@ -47,16 +47,26 @@ impl Tracer {
             let channel = self.world().fd(task, fd as i32).map(|entry| entry.channel);
             Cause { channel, why: Some(why), on: None }
         };
+        let by_id = |id: u64, why| Cause { channel: self.msg_queue(id as i32), why: Some(why), on: None };
         let only = |why| Cause { why: Some(why), ..Cause::default() };
         let args = &call.args;
         match call.family {
-            Family::Read | Family::Readv | Family::Recvmsg { .. } => at(args[0], Why::Empty),
-            Family::Write | Family::Writev | Family::Sendmsg { .. } | Family::Vmsplice | Family::Sendfile => {
-                at(args[0], Why::Full)
+            Family::Read | Family::Readv | Family::Recvfrom | Family::Recvmsg { .. } | Family::MqReceive => {
+                at(args[0], Why::Empty)
             }
+            Family::Write
+            | Family::Writev
+            | Family::Sendto
+            | Family::Sendmsg { .. }
+            | Family::Vmsplice
+            | Family::Sendfile => self.full_cause(tid, task, call),
+            Family::MqSend => at(args[0], Why::Full),
+            Family::Msgrcv => by_id(args[0], Why::Empty),
+            Family::Msgsnd => by_id(args[0], Why::Full),
             Family::Splice | Family::Tee => self.between_cause(task, call),
-            Family::Accept | Family::Connect => at(args[0], Why::NoPeer),
-            Family::Open { path } => self.open_cause(tid, args[usize::from(path)]),
+            Family::Accept => at(args[0], Why::NoPeer),
+            Family::Connect => self.connect_cause(tid, task, call),
+            Family::Open { path } => self.open_cause(tid, call, path),
             Family::Wait4 => self.wait_cause(task, (args[0] as i32 > 0).then_some(args[0] as i32)),
             Family::Waitid => self.wait_cause(task, (args[0] as u32 == libc::P_PID).then_some(args[1] as i32)),
             Family::Fork => {
@@ -66,11 +76,38 @@ impl Tracer {
             Family::SignalWait => only(Why::Signal),
             Family::Sleep { .. } => only(Why::Time),
             Family::Poll | Family::Ppoll => self.poll_cause(tid, task, args[0], args[1]),
-            Family::Select => only(Why::Poll),
+            Family::Select => self.epoll_cause(task, args[0]),
             Family::Futex => self.futex_cause(task, args[0]),
             Family::Semop => self.semop_cause(tid, task, call),
-            Family::Flock | Family::Fcntl => at(args[0], Why::Lock),
+            Family::Flock => self.lock_cause(task, self.wanted_by_flock(task, args[0] as i32, args[1] as i32)),
+            Family::Fcntl => {
+                let (fd, command) = (args[0] as i32, args[1] as i32);
+                self.lock_cause(task, self.wanted_by_fcntl(tid, task, fd, command, args[2]))
+            }
             _ => only(Why::Other),
+        }
+    }
+
+    fn lock_cause(&self, task: TaskId, wanted: Option<Wanted>) -> Cause {
+        let place = wanted.map(|wanted| self.in_the_way(task, wanted));
+        Cause { channel: place.map(|(channel, _)| channel), on: place.and_then(|(_, on)| on), why: Some(Why::Lock) }
+    }
+
+    /// A datagram waits for room at the socket that it goes to; all else where it is written.
+    fn full_cause(&self, tid: i32, task: TaskId, call: &Call) -> Cause {
+        let own = self.world().fd(task, call.args[0] as i32).map(|entry| entry.channel);
+        let channel = own.and_then(|own| self.target_of(tid, own, call)).or(own);
+        Cause { channel, why: Some(Why::Full), on: None }
+    }
+
+    /// A connect sleeps because the queue of the listening socket is full, or because nobody answers.
+    fn connect_cause(&self, tid: i32, task: TaskId, call: &Call) -> Cause {
+        let own = self.world().fd(task, call.args[0] as i32).map(|entry| entry.channel);
+        let address = address_at(tid, call.args[1], call.args[2]);
+        let listener = own.and_then(|own| self.socket_at(tid, own, &address));
+        match listener.filter(|id| self.world().channel(*id).is_some_and(|it| it.backlog().is_some())) {
+            Some(listener) => Cause { channel: Some(listener), why: Some(Why::Backlog), on: None },
+            None => Cause { channel: own, why: Some(Why::NoPeer), on: None },
         }
     }
 
@@ -120,17 +157,15 @@ impl Tracer {
     }
 
     /// An open that sleeps is that of a FIFO whose other end nobody has opened.
-    fn open_cause(&self, tid: i32, path: u64) -> Cause {
-        use std::os::unix::ffi::OsStrExt;
-        use std::os::unix::fs::MetadataExt;
-        let channel = memory::read_string(tid, path, 4096).and_then(|path| {
-            let place = if path.starts_with(b"/") { "root" } else { "cwd" };
-            let base = std::path::PathBuf::from(format!("/proc/{tid}/{place}"));
-            let relative: Vec<u8> = path.iter().copied().skip_while(|byte| *byte == b'/').collect();
-            let facts = std::fs::metadata(base.join(std::ffi::OsStr::from_bytes(&relative))).ok()?;
-            self.channels.known(Identity::Inode(facts.dev(), facts.ino()))
-        });
-        Cause { channel, why: Some(Why::NoPeer), on: None }
+    fn open_cause(&self, tid: i32, call: &Call, path: u8) -> Cause {
+        Cause { channel: self.channel_at(tid, call, usize::from(path)), why: Some(Why::NoPeer), on: None }
+    }
+
+    /// epoll_wait(2) waits at its instance; select(2) has a number there that means something else.
+    fn epoll_cause(&self, task: TaskId, fd: u64) -> Cause {
+        let channel = self.world().fd(task, fd as i32).and_then(|entry| self.world().channel(entry.channel));
+        let instance = channel.filter(|channel| channel.kind == ChannelKind::Epoll);
+        Cause { channel: instance.map(|channel| channel.id), why: Some(Why::Poll), on: None }
     }
 
     /// A poll of one descriptor waits for that one.

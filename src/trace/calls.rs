@@ -47,6 +47,16 @@ pub enum Family {
     Accept,
     /// `connect`.
     Connect,
+    /// `bind`.
+    Bind,
+    /// `listen`.
+    Listen,
+    /// `shutdown`.
+    Shutdown,
+    /// `recvfrom`: descriptor, buffer, length, flags, address.
+    Recvfrom,
+    /// `sendto`.
+    Sendto,
     /// `pipe`, `pipe2`: two descriptors in an array, the first argument.
     Pipe,
     /// `socketpair`: two descriptors in an array, the fourth argument.
@@ -115,6 +125,36 @@ pub enum Family {
     Ppoll,
     /// `select`, `epoll_wait` and their kin.
     Select,
+    /// `msgget`: key, flags.
+    Msgget,
+    /// `msgsnd`: queue, message, length.
+    Msgsnd,
+    /// `msgrcv`: queue, buffer, room, type, flags.
+    Msgrcv,
+    /// `msgctl`: queue, command, structure.
+    Msgctl,
+    /// `mq_open`: name, flags.
+    MqOpen,
+    /// `mq_timedsend`: descriptor, message, length, priority.
+    MqSend,
+    /// `mq_timedreceive`: descriptor, buffer, room, priority.
+    MqReceive,
+    /// `mq_notify`: descriptor, event.
+    MqNotify,
+    /// `mq_getsetattr`: descriptor, new attributes.
+    MqAttributes,
+    /// `mq_unlink`: name.
+    MqUnlink,
+    /// `mknod` and its kin.
+    Mknod {
+        /// Which argument holds the path.
+        path: u8,
+    },
+    /// `unlink` and its kin.
+    Unlink {
+        /// Which argument holds the path.
+        path: u8,
+    },
     /// `mmap`: address, length, protection, flags, descriptor, offset. Only shared mappings stop.
     Mmap,
     /// `munmap`: address, length.
@@ -163,7 +203,7 @@ const TRACED: &[(&str, Family)] = &[
     ("readv", Family::Readv),
     ("preadv", Family::Readv),
     ("preadv2", Family::Readv),
-    ("recvfrom", Family::Read),
+    ("recvfrom", Family::Recvfrom),
     ("recvmsg", Family::Recvmsg { many: false }),
     ("recvmmsg", Family::Recvmsg { many: true }),
     ("write", Family::Write),
@@ -171,7 +211,7 @@ const TRACED: &[(&str, Family)] = &[
     ("writev", Family::Writev),
     ("pwritev", Family::Writev),
     ("pwritev2", Family::Writev),
-    ("sendto", Family::Write),
+    ("sendto", Family::Sendto),
     ("sendmsg", Family::Sendmsg { many: false }),
     ("sendmmsg", Family::Sendmsg { many: true }),
     ("sendfile", Family::Sendfile),
@@ -185,11 +225,13 @@ const TRACED: &[(&str, Family)] = &[
     ("openat2", Family::Open { path: 1 }),
     ("open_by_handle_at", Family::NewFd),
     ("open_tree", Family::NewFd),
-    ("mq_open", Family::NewFd),
     ("socket", Family::NewFd),
     ("accept", Family::Accept),
     ("accept4", Family::Accept),
     ("connect", Family::Connect),
+    ("bind", Family::Bind),
+    ("listen", Family::Listen),
+    ("shutdown", Family::Shutdown),
     ("eventfd", Family::NewFd),
     ("eventfd2", Family::NewFd),
     ("signalfd", Family::NewFd),
@@ -219,6 +261,7 @@ const TRACED: &[(&str, Family)] = &[
     ("dup2", Family::Dup2),
     ("dup3", Family::Dup2),
     ("fcntl", Family::Fcntl),
+    ("flock", Family::Flock),
     ("ioctl", Family::Ioctl),
     ("close", Family::Close),
     ("close_range", Family::CloseRange),
@@ -251,6 +294,20 @@ const TRACED: &[(&str, Family)] = &[
     ("nanosleep", Family::Sleep { time: 0 }),
     ("clock_nanosleep", Family::Sleep { time: 2 }),
     ("alarm", Family::Alarm),
+    ("msgget", Family::Msgget),
+    ("msgsnd", Family::Msgsnd),
+    ("msgrcv", Family::Msgrcv),
+    ("msgctl", Family::Msgctl),
+    ("mq_open", Family::MqOpen),
+    ("mq_timedsend", Family::MqSend),
+    ("mq_timedreceive", Family::MqReceive),
+    ("mq_notify", Family::MqNotify),
+    ("mq_getsetattr", Family::MqAttributes),
+    ("mq_unlink", Family::MqUnlink),
+    ("mknod", Family::Mknod { path: 0 }),
+    ("mknodat", Family::Mknod { path: 1 }),
+    ("unlink", Family::Unlink { path: 0 }),
+    ("unlinkat", Family::Unlink { path: 1 }),
     ("mmap", Family::Mmap),
     ("munmap", Family::Munmap),
     ("mremap", Family::Mremap),
@@ -276,7 +333,6 @@ const WAITING: &[(&str, Family)] = &[
     ("epoll_wait", Family::Select),
     ("epoll_pwait", Family::Select),
     ("epoll_pwait2", Family::Select),
-    ("flock", Family::Flock),
     ("futex", Family::Futex),
     ("mprotect", Family::Mprotect),
 ];

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt;
 
-use super::recorder::Recorder;
+use super::recorder::{Outcome, Recorder};
 use crate::model::{Access, ChannelId, ChannelKind, FdFlags, Kind, Sym, TaskId};
 use crate::sys::procfs::FdFacts;
 
@@ -12,6 +12,8 @@ use crate::sys::procfs::FdFacts;
 pub enum Identity {
     /// Device and inode number, of whatever a descriptor leads to.
     Inode(u64, u64),
+    /// The identifier of a System V message queue.
+    Msg(i32),
     /// The identifier of a System V segment.
     Segment(i32),
     /// The identifier of a System V semaphore set.
@@ -41,6 +43,10 @@ pub struct Channels {
     by_identity: HashMap<Identity, ChannelId>,
     identities: HashMap<ChannelId, Identity>,
     names: HashSet<String>,
+    /// The POSIX queues by their names, which need not be in any file system.
+    queues: HashMap<Vec<u8>, ChannelId>,
+    /// Whether the call that is being looked at made what it opened.
+    made_now: bool,
     count: usize,
 }
 
@@ -65,11 +71,24 @@ impl Channels {
             _ => 0,
         };
         let name = name.unwrap_or(&default);
-        self.make(recorder, task, New { identity, kind, name, capacity, messages: false, found: false })
+        // A FIFO that was made in the run is known since then.
+        let found = kind == ChannelKind::Fifo || (kind.outlives() && !self.made_now);
+        self.make(recorder, task, New { identity, kind, name, capacity, messages: false, found })
     }
 
     /// Writes to the log, as `task`'s, that there is a channel which has not been met before.
     pub fn make(&mut self, recorder: &mut Recorder, task: TaskId, new: New<'_>) -> ChannelId {
+        self.make_by(recorder, task, None, new)
+    }
+
+    /// The same, if it is a call that made it.
+    pub fn make_by(
+        &mut self,
+        recorder: &mut Recorder,
+        task: TaskId,
+        outcome: Option<Outcome>,
+        new: New<'_>,
+    ) -> ChannelId {
         let New { identity, kind, name, capacity, messages, found } = new;
         let name = self.unique(name);
         let channel = ChannelId::from_index(self.count);
@@ -79,8 +98,33 @@ impl Channels {
             self.identities.insert(channel, identity);
         }
         let name = recorder.intern(&name);
-        recorder.plain(task, Kind::Create { channel, kind, name, capacity, messages, found });
+        let created = Kind::Create { channel, kind, name, capacity, messages, found };
+        match outcome {
+            Some(outcome) => recorder.of_call(task, outcome, created),
+            None => recorder.plain(task, created),
+        }
         channel
+    }
+
+    /// Says whether what is opened from now on is made by its opener, as far as it can be met at all
+    /// before the run.
+    pub const fn set_made_now(&mut self, made_now: bool) {
+        self.made_now = made_now;
+    }
+
+    /// A POSIX queue is called so in the kernel, until that name is removed.
+    pub fn name_queue(&mut self, name: Vec<u8>, channel: ChannelId) {
+        self.queues.insert(name, channel);
+    }
+
+    /// The POSIX queue of this name.
+    pub fn queue_named(&self, name: &[u8]) -> Option<ChannelId> {
+        self.queues.get(name).copied()
+    }
+
+    /// The name of a POSIX queue is free again.
+    pub fn unname_queue(&mut self, channel: ChannelId) {
+        self.queues.retain(|_, named| *named != channel);
     }
 
     /// An inode number is used again after a file is deleted: then kind or name differ, and nobody
@@ -127,6 +171,8 @@ fn shares_inode(facts: &FdFacts) -> bool {
     facts.link.as_os_str().as_bytes().starts_with(b"anon_inode:")
 }
 
+/// `MQUEUE_MAGIC` of ipc/mqueue.c: a descriptor of `mq_open` leads to such a file, mounted or not.
+const MQUEUE: i64 = 0x1980_0202;
 /// Where the C library keeps POSIX segments (shm_overview(7)).
 const SEGMENTS: &[u8] = b"/dev/shm/";
 /// And what the names of POSIX semaphores begin with there (sem_overview(7)).
@@ -139,7 +185,7 @@ pub fn kind(facts: &FdFacts) -> ChannelKind {
         libc::S_IFIFO if link.starts_with(b"pipe:") => ChannelKind::Pipe,
         libc::S_IFIFO => ChannelKind::Fifo,
         libc::S_IFREG if link.starts_with(b"/memfd:") => ChannelKind::Memfd,
-        libc::S_IFREG if link.starts_with(b"/dev/mqueue/") => ChannelKind::Mq,
+        libc::S_IFREG if facts.filesystem == MQUEUE => ChannelKind::Mq,
         libc::S_IFREG if link.starts_with(SEMAPHORES) => ChannelKind::Sem,
         libc::S_IFREG if link.starts_with(SEGMENTS) => ChannelKind::Shm,
         libc::S_IFREG => ChannelKind::File,
@@ -155,6 +201,11 @@ pub fn kind(facts: &FdFacts) -> ChannelKind {
 fn is_terminal(rdev: u64) -> bool {
     let (major, minor) = (libc::major(rdev), libc::minor(rdev));
     matches!(major, 4 | 136..=143) || (major == 5 && minor < 3)
+}
+
+/// Whether it is the side of a pseudo-terminal that plays the user: a descriptor of `/dev/ptmx` (pty(7)).
+pub fn is_master(facts: &FdFacts) -> bool {
+    (libc::major(facts.rdev), libc::minor(facts.rdev)) == (5, 2)
 }
 
 fn anonymous(link: &[u8]) -> ChannelKind {

@@ -5,6 +5,7 @@
 //! sleeps for five seconds takes milliseconds, and always the same course.
 
 use super::calls::Family;
+use super::decode::object_kind;
 use super::tracee::Call;
 use super::tracer::{Result, Tracer};
 use crate::model::TaskId;
@@ -108,8 +109,14 @@ impl Tracer {
 
     /// On the way into a call: reads what will be gone at its end, and takes sleeps over.
     pub(super) fn before_call(&mut self, tid: i32, stopped: &Stopped, call: &Call) -> Result<()> {
-        if let Family::Exec { .. } = call.family {
-            self.before_exec(tid, call);
+        match call.family {
+            Family::Exec { .. } => self.before_exec(tid, call),
+            Family::MqOpen | Family::Open { .. } | Family::Unlink { .. } => self.look_ahead(tid, call),
+            _ if object_kind(call).is_some() => self.look_ahead(tid, call),
+            _ => {}
+        }
+        if let (Family::SignalWait | Family::Ppoll, Some(task)) = (call.family, self.task_of(tid)) {
+            self.write_mask_of_wait(tid, task, call);
         }
         let actor = self.tracees.get(&tid).is_some_and(|tracee| tracee.actor);
         if !actor || !self.options.virtual_time {

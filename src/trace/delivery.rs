@@ -35,6 +35,9 @@ impl Tracer {
             info = stopped.signal_info()?;
         }
         let task = tracee.task;
+        if info.code > 0 {
+            self.write_forced(task, signal, stopped.signal_mask()?);
+        }
         self.write_generated(task, signal, info);
         if self.is_ignored(task, signal) {
             self.phase(task, Phase::Ignored, signal, info);
@@ -81,7 +84,7 @@ impl Tracer {
         }
     }
 
-    fn phase(&mut self, task: TaskId, phase: Phase, signal: Signal, info: SignalInfo) {
+    pub(super) fn phase(&mut self, task: TaskId, phase: Phase, signal: Signal, info: SignalInfo) {
         let from = self.sender(info);
         let blocked = SignalSet::EMPTY;
         let kind = Kind::Signal { phase, signal, from, code: info.code, value: info.value, blocked };

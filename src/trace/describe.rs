@@ -14,6 +14,9 @@ pub fn arguments(tid: i32, call: &Call) -> String {
     let name = calls::name(call.number);
     let path = path_argument(&name);
     let count = argument_count(&name);
+    if let Some(text) = queue_arguments(tid, &name, &call.args) {
+        return text;
+    }
     let texts = (0..count).map(|index| {
         if path == Some(index) {
             let text = memory::read_string(tid, call.args[index], 256).unwrap_or_default();
@@ -22,6 +25,47 @@ pub fn arguments(tid: i32, call: &Call) -> String {
         number(call.args[index])
     });
     texts.collect::<Vec<_>>().join(", ")
+}
+
+/// Those that stand in structures, of the calls about POSIX queues.
+fn queue_arguments(tid: i32, name: &str, args: &[u64; 6]) -> Option<String> {
+    let queue = || Some(String::from_utf8_lossy(&memory::read_string(tid, args[0], 256)?).into_owned());
+    match name {
+        "mq_unlink" => Some(format!("\"/{}\"", queue()?)),
+        "mq_open" => {
+            let limits =
+                memory::read_u64(tid, args[3].wrapping_add(8)).zip(memory::read_u64(tid, args[3].wrapping_add(16)));
+            let limits = limits
+                .filter(|_| args[3] != 0)
+                .map(|(messages, bytes)| format!(", {{mq_maxmsg={messages}, mq_msgsize={bytes}}}"));
+            let mode = if args[1] as i32 & libc::O_CREAT == 0 { String::new() } else { format!(", 0{:o}", args[2]) };
+            Some(format!("\"/{}\", {}{mode}{}", queue()?, open_flags(args[1] as i32), limits.unwrap_or_default()))
+        }
+        // `struct sigevent`: a value of 8 bytes, the signal, how to notify.
+        "mq_notify" if args[1] != 0 => {
+            let (signal, how) = (memory::read_i32(tid, args[1] + 8)?, memory::read_i32(tid, args[1] + 12)?);
+            let signal = crate::model::Signal::new(signal).map_or_else(|| signal.to_string(), |it| it.to_string());
+            Some(match how {
+                libc::SIGEV_SIGNAL => format!("{}, SIGEV_SIGNAL {signal}", args[0] as i32),
+                libc::SIGEV_NONE => format!("{}, SIGEV_NONE", args[0] as i32),
+                _ => format!("{}, SIGEV_THREAD", args[0] as i32),
+            })
+        }
+        "mq_notify" => Some(format!("{}, NULL", args[0] as i32)),
+        _ => None,
+    }
+}
+
+/// The flags of an open of a queue by their names.
+fn open_flags(flags: i32) -> String {
+    let access = match flags & libc::O_ACCMODE {
+        libc::O_RDONLY => "O_RDONLY",
+        libc::O_WRONLY => "O_WRONLY",
+        _ => "O_RDWR",
+    };
+    let others = [(libc::O_CREAT, "|O_CREAT"), (libc::O_EXCL, "|O_EXCL"), (libc::O_NONBLOCK, "|O_NONBLOCK")];
+    let set = others.iter().filter(|(flag, _)| flags & flag != 0).map(|(_, name)| *name);
+    [access].into_iter().chain(set).collect()
 }
 
 fn number(value: u64) -> String {
@@ -37,7 +81,7 @@ fn path_argument(name: &str) -> Option<usize> {
     match name {
         "open" | "creat" | "stat" | "lstat" | "access" | "chdir" | "unlink" | "mkdir" | "rmdir" | "readlink"
         | "chmod" | "chown" | "lchown" | "truncate" | "rename" | "link" | "symlink" | "mknod" | "statfs" | "execve"
-        | "mq_unlink" | "chroot" => Some(0),
+        | "chroot" => Some(0),
         "openat" | "openat2" | "newfstatat" | "faccessat" | "faccessat2" | "unlinkat" | "mkdirat" | "readlinkat"
         | "fchmodat" | "fchownat" | "mknodat" | "statx" | "execveat" | "renameat" | "renameat2" => Some(1),
         _ => None,
@@ -52,10 +96,10 @@ fn argument_count(name: &str) -> usize {
         | "nice" | "getpgid" | "getsid" | "fchdir" | "fsync" | "set_tid_address" | "times" | "uname" | "sysinfo" => 1,
         "kill" | "tkill" | "dup2" | "setpgid" | "munmap" | "stat" | "fstat" | "lstat" | "access" | "mkdir"
         | "nanosleep" | "pipe2" | "listen" | "clone3" | "getrlimit" | "setrlimit" | "flock" | "rename" | "link"
-        | "symlink" | "chmod" | "fchmod" | "truncate" | "ftruncate" | "set_robust_list" | "arch_prctl"
+        | "symlink" | "chmod" | "fchmod" | "msgget" | "truncate" | "ftruncate" | "set_robust_list" | "arch_prctl"
         | "rt_sigpending" | "sigaltstack" | "statfs" | "gettimeofday" | "clock_gettime" => 2,
         "read" | "write" | "lseek" | "dup3" | "tgkill" | "mprotect" | "ioctl" | "fcntl" | "poll" | "socket"
-        | "connect" | "bind" | "accept" | "execve" | "unlinkat" | "mknod" | "getdents64" | "getrandom"
+        | "connect" | "bind" | "accept" | "execve" | "unlinkat" | "mknod" | "getdents64" | "getrandom" | "msgctl"
         | "setresuid" | "setresgid" | "chown" | "readlink" | "madvise" | "close_range" | "sched_getaffinity" => 3,
         "mmap" | "futex" | "sendto" | "recvfrom" | "splice" | "pselect6" => 6,
         "clone" | "prctl" | "select" | "statx" | "mremap" | "waitid" | "execveat" => 5,
@@ -95,13 +139,21 @@ impl Tracer {
             known.map_or_else(|| format!("{}", fd as i32), |channel| self.recorder.names().get(channel.name).to_owned())
         };
         match call.family {
-            Family::Read | Family::Write => format!("{name} {} {} B", channel(call.args[0]), call.args[2]),
+            Family::Read | Family::Write | Family::Recvfrom | Family::Sendto => {
+                format!("{name} {} {} B", channel(call.args[0]), call.args[2])
+            }
             Family::Readv
             | Family::Writev
             | Family::Recvmsg { .. }
             | Family::Sendmsg { .. }
             | Family::Lseek
+            | Family::Accept
+            | Family::Listen
             | Family::Close => format!("{name} {}", channel(call.args[0])),
+            Family::Connect | Family::Bind => {
+                let address = self.given_address(task, tid, call.args[0] as i32, call.args[1], call.args[2]);
+                format!("{name} {} {address}", channel(call.args[0]))
+            }
             Family::Exec { path } => {
                 let path = memory::read_string(tid, call.args[usize::from(path)], 256).unwrap_or_default();
                 format!("{name} {}", String::from_utf8_lossy(&path))

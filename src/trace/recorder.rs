@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::journal::Journal;
 use crate::insight::{Finding, Rule, rules};
 use crate::model::{Batch, Blob, Event, Header, Kind, Names, Parties, Pen, Sym, TaskId, World};
 
@@ -21,6 +22,7 @@ pub struct Recorder {
     rules: Vec<Box<dyn Rule>>,
     findings: Vec<Finding>,
     found: Vec<&'static str>,
+    journal: Option<Journal>,
 }
 
 impl std::fmt::Debug for Recorder {
@@ -32,7 +34,14 @@ impl std::fmt::Debug for Recorder {
 impl Recorder {
     /// A recorder whose time starts now.
     pub fn new(header: &Header) -> Self {
-        Self { pen: Pen::new(header), start: Instant::now(), rules: rules(), findings: Vec::new(), found: Vec::new() }
+        Self {
+            pen: Pen::new(header),
+            start: Instant::now(),
+            rules: rules(),
+            findings: Vec::new(),
+            found: Vec::new(),
+            journal: None,
+        }
     }
 
     /// The world after the last event.
@@ -94,6 +103,16 @@ impl Recorder {
     pub fn note(&mut self, task: TaskId, text: &str) {
         let text = self.pen.intern(text);
         self.plain(task, Kind::Note { text, label: false });
+    }
+
+    /// Writes down from now on what the run makes that outlives it.
+    pub fn keep_journal(&mut self, journal: Journal) {
+        self.journal = Some(journal);
+    }
+
+    /// Where that is written down, if it is.
+    pub const fn journal(&mut self) -> Option<&mut Journal> {
+        self.journal.as_mut()
     }
 
     fn write(&mut self, task: TaskId, call: Option<Sym>, ret: i64, kind: Kind) {

@@ -1,6 +1,6 @@
 //! A task as the tracer holds it: what it is in the middle of, and what would be its next step.
 
-use crate::model::{Signal, Status, Sym, TaskId};
+use crate::model::{ChannelId, Signal, Status, Sym, TaskId};
 use crate::scenario::StatementId;
 use crate::sys::ptrace::{SignalInfo, Stopped};
 
@@ -58,6 +58,18 @@ impl Rest {
     }
 }
 
+/// What a call is about to make or remove.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ahead {
+    /// Nothing worth remembering.
+    #[default]
+    Nothing,
+    /// What it may make is there already.
+    Found,
+    /// It removes the last name of this channel.
+    LastName(ChannelId),
+}
+
 /// What the tracer knows of a task besides what stands in the log.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and they combine freely")]
@@ -79,6 +91,8 @@ pub struct Tracee {
     /// A call that a signal has interrupted and that may go on as if nothing had been: what it is, and
     /// what the kernel says of it (`-ERESTART…`).
     pub suspended: Option<(Call, i64)>,
+    /// What was seen on the way into the call that it is in and can no longer be seen at its end.
+    pub ahead: Ahead,
     /// How many bytes of the call that it is in are in the log already.
     pub progress: u64,
     /// Whether the log says that it sleeps in that call.
@@ -123,6 +137,7 @@ impl Tracee {
             rest: None,
             call: None,
             suspended: None,
+            ahead: Ahead::Nothing,
             progress: 0,
             blocked: false,
             statement: None,

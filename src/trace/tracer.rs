@@ -14,7 +14,8 @@ use super::clock::Clock;
 use super::decode::Unnamed;
 use super::launch::{Muster, Output};
 use super::recorder::{Outcome, Recorder};
-use super::tracee::{Call, Rest, Tracee};
+use super::sockets::Sockets;
+use super::tracee::{Ahead, Call, Rest, Tracee};
 use super::watch::Watch;
 use crate::model::{Blocked, ChannelId, Header, How, Kind, Shares, State, Status, TaskId, World};
 use crate::scenario::{Scenario, StatementId};
@@ -44,6 +45,7 @@ pub struct Tracer {
     pub(super) tracees: HashMap<i32, Tracee>,
     pub(super) tids: HashMap<TaskId, i32>,
     pub(super) channels: Channels,
+    pub(super) sockets: Sockets,
     pub(super) calls: Calls,
     pub(super) call_names: CallNames,
     pub(super) clock: Clock,
@@ -95,6 +97,7 @@ impl Tracer {
             tracees: HashMap::default(),
             tids: HashMap::default(),
             channels: Channels::default(),
+            sockets: Sockets::default(),
             calls: Calls::default(),
             call_names: CallNames::default(),
             clock: Clock::default(),
@@ -316,6 +319,7 @@ impl Tracer {
         self.wake(tid);
         let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
         tracee.progress = 0;
+        tracee.ahead = Ahead::Nothing;
         if tracee.actor && number == u64::from(MARKER) {
             self.at_marker(tid, stopped, StatementId(args[0] as u16));
             return Ok(());
@@ -527,13 +531,21 @@ impl Tracer {
     /// Writes which of `held` nobody holds any more.
     pub(super) fn write_destroyed(&mut self, task: TaskId, held: &[ChannelId]) {
         for &channel in held {
-            let gone = self
-                .world()
-                .channel(channel)
-                .is_some_and(|channel| channel.alive && channel.holders == 0 && channel.kind.is_anonymous());
-            if gone && !self.is_output(channel) {
-                self.recorder.plain(task, Kind::Destroy { channel });
-                self.channels.forget(channel);
+            let Some(known) = self.world().channel(channel).filter(|known| known.alive) else { continue };
+            if !known.kind.is_anonymous() && !known.unlinked {
+                continue;
+            }
+            let (is_socket, held) = (known.kind.is_socket(), known.holders > 0);
+            if is_socket {
+                self.write_closed_ends(task, channel);
+            }
+            if held || self.is_output(channel) || self.is_reachable(channel) {
+                continue;
+            }
+            self.recorder.plain(task, Kind::Destroy { channel });
+            self.channels.forget(channel);
+            if is_socket {
+                self.forget_socket(task, channel);
             }
         }
     }

@@ -22,7 +22,7 @@ pub fn to_ascii(buffer: &mut Buffer) {
 /// Symbols, and the character that stands for each of them.
 const TABLE: &[(&str, char)] = &[
     ("─╌┄—–", '-'),
-    ("━═⏸", '='),
+    ("━═⏸⇄", '='),
     ("│╎▕▏▮‖", '|'),
     ("┃■█", '#'),
     ("┊┆", ':'),
@@ -37,6 +37,7 @@ const TABLE: &[(&str, char)] = &[
     ("◆•", '*'),
     ("◇✓", '+'),
     ("☠", 'Z'),
+    ("□", 'u'),
     ("✗×", 'x'),
     ("⚠", '!'),
     ("“”", '"'),

@@ -48,32 +48,32 @@ fn help_and_version_are_no_errors() {
 }
 
 #[test]
-fn programs_that_cannot_be_run_end_as_in_a_shell() {
+fn programs_that_cannot_be_run_are_a_matter_of_usage() {
     let place = Place::new();
     let executable = std::fs::Permissions::from_mode(0o755);
     place.write("plain", "no program");
     std::fs::set_permissions(place.write("garbage", b"\0\x01\x02\0"), executable.clone()).expect("set");
     std::fs::set_permissions(place.write("orphan", "#!/nonexistent/shell\n"), executable).expect("set");
     for (program, code, said) in [
-        ("nosuch-program", 127, "nosuch-program: ENOENT"),
-        ("./nosuch", 127, "./nosuch: ENOENT"),
-        ("./plain", 126, "chmod +x"),
-        (".", 126, "EACCES"),
-        ("./garbage", 126, "ENOEXEC"),
-        ("./orphan", 127, "ENOENT"),
+        ("nosuch-program", 2, "nosuch-program: ENOENT"),
+        ("./nosuch", 2, "./nosuch: ENOENT"),
+        ("./plain", 2, "chmod +x"),
+        (".", 2, "EACCES"),
+        ("./garbage", 2, "ENOEXEC"),
+        ("./orphan", 2, "ENOENT"),
     ] {
         let ran = place.run(&["record", "-o", "log", "--", program]).code(code);
         assert!(ran.stderr.contains(said), "{program}: {}", ran.stderr);
         assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
     }
-    place.run(&["trace", "nosuch-program"]).code(127);
+    place.run(&["trace", "nosuch-program"]).code(2);
 }
 
 #[test]
 fn a_missing_program_leaves_an_old_recording_alone() {
     let place = Place::new();
     let old = place.write("log", "precious");
-    place.run(&["record", "-o", "log", "--", "nosuch-program"]).code(127);
+    place.run(&["record", "-o", "log", "--", "nosuch-program"]).code(2);
     assert_eq!(std::fs::read(old).expect("there"), b"precious");
 }
 

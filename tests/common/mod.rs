@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub mod meetings;
+
 use proclab::model::{
     Access, Blob, ChannelId, ChannelKind, Disposition, End, Event, FdFlags, Header, How, Kind, Log, MaskHow, Parties,
     Pen, Phase, Shares, Signal, SignalSet, Status, TaskId, Via, Why,

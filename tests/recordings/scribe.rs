@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::{channel, header, task};
 
 /// How many kinds of events there are, some counted twice.
-const KINDS: u64 = 40;
+const KINDS: u64 = 41;
 
 struct Scribe {
     pen: Pen,
@@ -149,7 +149,10 @@ impl Scribe {
             29 => Kind::Drop { channel, bytes: b },
             30 => Kind::Address { channel, end, address: text },
             31 => Kind::Listen { channel, backlog: b as u32 },
-            32 => Kind::Connect { channel, to: other.filter(|_| c.is_multiple_of(2)) },
+            32 => {
+                let address = c.is_multiple_of(3).then_some(text);
+                Kind::Connect { channel, to: other.filter(|_| c.is_multiple_of(2)), address }
+            }
             33 => Kind::Accept { channel, connection: other.unwrap_or(channel) },
             34 => Kind::Shutdown { channel, end, how: access },
             35 => Kind::Sem { channel, index: a as u32, delta: b as i32, value: c as i32, undo: a.is_multiple_of(2) },
@@ -159,6 +162,7 @@ impl Scribe {
                 Kind::Lock { channel, fd, kind, mode, start: b % 100, len: c % 100 }
             }
             37 => Kind::Load { channel, offset: b, data: self.pen.keep(data) },
+            40 => Kind::Limit { limit: text, value: b >> 1, asked: c >> 1 },
             38 => Kind::Store { channel, offset: b % 5000, data: self.pen.keep(&[data, data].concat()) },
             _ => {
                 let (from, flags) = (c.is_multiple_of(3).then(|| self.task(b)), FdFlags::default());

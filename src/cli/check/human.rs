@@ -43,7 +43,7 @@ fn of_run(report: &Report, marks: Marks) -> String {
     if !report.held() {
         let mark = if report.is_judged() { Mark::Neutral } else { Mark::Bad };
         let _ = writeln!(text, "  {} the end: {}", marks.show(mark), report.ended.sentence());
-        if !report.schedule.is_empty() {
+        if report.has_short_schedule() {
             let _ = writeln!(text, "    schedule: {}", report.schedule);
         }
         let _ = writeln!(text, "    again: {}", report.again());

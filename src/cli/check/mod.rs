@@ -50,6 +50,9 @@ enum Format {
     Junit,
 }
 
+/// The longest schedule that is shown to people, in bytes.
+const SHORT_SCHEDULE: usize = 300;
+
 /// A scenario to be run; for what cannot be, its name and why.
 type Found = Result<Scenario, (String, String)>;
 
@@ -137,12 +140,17 @@ impl Report {
         }
     }
 
+    /// Whether the schedule is short enough to be read, and typed. The seed gives the same run.
+    fn has_short_schedule(&self) -> bool {
+        (1..=SHORT_SCHEDULE).contains(&self.schedule.len())
+    }
+
     /// The command that gives the same run again.
     fn again(&self) -> String {
         let mut text = format!("proclab run {} --seed {}", self.name, self.seed);
         if !self.serial {
             text.push_str(" --free");
-        } else if !self.schedule.is_empty() {
+        } else if self.has_short_schedule() {
             text.push_str(" --schedule '");
             text.push_str(&self.schedule.replace('\'', "'\\''"));
             text.push('\'');

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::World;
 use crate::model::channel::set_lock;
 use crate::model::task::Use;
-use crate::model::{Access, Channel, ChannelId, End, Event, Kind, Lock, LockKind, Owner, Socket, Sym, TaskId, Via};
+use crate::model::{
+    Access, Channel, ChannelId, Contents, End, Event, Kind, Lock, LockKind, Owner, Socket, Sym, TaskId, Via,
+};
 
 impl World {
     pub(super) fn create(&mut self, made: Kind) {
@@ -17,7 +19,11 @@ impl World {
             self.channels.push(Arc::new(gap));
         }
         if id.index() == self.channels.len() {
-            self.channels.push(Arc::new(Channel { messages, found, ..Channel::new(id, kind, name, capacity) }));
+            let mut channel = Channel { messages, found, ..Channel::new(id, kind, name, capacity) };
+            if let Some(socket) = channel.socket.as_mut().filter(|_| found) {
+                socket.outside[End::Second.index()] = true;
+            }
+            self.channels.push(Arc::new(channel));
         }
     }
 
@@ -29,11 +35,9 @@ impl World {
                 let end = self.end_of(task, via, channel);
                 self.change_channel(channel, |channel| {
                     channel.written = channel.written.saturating_add(bytes);
-                    if !channel.kind.is_queue() || via == Via::Memory {
-                        return;
-                    }
+                    let Some(arrival) = channel.arrival(end, via) else { return };
                     let messages = channel.messages;
-                    let inbox = channel.inbox_mut(channel.destination(end));
+                    let inbox = channel.inbox_mut(arrival);
                     if messages {
                         inbox.put(task, bytes, payload, via.mark());
                     } else {
@@ -46,21 +50,30 @@ impl World {
                 let end = self.end_of(task, via, channel).unwrap_or_default();
                 self.change_channel(channel, |channel| {
                     channel.read = channel.read.saturating_add(bytes);
-                    if !channel.kind.is_queue() || via == Via::Memory {
+                    if !channel.carries(via) {
                         return;
                     }
-                    let (messages, owing) = (channel.messages, channel.writers > 0);
+                    let outside = channel.is_outside(end.other());
+                    let (messages, owing) = (channel.messages, channel.writers > 0 && !outside);
                     let inbox = channel.inbox_mut(end);
                     if !messages {
                         inbox.pop(bytes, owing);
-                    } else if bytes > 0 || inbox.runs().next().is_some_and(|first| first.len == 0) {
+                    } else if outside && inbox.count() == 0 {
+                        // It came from where nobody saw it go in.
+                    } else if matches!(via, Via::Msg(_) | Via::Mq(..))
+                        || bytes > 0
+                        || inbox.runs().next().is_some_and(|first| first.len == 0)
+                    {
                         inbox.take(via.mark());
                     }
                 });
                 self.advance(event.call, task, via, channel, bytes);
             }
             Kind::Drop { channel, .. } => {
-                self.change_channel(channel, |channel| channel.contents.take_last());
+                self.change_channel(channel, |channel| {
+                    channel.lost = channel.lost.saturating_add(1);
+                    channel.contents.take_last();
+                });
             }
             _ => {}
         }
@@ -161,20 +174,38 @@ impl World {
             Kind::Listen { channel, backlog } => {
                 self.change_socket(channel, |socket| socket.backlog = Some(backlog));
             }
-            Kind::Connect { channel, to } => {
+            Kind::Connect { channel, to, .. } => {
                 let listens = to.and_then(|to| self.channel(to)).is_some_and(|to| to.backlog().is_some());
-                self.change_socket(channel, |socket| (socket.connected, socket.peer) = (true, to));
+                self.change_socket(channel, |socket| {
+                    (socket.connected, socket.peer) = (true, to);
+                    // Datagrams go by their address; a connection to nobody of the run leads out of it.
+                    socket.outside[End::Second.index()] |= to.is_none();
+                });
                 if let Some(to) = to.filter(|_| listens) {
                     self.change_socket(to, |socket| socket.waiting.push(channel));
                 }
             }
             Kind::Accept { channel, connection } => {
-                self.change_socket(channel, |socket| socket.waiting.retain(|waiting| *waiting != connection));
-                self.change_socket(connection, |socket| socket.connected = true);
+                let asked = self.channel(connection).and_then(|it| it.socket.as_ref()?.peer);
+                for listener in asked.into_iter().chain([channel]) {
+                    self.change_socket(listener, |socket| socket.waiting.retain(|waiting| *waiting != connection));
+                }
+                self.change_socket(connection, |socket| {
+                    // Who connects does so before it is accepted, if it belongs to the run.
+                    socket.outside[End::First.index()] |= !socket.connected;
+                    socket.outside[End::Second.index()] = false;
+                    socket.connected = true;
+                });
             }
-            Kind::Shutdown { channel, end, how } => self.change_socket(channel, |socket| {
+            Kind::Shutdown { channel, end, how } => self.change_channel(channel, |channel| {
+                let socket = channel.socket.get_or_insert_default();
                 socket.shut_read[end.index()] |= how.reads();
                 socket.shut_write[end.index()] |= how.writes();
+                // An end that nobody holds any more is gone, and with it what waits there.
+                if how == Access::ReadWrite && socket.held[end.index()] == 0 {
+                    socket.closed[end.index()] = true;
+                    *channel.inbox_mut(end) = Contents::default();
+                }
             }),
             _ => {}
         }

@@ -12,6 +12,9 @@ impl World {
         self.change_channel(fd.channel, |channel| {
             let step = |count: &mut u32| *count = if held { *count + 1 } else { count.saturating_sub(1) };
             step(&mut channel.holders);
+            if let Some(socket) = &mut channel.socket {
+                step(&mut socket.held[fd.end.index()]);
+            }
             if access.reads() {
                 step(&mut channel.readers);
             }
@@ -46,6 +49,7 @@ impl World {
         }
         entry.fd = to;
         entry.flags.cloexec = cloexec;
+        self.close(id, to);
         self.insert_fd(id, entry);
     }
 

@@ -125,6 +125,14 @@ impl World {
             .flat_map(move |task| self.fds(task.id).filter(move |fd| fd.channel == channel).map(move |fd| (task, fd)))
     }
 
+    /// The process that has descriptors of an open file description of `channel`, if it is one only.
+    pub fn only_holder(&self, channel: ChannelId, description: u64) -> Option<TaskId> {
+        let mut holders =
+            self.holders(channel).filter(|(_, fd)| fd.description == description).map(|(task, _)| task.id);
+        let first = holders.next()?;
+        holders.all(|other| other == first).then_some(first)
+    }
+
     /// The System V objects and the shared memory of a task's process.
     pub fn uses(&self, id: TaskId) -> &[Use] {
         let leader = self.task(id).map_or(id, |task| task.process);
@@ -207,7 +215,11 @@ impl World {
                 self.signal(task, phase, Pending { signal, from, value }, blocked);
             }
             Kind::Line { line, text } => self.change(task, |task| task.line = Some((line, text))),
-            Kind::Load { .. } | Kind::Syscall { .. } | Kind::Note { .. } | Kind::Diagnosis { .. } => {}
+            Kind::Load { .. }
+            | Kind::Syscall { .. }
+            | Kind::Note { .. }
+            | Kind::Limit { .. }
+            | Kind::Diagnosis { .. } => {}
         }
     }
 

@@ -32,8 +32,10 @@ impl World {
                     self.continue_process(id);
                 }
             }
-            Phase::Pending => {}
-            Phase::Delivered | Phase::Ignored | Phase::Suppressed => self.dequeue(id, signal),
+            Phase::Pending | Phase::Coalesced => {}
+            Phase::Delivered | Phase::Ignored | Phase::Suppressed | Phase::Accepted | Phase::Discarded => {
+                self.dequeue(id, signal);
+            }
             Phase::Handler => self.change(id, |task| {
                 task.handling.push(signal);
                 task.blocked = blocked;

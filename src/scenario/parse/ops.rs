@@ -20,8 +20,8 @@ impl Resolver<'_, '_> {
             "exec" | "wait" | "exit" | "_exit" | "setpgid" | "setsid" | "subreaper" | "chdir" | "umask" | "nice" => {
                 self.process_op(node)
             }
-            "ignore" | "default" | "block" | "unblock" | "kill" | "raise" | "pause" | "alarm" | "sigqueue"
-            | "sigwait" | "signalfd" | "setitimer" => self.signal_op(node),
+            "ignore" | "default" | "block" | "unblock" | "kill" | "raise" | "fault" | "pause" | "alarm"
+            | "sigqueue" | "sigwait" | "signalfd" | "setitimer" => self.signal_op(node),
             "set" | "add" | "sleep" | "note" | "label" | "barrier" => self.control_op(node),
             "read" | "write" | "print" | "open" | "poll" => self.transfer_op(node),
             "socketpair" | "socket" | "bind" | "listen" | "accept" | "connect" | "send" | "recv" | "sendto"

@@ -40,6 +40,17 @@ impl Resolver<'_, '_> {
         }
     }
 
+    /// A signal that an instruction can cause.
+    fn fault(&mut self, entry: &KdlEntry) -> Option<Signal> {
+        let signal = self.signal(entry)?;
+        let caused = ["SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL"].contains(&signal.to_string().as_str());
+        if !caused {
+            let help = "it is SIGSEGV, SIGBUS, SIGFPE or SIGILL; `raise` sends any".to_owned();
+            self.report.error(entry.range(), format!("no instruction causes {signal}"), Some(help));
+        }
+        caused.then_some(signal)
+    }
+
     /// The operation of a statement about signals that has no block.
     pub(super) fn signal_op(&mut self, node: &Node<'_>) -> Option<Op> {
         Some(match node.word.name {
@@ -55,6 +66,7 @@ impl Resolver<'_, '_> {
                 Op::Kill { target: target?, signal, group }
             }
             "raise" => Op::Raise { signal: self.signal(node.args[0])? },
+            "fault" => Op::Fault { signal: self.fault(node.args[0])? },
             "sigqueue" => {
                 let (target, signal) = (self.target(node.args[0]), self.signal(node.args[1]));
                 let value = self.number_option(node, "value", i64::from(i32::MIN)..i64::from(i32::MAX) + 1).ok()?;

@@ -391,7 +391,7 @@ const SOURCES: [&str; 4] = [
     include_str!("../../../scenarios/pipes/one-pipe.kdl"),
     include_str!("../../../scenarios/signals/eintr-or-restart.kdl"),
     include_str!("../../../scenarios/processes/fork-tree.kdl"),
-    include_str!("../../../tests/fixtures/not-yet/message-types.kdl"),
+    include_str!("../../../scenarios/queues/message-types.kdl"),
 ];
 
 /// What a problem says must point into the text and be showable.

@@ -14,9 +14,6 @@ calls! {
     /// mq_send(3)
     fn mq_send(queue: i32, bytes: &[u8], priority: u32) =>
         libc::mq_send(queue, bytes.as_ptr().cast(), bytes.len(), priority);
-    /// mq_receive(3), without asking for the priority
-    fn mq_receive(queue: i32, buffer: &mut [u8]) =>
-        libc::mq_receive(queue, buffer.as_mut_ptr().cast(), buffer.len(), std::ptr::null_mut()) as i64;
     /// mq_unlink(3)
     fn mq_unlink(name: &CStr) => libc::mq_unlink(name.as_ptr());
     /// shm_open(3) of an object that is there or is made
@@ -35,6 +32,14 @@ pub fn limits(messages: i64, bytes: i64) -> libc::mq_attr {
     let mut limits: libc::mq_attr = unsafe { std::mem::zeroed() };
     (limits.mq_maxmsg, limits.mq_msgsize) = (messages, bytes);
     limits
+}
+
+/// mq_receive(3)
+pub fn mq_receive(queue: i32, buffer: &mut [u8]) -> Answer {
+    // Nobody wants the priority here, but whoever watches learns it from there.
+    let mut priority = 0_u32;
+    // SAFETY: the buffer is live and as long as is said, the number is live.
+    answer(unsafe { libc::mq_receive(queue, buffer.as_mut_ptr().cast(), buffer.len(), &raw mut priority) } as i64)
 }
 
 /// mq_notify(3): a signal when a message comes to the empty queue.

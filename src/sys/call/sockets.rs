@@ -93,9 +93,18 @@ pub fn socketpair(kind: i32) -> Result<[i32; 2], i32> {
 
 /// setsockopt(2) with a number, at `SOL_SOCKET`.
 pub fn set_option(fd: i32, option: i32, value: i32) -> Answer {
+    set_option_at(fd, libc::SOL_SOCKET, option, value)
+}
+
+/// `TCP_NODELAY` (tcp(7)): a small segment does not wait until what was sent before is acknowledged.
+pub fn send_at_once(fd: i32) -> Answer {
+    set_option_at(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)
+}
+
+fn set_option_at(fd: i32, level: i32, option: i32, value: i32) -> Answer {
     let (value, size) = ((&raw const value).cast(), size_of::<i32>() as libc::socklen_t);
     // SAFETY: the number is live and its size is passed.
-    answer(unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, option, value, size) })
+    answer(unsafe { libc::setsockopt(fd, level, option, value, size) })
 }
 
 /// The domain of a socket (socket(7), `SO_DOMAIN`).

@@ -2,6 +2,7 @@
 
 use super::super::calls::Family;
 use super::super::channels;
+use super::super::tracee::Ahead;
 use super::super::tracer::Tracer;
 use super::Ended;
 use crate::model::{ChannelId, ChannelKind, End, FdFlags, Kind, TaskId};
@@ -22,14 +23,13 @@ impl Tracer {
         facts: &FdFacts,
         name: Option<&str>,
     ) -> ChannelId {
-        let channel = self.channels.find(&mut self.recorder, task, facts, name);
-        let kind = Kind::Open {
-            fd: facts.fd,
-            channel,
-            end: End::First,
-            access: channels::access(facts),
-            flags: channels::flags(facts),
+        let (channel, end) = if channels::kind(facts).is_socket() {
+            self.meet_socket(task, facts, name, ended.is_none())
+        } else {
+            (self.channels.find(&mut self.recorder, task, facts, name), End::First)
         };
+        let kind =
+            Kind::Open { fd: facts.fd, channel, end, access: channels::access(facts), flags: channels::flags(facts) };
         match ended {
             Some(ended) => self.recorder.of_call(task, ended.outcome(), kind),
             None => self.recorder.plain(task, kind),
@@ -49,8 +49,25 @@ impl Tracer {
         if self.is_unnamed(ended, &facts) {
             return;
         }
-        let name = self.declared_name(ended).filter(|_| channels::kind(&facts) != ChannelKind::Terminal);
+        self.channels.set_made_now(self.ahead(ended.tid) == Ahead::Nothing);
+        let name = self.declared_name(ended).map(|name| match (channels::kind(&facts), channels::is_master(&facts)) {
+            (ChannelKind::Terminal, true) => format!("{name}.master"),
+            (ChannelKind::Terminal, false) => format!("{name}.slave"),
+            _ => name,
+        });
+        let name = name.or_else(|| self.pidfd_name(ended));
         self.write_open(Some(ended), ended.task, &facts, name.as_deref());
+        if self.recorder.names().get(ended.call.name) == "io_uring_setup" {
+            let note = "what goes through io_uring is out of sight: the kernel does it without a call";
+            self.recorder.note(ended.task, note);
+        }
+    }
+
+    /// What the descriptor of a process is called: after the process.
+    fn pidfd_name(&self, ended: &Ended<'_>) -> Option<String> {
+        let opens = self.recorder.names().get(ended.call.name) == "pidfd_open";
+        let process = opens.then(|| self.world().by_pid(ended.int(0))).flatten()?;
+        Some(format!("pidfd of {}", self.recorder.names().get(process.name)))
     }
 
     pub(super) fn two_fds(&mut self, ended: &Ended<'_>) {
@@ -64,10 +81,13 @@ impl Tracer {
             i32::from_ne_bytes([pair[4], pair[5], pair[6], pair[7]]),
         ];
         let name = self.declared_name(ended);
+        let mut first = None;
         for fd in fds {
-            if let Some(facts) = procfs::fd(ended.tid, fd) {
-                self.write_open(Some(ended), ended.task, &facts, name.as_deref());
+            let Some(facts) = procfs::fd(ended.tid, fd) else { continue };
+            if let Some(channel) = first.filter(|_| ended.call.family == Family::Socketpair) {
+                self.sockets.put(facts.identity.1, channel, End::Second);
             }
+            first = Some(self.write_open(Some(ended), ended.task, &facts, name.as_deref()));
         }
     }
 
@@ -122,6 +142,9 @@ impl Tracer {
 
     pub(super) fn fcntl(&mut self, ended: &Ended<'_>) {
         let (fd, command, argument) = (ended.int(0), ended.int(1), ended.int(2));
+        if matches!(command, libc::F_SETLK | libc::F_SETLKW | libc::F_OFD_SETLK | libc::F_OFD_SETLKW) {
+            return self.fcntl_lock(ended);
+        }
         if ended.failed() {
             return self.plain_call(ended);
         }

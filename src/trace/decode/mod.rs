@@ -1,16 +1,28 @@
 //! From a call that has ended to events: one decoder for each family of calls.
 
+mod connections;
+mod datagrams;
 mod descriptors;
+mod locks;
+mod mq;
+mod names;
 mod process;
+mod queues;
+mod rights;
 mod semaphores;
 mod shared;
 mod signals;
+mod sockets;
 mod transfer;
 
+pub(super) use locks::Wanted;
+pub(super) use names::object_kind;
 pub(super) use process::clone_flags;
 pub(super) use shared::{Unnamed, whole_pages};
+pub(super) use sockets::address_at;
 
 use super::calls::Family;
+use super::channels;
 use super::recorder::Outcome;
 use super::tracee::Call;
 use super::tracer::{Result, Tracer};
@@ -48,13 +60,21 @@ impl Tracer {
         let Some(task) = self.task_of(tid) else { return Ok(()) };
         let ended = Ended { tid, task, call, ret };
         match call.family {
-            Family::Read | Family::Readv | Family::Recvmsg { .. } => self.read(&ended),
-            Family::Write | Family::Writev | Family::Sendmsg { .. } | Family::Vmsplice => self.write(&ended),
+            Family::Read | Family::Readv | Family::Recvfrom | Family::Recvmsg { .. } => self.read(&ended),
+            Family::Write | Family::Writev | Family::Sendto | Family::Sendmsg { .. } | Family::Vmsplice => {
+                self.write(&ended);
+            }
             Family::Sendfile | Family::Splice | Family::Tee => self.between(&ended),
-            Family::NewFd | Family::Open { .. } | Family::Accept => self.new_fd(&ended),
+            Family::NewFd | Family::Open { .. } => self.new_fd(&ended),
+            Family::Bind => self.bind(&ended),
+            Family::Listen => self.listen(&ended),
+            Family::Connect => self.connect(&ended),
+            Family::Accept => self.accept(&ended),
+            Family::Shutdown => self.shutdown(&ended),
             Family::Pipe | Family::Socketpair => self.two_fds(&ended),
             Family::Dup | Family::Dup2 => self.dup(&ended),
             Family::Fcntl => self.fcntl(&ended),
+            Family::Flock => self.flock(&ended),
             Family::Ioctl => self.ioctl(&ended),
             Family::Close => self.close(&ended),
             Family::CloseRange => self.close_range(&ended),
@@ -69,8 +89,20 @@ impl Tracer {
             | Family::Tgsigqueue
             | Family::PidfdSendSignal => self.killed(&ended),
             Family::Sigaction => self.sigaction(&ended),
+            Family::SignalWait => self.waited_for_signal(&ended),
             Family::Sigprocmask => self.sigprocmask(&ended, stopped)?,
             Family::Sigreturn => self.sigreturn(&ended, stopped)?,
+            Family::Msgget => self.msgget(&ended),
+            Family::Msgsnd => self.msgsnd(&ended),
+            Family::Msgrcv => self.msgrcv(&ended),
+            Family::Msgctl => self.msgctl(&ended),
+            Family::MqOpen => self.mq_open(&ended),
+            Family::MqSend => self.mq_send(&ended),
+            Family::MqReceive => self.mq_receive(&ended),
+            Family::MqAttributes => self.mq_attributes(&ended),
+            Family::MqUnlink => self.mq_unlink(&ended),
+            Family::Mknod { path } => self.mknod(&ended, usize::from(path)),
+            Family::Unlink { .. } => self.unlink(&ended),
             Family::Mmap => self.mmap(&ended),
             Family::Munmap => self.munmap(&ended),
             Family::Mremap => self.mremap(&ended),
@@ -88,18 +120,21 @@ impl Tracer {
             Family::Futex if !self.options.all => {}
             Family::Fork if !ended.failed() => {}
             Family::Fork
-            | Family::Connect
-            | Family::SignalWait
             | Family::Sleep { .. }
             | Family::Alarm
             | Family::Poll
             | Family::Ppoll
             | Family::Select
-            | Family::Flock
+            | Family::MqNotify
             | Family::Futex
             | Family::Exit
             | Family::Restart
             | Family::Plain => self.plain_call(&ended),
+        }
+        if ended.failed() {
+            self.write_limit(&ended);
+        } else {
+            self.keep_made(&ended);
         }
         Ok(())
     }
@@ -109,7 +144,7 @@ impl Tracer {
     fn declared_name(&self, ended: &Ended<'_>) -> Option<String> {
         let tracee = self.tracees.get(&ended.tid).filter(|tracee| tracee.actor)?;
         match &self.scenario.as_ref()?.program.statement(tracee.statement?)?.op {
-            Op::Open { path, .. } if !path.starts_with('/') => Some(path.clone()),
+            Op::Open { path, .. } | Op::Mkfifo { path } if !path.starts_with('/') => Some(path.clone()),
             Op::Pipe { name, .. }
             | Op::Pty { name, .. }
             | Op::Socketpair { name, .. }

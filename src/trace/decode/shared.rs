@@ -1,6 +1,7 @@
 //! Shared memory: System V segments, and mappings of files, of POSIX segments and of nothing.
 
 use super::super::channels::{self, Identity, New};
+use super::super::tracee::Ahead;
 use super::super::tracer::Tracer;
 use super::Ended;
 use crate::model::{Access, ChannelId, ChannelKind, End, Kind, Task, TaskId, Use};
@@ -54,7 +55,7 @@ impl Tracer {
         name: &str,
         capacity: u64,
     ) -> ChannelId {
-        let found = ended.int(0) != libc::IPC_PRIVATE && ended.int(2) & libc::IPC_CREAT == 0;
+        let found = self.ahead(ended.tid) == Ahead::Found;
         let new = New { identity: Some(identity), kind, name, capacity, messages: false, found };
         self.channels.make(&mut self.recorder, ended.task, new)
     }

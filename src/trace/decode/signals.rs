@@ -1,9 +1,10 @@
 //! Signals, on the side of the calls: sent, caught, masked.
 
 use super::super::calls::Family;
+use super::super::tracee::Call;
 use super::super::tracer::{Result, Tracer};
 use super::Ended;
-use crate::model::{Disposition, Kind, MaskHow, Phase, Signal, SignalSet, State, TaskId};
+use crate::model::{Disposition, Kind, MaskHow, Phase, Signal, SignalSet, State, Task, TaskId};
 use crate::sys::memory;
 use crate::sys::ptrace::Stopped;
 
@@ -28,12 +29,19 @@ impl Tracer {
                 continue;
             }
             let blocked = SignalSet::EMPTY;
+            let pending = |task: &Task| !signal.is_realtime() && task.pending_set().contains(signal);
+            let was_pending = self.world().task(target).is_some_and(pending);
             let kind = Kind::Signal { phase: Phase::Generated, signal, from: Some(ended.task), code, value, blocked };
             self.recorder.of_call(target, ended.outcome(), kind);
-            if self.world().task(target).is_some_and(|task| task.is_alive() && task.blocked.contains(signal)) {
-                let kind = Kind::Signal { phase: Phase::Pending, signal, from: Some(ended.task), code, value, blocked };
-                self.recorder.plain(target, kind);
-            }
+            let Some(task) = self.world().task(target).filter(|task| task.is_alive()) else { continue };
+            // What was sent to a process that had it pending already is not queued a second time.
+            let phase = match task.blocked.contains(signal) {
+                _ if was_pending => Phase::Coalesced,
+                true => Phase::Pending,
+                false => continue,
+            };
+            let kind = Kind::Signal { phase, signal, from: Some(ended.task), code, value, blocked };
+            self.recorder.plain(target, kind);
         }
     }
 
@@ -76,6 +84,54 @@ impl Tracer {
         };
         let kind = Kind::Action { signal, disposition, flags: word(1) as u32, mask: SignalSet(word(3)) };
         self.recorder.of_call(ended.task, ended.outcome(), kind);
+    }
+
+    /// A call that has waited for signals. One that takes a signal itself returns its number.
+    pub(super) fn waited_for_signal(&mut self, ended: &Ended<'_>) {
+        let taken = i32::try_from(ended.ret).ok().and_then(Signal::new);
+        let Some(signal) = taken.filter(|_| self.recorder.names().get(ended.call.name) == "rt_sigtimedwait") else {
+            return self.plain_call(ended);
+        };
+        let address = ended.call.args[1];
+        let number = |at: u64| memory::read_i32(ended.tid, address + at).filter(|_| address != 0);
+        self.write_accepted(ended, signal, number(8).unwrap_or(0), number(16).unwrap_or(0), number(24).unwrap_or(0));
+    }
+
+    /// The signals that were read from a signalfd, each in a structure of 128 bytes (signalfd(2)).
+    pub(super) fn read_signals(&mut self, ended: &Ended<'_>) {
+        for at in (0..ended.ret.max(0) as u64).step_by(128) {
+            let number = |offset: u64| memory::read_i32(ended.tid, ended.call.args[1] + at + offset);
+            let Some(signal) = number(0).and_then(Signal::new) else { return };
+            self.write_accepted(
+                ended,
+                signal,
+                number(8).unwrap_or(0),
+                number(12).unwrap_or(0),
+                number(44).unwrap_or(0),
+            );
+        }
+    }
+
+    fn write_accepted(&mut self, ended: &Ended<'_>, signal: Signal, code: i32, pid: i32, value: i32) {
+        let from = self.world().by_pid(pid).filter(|_| pid != 0).map(|task| task.id);
+        let value = if code == libc::SI_QUEUE { i64::from(value) } else { 0 };
+        let blocked = SignalSet::EMPTY;
+        let kind = Kind::Signal { phase: Phase::Accepted, signal, from, code, value, blocked };
+        self.recorder.of_call(ended.task, ended.outcome(), kind);
+    }
+
+    /// The mask that a call brings along for as long as it waits (sigsuspend(2)).
+    pub(in crate::trace) fn write_mask_of_wait(&mut self, tid: i32, task: TaskId, call: &Call) {
+        let address = match self.recorder.names().get(call.name) {
+            "rt_sigsuspend" => call.args[0],
+            "ppoll" => call.args[3],
+            _ => return,
+        };
+        let Some(set) = memory::read_u64(tid, address).filter(|_| address != 0) else { return };
+        let set = SignalSet(set & !(SignalSet::EMPTY.with(Signal::KILL).with(Signal::STOP).0));
+        if self.world().task(task).is_some_and(|task| task.blocked != set) {
+            self.recorder.in_call(task, call.name, Kind::Mask { how: MaskHow::Set, set, blocked: set });
+        }
     }
 
     pub(super) fn sigprocmask(&mut self, ended: &Ended<'_>, stopped: &Stopped) -> Result<()> {

@@ -15,20 +15,29 @@ impl Tracer {
     pub(super) fn read(&mut self, ended: &Ended<'_>) {
         let fd = ended.int(0);
         let Some(channel) = self.channel_of(ended, fd) else { return self.plain_call(ended) };
+        if self.is_socket(channel) {
+            return self.received(ended, fd);
+        }
         let (bytes, data) = self.payload(ended, channel);
         self.recorder.of_call(ended.task, ended.outcome(), Kind::Read { channel, via: Via::Fd(fd), bytes, data });
+        if self.world().channel(channel).is_some_and(|channel| channel.kind == ChannelKind::Signalfd) {
+            self.read_signals(ended);
+        }
     }
 
     pub(super) fn write(&mut self, ended: &Ended<'_>) {
         let fd = ended.int(0);
         let Some(channel) = self.channel_of(ended, fd) else { return self.plain_call(ended) };
+        if self.is_socket(channel) {
+            return self.sent(ended, fd);
+        }
         let (bytes, data) = self.payload(ended, channel);
         self.write_rest(ended, channel, fd, bytes, data);
         self.drain_output(channel);
     }
 
     /// Writes what of a transfer is not in the log yet.
-    fn write_rest(&mut self, ended: &Ended<'_>, channel: ChannelId, fd: i32, bytes: u64, data: Blob) {
+    pub(super) fn write_rest(&mut self, ended: &Ended<'_>, channel: ChannelId, fd: i32, bytes: u64, data: Blob) {
         let told = self.tracees.get_mut(&ended.tid).map_or(0, |tracee| std::mem::take(&mut tracee.progress));
         let (bytes, data) = if told == 0 {
             (bytes, data)
@@ -43,7 +52,7 @@ impl Tracer {
     fn keep_part(&mut self, tid: i32, call: &Call, skip: u64, bytes: u64) -> Blob {
         let length = self.options.capture.min(usize::try_from(bytes).unwrap_or(usize::MAX));
         match call.family {
-            Family::Write => self.keep_from(tid, call.args[1].wrapping_add(skip), length),
+            Family::Write | Family::Sendto => self.keep_from(tid, call.args[1].wrapping_add(skip), length),
             _ => Blob::EMPTY,
         }
     }
@@ -59,20 +68,25 @@ impl Tracer {
 
     fn write_progress_of(&mut self, tid: i32) {
         let Some(tracee) = self.tracees.get(&tid) else { return };
-        let Some(call) = tracee.call.filter(|call| matches!(call.family, Family::Write | Family::Writev)) else {
+        let Some(call) = tracee.call.filter(|call| {
+            matches!(call.family, Family::Write | Family::Writev | Family::Sendto | Family::Sendmsg { many: false })
+        }) else {
             return;
         };
         let (task, fd) = (tracee.task, call.args[0] as i32);
         let Some(channel) = self.world().fd(task, fd).and_then(|entry| self.world().channel(entry.channel)) else {
             return;
         };
-        if !channel.kind.is_pipe() {
-            return;
-        }
-        let (channel, known) = (channel.id, channel.contents.len());
-        let leader = self.world().task(task).and_then(|task| self.tids.get(&task.process).copied()).unwrap_or(tid);
-        let Ok(inside) = peek::borrow(leader, fd).and_then(|end| peek::waiting(&end)) else { return };
-        let Some(entered @ 1..) = inside.checked_sub(known) else { return };
+        let entered = match channel.kind {
+            kind if kind.is_pipe() => {
+                let (task, known) = (task, channel.contents.len());
+                self.borrow(task, fd).and_then(|end| peek::waiting(&end).ok()?.checked_sub(known))
+            }
+            kind if kind.is_socket() && !channel.messages => self.entered(task, fd),
+            _ => return,
+        };
+        let channel = channel.id;
+        let Some(entered @ 1..) = entered else { return };
         let told = self.tracees.get(&tid).map_or(0, |tracee| tracee.progress);
         let data = self.keep_part(tid, &call, told, entered);
         if let Some(tracee) = self.tracees.get_mut(&tid) {
@@ -94,7 +108,8 @@ impl Tracer {
         // What moves out of a queue is known from what went in.
         let known = source.and_then(|channel| self.world().channel(channel)).map(|channel| {
             let limit = self.options.capture.min(usize::try_from(bytes).unwrap_or(usize::MAX));
-            channel.contents.prefix(limit).0
+            let end = self.world().fd(ended.task, from).map(|entry| entry.end).unwrap_or_default();
+            channel.inbox(end).prefix(limit).0
         });
         let data = self.recorder.keep(&known.unwrap_or_default());
         if let Some(channel) = source.filter(|_| ended.call.family != Family::Tee) {
@@ -112,14 +127,15 @@ impl Tracer {
     }
 
     /// How many bytes moved, and the first of them.
-    fn payload(&mut self, ended: &Ended<'_>, channel: ChannelId) -> (u64, Blob) {
+    pub(super) fn payload(&mut self, ended: &Ended<'_>, channel: ChannelId) -> (u64, Blob) {
         if ended.failed() {
             return (0, Blob::EMPTY);
         }
         let args = &ended.call.args;
         match ended.call.family {
-            Family::Read | Family::Write => {
-                let bytes = ended.ret as u64;
+            Family::Read | Family::Write | Family::Recvfrom | Family::Sendto => {
+                // With MSG_TRUNC more is told than fits.
+                let bytes = (ended.ret as u64).min(args[2]);
                 let limit = self.limit(channel, bytes);
                 (bytes, self.keep_from(ended.tid, args[1], limit))
             }
@@ -133,21 +149,13 @@ impl Tracer {
                 let limit = self.limit(channel, bytes);
                 (bytes, self.keep_message(ended.tid, args[1], limit))
             }
-            _ => self.many_messages(ended, channel),
+            // Several messages are told one by one.
+            _ => (0, Blob::EMPTY),
         }
     }
 
-    /// `struct mmsghdr` is a `struct msghdr` of 56 bytes and its length, padded to 64.
-    fn many_messages(&mut self, ended: &Ended<'_>, channel: ChannelId) -> (u64, Blob) {
-        let headers = ended.call.args[1];
-        let lengths = (0..ended.ret.max(0) as u64).map(|n| memory::read_i32(ended.tid, headers + n * 64 + 56));
-        let bytes = lengths.flatten().map(|length| u64::from(length as u32)).sum();
-        let limit = self.limit(channel, bytes);
-        (bytes, self.keep_message(ended.tid, headers, limit))
-    }
-
     /// How many bytes of a transfer are kept: of the run's own output all, within reason.
-    fn limit(&mut self, channel: ChannelId, bytes: u64) -> usize {
+    pub(super) fn limit(&mut self, channel: ChannelId, bytes: u64) -> usize {
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         if self.is_output(channel) && bytes > self.options.capture && bytes <= self.output_budget {
             self.output_budget -= bytes;
@@ -156,7 +164,7 @@ impl Tracer {
         bytes.min(self.options.capture)
     }
 
-    fn keep_from(&mut self, tid: i32, address: u64, length: usize) -> Blob {
+    pub(super) fn keep_from(&mut self, tid: i32, address: u64, length: usize) -> Blob {
         if length == 0 {
             return Blob::EMPTY;
         }
@@ -191,7 +199,7 @@ impl Tracer {
     }
 
     /// `struct msghdr`: the vector stands at 16, its count at 24.
-    fn keep_message(&mut self, tid: i32, header: u64, length: usize) -> Blob {
+    pub(super) fn keep_message(&mut self, tid: i32, header: u64, length: usize) -> Blob {
         match memory::read_u64(tid, header + 16).zip(memory::read_u64(tid, header + 24)) {
             Some((vector, count)) => self.keep_vector(tid, vector, count, length),
             None => Blob::EMPTY,

@@ -3,7 +3,7 @@
 //! A frame may not cost more on a long log than on a short one. Whatever a pane would have to look
 //! for event by event is noted here once, when the event comes in.
 
-use crate::model::{Access, Batch, ChannelId, Event, Header, Kind, Log, Names, TaskId, World};
+use crate::model::{Access, Batch, ChannelId, Event, Header, Kind, Log, Names, TaskId, Via, World};
 
 /// Which of the standard streams something went to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,11 +17,14 @@ pub enum Stream {
 /// How many of the tasks that used a channel are remembered, on each side.
 const USERS: usize = 4;
 
-/// Who wrote to a channel and who read from it, in the order in which they first did.
+/// Who wrote to a channel and who read from it, in the order in which they first did; of sockets, who
+/// connected and who listened last.
 #[derive(Debug, Clone, Default)]
 struct Users {
     writers: Vec<TaskId>,
     readers: Vec<TaskId>,
+    connected: Option<TaskId>,
+    listens: Option<TaskId>,
 }
 
 /// Numbers of events, by what one wants to find.
@@ -35,6 +38,8 @@ pub struct Index {
     ends: Vec<(u32, Access)>,
     streams: Vec<Option<Stream>>,
     users: Vec<Users>,
+    others: Vec<(u32, TaskId)>,
+    bursts: Vec<(u32, u32)>,
     last: Option<Event>,
     names: Names,
     world: World,
@@ -54,6 +59,8 @@ impl Index {
             ends: Vec::new(),
             streams: Vec::new(),
             users: Vec::new(),
+            others: Vec::new(),
+            bursts: Vec::new(),
             last: None,
             names,
             world,
@@ -102,8 +109,12 @@ impl Index {
                 }
                 note_user(&mut at(&mut self.users, channel.index()).writers, event.task);
             }
-            Kind::Read { channel, .. } if !event.failed() => {
+            Kind::Read { channel, via, .. } if !event.failed() => {
                 note_user(&mut at(&mut self.users, channel.index()).readers, event.task);
+                self.note_other(seq, self.source(event.task, channel, via));
+            }
+            Kind::Listen { .. } | Kind::Connect { .. } | Kind::Accept { .. } if !event.failed() => {
+                self.meet(seq, event);
             }
             Kind::Diagnosis { .. } => self.diagnoses.push(seq),
             Kind::Signal { .. } => push_at(&mut self.signals, event.task, seq),
@@ -112,6 +123,8 @@ impl Index {
         if self.rows.is_empty() || self.is_row(event) {
             self.rows.push(seq);
             push_at(&mut self.of_task, event.task, seq);
+        } else if self.goes_on_in_memory(event) {
+            self.lengthen(seq);
         }
         self.last = Some(*event);
         self.world.apply(event, &[]);
@@ -129,16 +142,99 @@ impl Index {
             // The lab takes away what it captures; that is no step of the run.
             Kind::Read { .. } => event.task != TaskId::LAB,
             Kind::Create { .. } | Kind::Group { .. } => !newborn(),
-            Kind::Open { channel, .. } => {
-                let goes_on = self.last.is_some_and(|last| {
-                    let same = last.task == event.task && last.kind.channel() == Some(channel);
-                    let made = matches!(last.kind, Kind::Create { .. });
-                    same && (made || (matches!(last.kind, Kind::Open { .. }) && last.call == event.call))
-                });
-                !goes_on && !newborn()
-            }
+            Kind::Open { channel, .. } => !self.goes_on(event, channel) && !newborn(),
+            Kind::Get { channel, .. } | Kind::Attach { channel, .. } => !self.goes_on(event, channel),
+            // An address that became known by the way.
+            Kind::Address { .. } => !self.last.is_some_and(|last| {
+                let met = matches!(last.kind, Kind::Connect { .. } | Kind::Accept { .. } | Kind::Address { .. });
+                let same = last.task == event.task && (event.call.is_none() || event.call == last.call);
+                same && (met || matches!(last.kind, Kind::Open { .. }))
+            }),
+            Kind::Load { .. } | Kind::Store { .. } => !self.goes_on_in_memory(event),
             _ => true,
         }
+    }
+
+    /// Whether what a call returns belongs to the event before: the channel that it made, the
+    /// connection that it accepted.
+    fn goes_on(&self, event: &Event, channel: ChannelId) -> bool {
+        self.last.is_some_and(|last| {
+            let about = match last.kind {
+                Kind::Accept { connection, .. } => Some(connection),
+                kind => kind.channel(),
+            };
+            let made = matches!(last.kind, Kind::Create { .. } | Kind::Accept { .. });
+            let more = last.call == event.call
+                && matches!((last.kind, event.kind), (Kind::Open { .. } | Kind::Address { .. }, Kind::Open { .. }));
+            last.task == event.task && about == Some(channel) && (made || more)
+        })
+    }
+
+    /// Whether an access to memory belongs to the one before: the next bytes of a copy, or another
+    /// look at the same ones by somebody who waits for them to change.
+    fn goes_on_in_memory(&self, event: &Event) -> bool {
+        let Some(last) = self.last.filter(|last| last.task == event.task) else { return false };
+        match (last.kind, event.kind) {
+            (Kind::Load { channel: before, offset: was, data: old }, Kind::Load { channel, offset, data }) => {
+                let again = offset == was && data.len == old.len;
+                before == channel && (again || offset == was.saturating_add(u64::from(old.len)))
+            }
+            (Kind::Store { channel: before, offset: was, data: old }, Kind::Store { channel, offset, .. }) => {
+                before == channel && offset == was.saturating_add(u64::from(old.len / 2))
+            }
+            _ => false,
+        }
+    }
+
+    /// One more access in the row of the last.
+    fn lengthen(&mut self, seq: u32) {
+        match self.bursts.last_mut() {
+            Some((_, last)) if *last + 1 == seq => *last = seq,
+            _ => self.bursts.push((seq.saturating_sub(1), seq)),
+        }
+    }
+
+    /// The last of the accesses to memory that share the row of this event, if there are several.
+    pub fn burst(&self, seq: u64) -> Option<u64> {
+        let at = self.bursts.binary_search_by_key(&seq, |(first, _)| u64::from(*first)).ok()?;
+        Some(u64::from(self.bursts[at].1))
+    }
+
+    /// Who wrote what is about to be read.
+    fn source(&self, task: TaskId, channel: ChannelId, via: Via) -> Option<TaskId> {
+        let end = via.fd().and_then(|fd| self.world.fd(task, fd)).filter(|fd| fd.channel == channel);
+        let channel = self.world.channel(channel).filter(|it| it.carries(via))?;
+        channel.inbox(end.map(|fd| fd.end).unwrap_or_default()).source(via.mark())
+    }
+
+    /// Who is at the other end of a call that brings sockets together.
+    fn meet(&mut self, seq: u32, event: &Event) {
+        let other = match event.kind {
+            Kind::Listen { channel, .. } => {
+                at(&mut self.users, channel.index()).listens = Some(event.task);
+                None
+            }
+            Kind::Connect { channel, to, .. } => {
+                at(&mut self.users, channel.index()).connected = Some(event.task);
+                to.and_then(|to| self.users.get(to.index())?.listens)
+            }
+            Kind::Accept { connection, .. } => self.users.get(connection.index()).and_then(|users| users.connected),
+            _ => None,
+        };
+        self.note_other(seq, other);
+    }
+
+    fn note_other(&mut self, seq: u32, other: Option<TaskId>) {
+        if let Some(other) = other {
+            self.others.push((seq, other));
+        }
+    }
+
+    /// The task at the other end of an event: who wrote what is read, who listens where one connects,
+    /// who connected what is accepted.
+    pub fn other(&self, seq: u64) -> Option<TaskId> {
+        let at = self.others.binary_search_by_key(&seq, |(at, _)| u64::from(*at)).ok()?;
+        Some(self.others[at].1)
     }
 
     fn note_stream(&mut self, channel: ChannelId, stream: Option<Stream>) {
@@ -226,4 +322,71 @@ fn note_user(users: &mut Vec<TaskId>, task: TaskId) {
 
 fn before(list: &[u32], seq: u64) -> &[u32] {
     &list[..list.partition_point(|at| u64::from(*at) < seq)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::sketch::Sketch;
+    use crate::model::{ChannelKind, Header, MessageType};
+
+    fn index(sketch: &mut Sketch) -> Index {
+        let log = sketch.log();
+        let mut index = Index::new(&Header { lab: "init".into(), lab_pid: 1, ..Header::default() });
+        index.read(&log);
+        index
+    }
+
+    #[test]
+    fn who_wrote_what_is_read_is_known_byte_by_byte() {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "a").pipe("a", "p", 3).fork("a", "b").fork("a", "c");
+        sketch.write("b", 4, "one").write("a", 4, "two");
+        sketch.read("c", 3, 2).read("c", 3, 1).read("c", 3, 3);
+        let index = index(&mut sketch);
+        let others: Vec<_> = (7..10).map(|seq| index.other(seq + 1)).collect();
+        let (a, b) = (Some(sketch.task("a")), Some(sketch.task("b")));
+        assert_eq!((index.other(7), others), (None, vec![b, b, a]));
+    }
+
+    #[test]
+    fn messages_are_taken_from_whoever_sent_that_type() {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "a").fork("init", "b").fork("init", "c");
+        let (channel, name) = (ChannelId::from_index(0), sketch.intern("q"));
+        let (kind, capacity) = (ChannelKind::Msg, 16384);
+        let made = Kind::Create { channel, kind, name, capacity, messages: true, found: false };
+        sketch.event("a", "msgget", 0, made);
+        let via = |kind| Via::Msg(MessageType::new(kind));
+        for (task, kind) in [("a", 1), ("b", 2)] {
+            let data = sketch.keep(b"x");
+            sketch.event(task, "msgsnd", 0, Kind::Write { channel, via: via(kind), bytes: 1, data });
+        }
+        for kind in [2, 1] {
+            let data = sketch.keep(b"x");
+            sketch.event("c", "msgrcv", 1, Kind::Read { channel, via: via(kind), bytes: 1, data });
+        }
+        let index = index(&mut sketch);
+        assert_eq!((index.other(6), index.other(7)), (Some(sketch.task("b")), Some(sketch.task("a"))));
+    }
+
+    #[test]
+    fn a_copy_and_a_wait_in_memory_are_one_row_each() {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "a").create("a", "m", ChannelKind::Shm);
+        let channel = sketch.channel("m");
+        for n in 0..4 {
+            let data = sketch.keep(&[0; 16]);
+            sketch.event("a", "", 0, Kind::Store { channel, offset: 8 * n, data });
+        }
+        for _ in 0..3 {
+            let data = sketch.keep(&[0; 8]);
+            sketch.event("a", "", 0, Kind::Load { channel, offset: 64, data });
+        }
+        let data = sketch.keep(&[0; 16]);
+        sketch.event("a", "", 0, Kind::Store { channel, offset: 0, data });
+        let index = index(&mut sketch);
+        assert_eq!(index.rows(), [0, 2, 6, 9]);
+        assert_eq!((index.burst(2), index.burst(6), index.burst(9)), (Some(5), Some(8), None));
+    }
 }

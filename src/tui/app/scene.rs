@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use crate::model::{Access, ChannelId, State, Task, TaskId, World};
+use crate::model::{Access, Blocked, Channel, ChannelId, End, Fd, Holding, Holdings, State, Task, TaskId, Why, World};
 
 use super::{App, Gone};
 
@@ -33,6 +33,30 @@ pub struct Holder {
     pub fd: i32,
     /// What the descriptor may be used for.
     pub access: Access,
+    /// Which end of the channel it is.
+    pub end: End,
+    /// Its open file description.
+    pub description: u64,
+}
+
+/// Somebody who has the identifier of a System V object, or has mapped memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct User {
+    /// The process.
+    pub task: TaskId,
+    /// How many bytes are mapped; 0 for an identifier.
+    pub bytes: u64,
+    /// What may be done there.
+    pub access: Access,
+}
+
+/// Somebody who sleeps at a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiter {
+    /// The task.
+    pub task: TaskId,
+    /// For what it waits.
+    pub why: Why,
 }
 
 /// The tree.
@@ -108,7 +132,7 @@ fn walk(children: &[(TaskId, TaskId)]) -> Vec<TaskRow> {
     rows
 }
 
-/// The channels in the order in which they are shown, and who holds them.
+/// The channels in the order in which they are shown, who holds them, and who waits at them.
 #[derive(Debug, Default)]
 pub struct Channels {
     /// What is shown.
@@ -117,39 +141,95 @@ pub struct Channels {
     pub meeting_points: usize,
     /// How many files, devices and standard streams there are, shown or not.
     pub others: usize,
-    holders: HashMap<ChannelId, Vec<Holder>>,
+    /// By channel, so that one pass over the tasks finds them all.
+    holders: Vec<Vec<Holder>>,
+    users: Vec<Vec<User>>,
+    waiters: HashMap<ChannelId, Vec<Waiter>>,
 }
 
 impl Channels {
     /// The channels of the world at the cursor.
     pub fn of(app: &App) -> Self {
         let world = app.world();
+        let mut channels = Self::default();
+        channels.find_people(world);
         let (mut meeting, mut others) = (Vec::new(), Vec::new());
         for channel in world.channels().filter(|channel| channel.alive) {
             let is_stream = matches!(app.log.name(channel.name), "stdin" | "stdout" | "stderr");
-            let list = if channel.kind.is_meeting_point() && !is_stream { &mut meeting } else { &mut others };
+            let list = if channels.meets(channel) && !is_stream { &mut meeting } else { &mut others };
             list.push(channel.id);
         }
-        let mut channels =
-            Self { meeting_points: meeting.len(), others: others.len(), shown: meeting, holders: HashMap::new() };
+        channels.meeting_points = meeting.len();
+        channels.others = others.len();
+        channels.shown = meeting;
         if app.show_files {
             channels.shown.append(&mut others);
         }
-        channels.find_holders(world);
         channels
     }
 
-    fn find_holders(&mut self, world: &World) {
-        for task in world.living().filter(|task| task.is_process()) {
+    /// Whether processes meet at it. A file is a meeting point as long as somebody holds or wants a
+    /// lock on it, a memory file while it is mapped.
+    fn meets(&self, channel: &Channel) -> bool {
+        let locked = || {
+            let wanted = self.waiters(channel.id).iter().any(|waiter| waiter.why == Why::Lock);
+            wanted || !channel.locks.is_empty()
+        };
+        channel.kind.is_meeting_point() || !self.users(channel.id).is_empty() || locked()
+    }
+
+    fn find_people(&mut self, world: &World) {
+        let count = world.channels().len();
+        self.holders.resize_with(count, Vec::new);
+        self.users.resize_with(count, Vec::new);
+        for task in world.living() {
+            if let State::Blocked(Blocked { channel: Some(channel), why, .. }) = task.state {
+                self.waiters.entry(channel).or_default().push(Waiter { task: task.id, why });
+            }
+            if !task.is_process() {
+                continue;
+            }
             for fd in world.fds(task.id) {
-                let holder = Holder { task: task.id, fd: fd.fd, access: fd.access };
-                self.holders.entry(fd.channel).or_default().push(holder);
+                let Some(holders) = self.holders.get_mut(fd.channel.index()) else { continue };
+                let Fd { fd, access, end, description, .. } = *fd;
+                holders.push(Holder { task: task.id, fd, access, end, description });
+            }
+            for used in &task.uses {
+                let Some(users) = self.users.get_mut(used.channel.index()) else { continue };
+                users.push(User { task: task.id, bytes: used.bytes, access: used.access });
             }
         }
     }
 
-    /// Who holds a channel, in the order of birth.
+    /// Who holds a channel through a descriptor, in the order of birth.
     pub fn holders(&self, channel: ChannelId) -> &[Holder] {
-        self.holders.get(&channel).map_or(&[], Vec::as_slice)
+        self.holders.get(channel.index()).map_or(&[], Vec::as_slice)
+    }
+
+    /// Who has its identifier or has mapped it, in the order of birth.
+    pub fn users(&self, channel: ChannelId) -> &[User] {
+        self.users.get(channel.index()).map_or(&[], Vec::as_slice)
+    }
+
+    /// Who sleeps at it, in the order of birth.
+    pub fn waiters(&self, channel: ChannelId) -> &[Waiter] {
+        self.waiters.get(&channel).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl Holdings for Channels {
+    fn holders(&self, channel: ChannelId, fits: &dyn Fn(&Holding) -> bool) -> Vec<TaskId> {
+        let holding = |holder: &&Holder| {
+            fits(&Holding { access: holder.access, end: holder.end, description: holder.description })
+        };
+        let mut tasks: Vec<TaskId> = Self::holders(self, channel).iter().filter(holding).map(|it| it.task).collect();
+        tasks.dedup();
+        tasks
+    }
+
+    fn users(&self, channel: ChannelId) -> Vec<TaskId> {
+        let mut tasks: Vec<TaskId> = Self::users(self, channel).iter().map(|it| it.task).collect();
+        tasks.dedup();
+        tasks
     }
 }

@@ -205,12 +205,19 @@ fn choose(app: &mut App, by: isize) {
 /// Scrolls the tree until the chosen task is seen.
 fn reveal_task(app: &mut App, tree: &Tree) {
     let Some(at) = app.chosen_task.and_then(|task| tree.position(task)) else { return };
-    let top = tasks_top(app, tree, at);
+    let top = tasks_top(app, &Channels::of(app), tree, at);
     app.scroll.processes = app.scroll.processes.clamp(top, at);
 }
 
-fn tasks_top(app: &App, tree: &Tree, at: usize) -> usize {
-    view::tasks_top(app, tree, at, layout::columns_of(app, Pane::Processes), layout::page(app, Pane::Processes))
+fn tasks_top(app: &App, channels: &Channels, tree: &Tree, at: usize) -> usize {
+    view::tasks_top(
+        app,
+        channels,
+        tree,
+        at,
+        layout::columns_of(app, Pane::Processes),
+        layout::page(app, Pane::Processes),
+    )
 }
 
 fn channels_top(app: &App, channels: &Channels, at: usize) -> usize {
@@ -267,7 +274,7 @@ pub fn clamp(app: &mut App) {
     let room = |pane| layout::page(app, pane);
     let mut scroll = app.scroll;
     let (tree, channels) = (Tree::of(app), Channels::of(app));
-    scroll.processes = scroll.processes.min(tasks_top(app, &tree, tree.rows.len() - 1));
+    scroll.processes = scroll.processes.min(tasks_top(app, &channels, &tree, tree.rows.len() - 1));
     scroll.channels = scroll.channels.min(channels_top(app, &channels, channels.shown.len().saturating_sub(1)));
     scroll.contents = scroll.contents.min(view::contents_height(app).saturating_sub(room(Pane::Channels)));
     scroll.signals = scroll.signals.min(view::signals_height(app).saturating_sub(room(Pane::Signals)));

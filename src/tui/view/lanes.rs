@@ -59,7 +59,7 @@ pub fn parties(event: &Event) -> [Option<TaskId>; 2] {
     let own = Some(event.task);
     match event.kind {
         Kind::Spawn { child, .. } | Kind::Reap { child, .. } => [own, Some(child)],
-        Kind::Signal { phase: Phase::Generated, from, .. } => [own, from],
+        Kind::Signal { phase: Phase::Generated, from, .. } | Kind::Pass { from, .. } => [own, from],
         Kind::Diagnosis { .. } => [None, None],
         _ => [own, None],
     }
@@ -72,6 +72,8 @@ impl Lanes {
         let columns = usize::from(columns);
         let capacity = (columns / NARROW).max(1);
         let mut tasks: Vec<TaskId> = events.iter().flat_map(|(_, event)| parties(event)).flatten().collect();
+        let meets = |event: &Event| matches!(event.kind, Kind::Connect { .. } | Kind::Accept { .. });
+        tasks.extend(events.iter().filter(|(_, it)| meets(it)).filter_map(|(seq, _)| app.index.other(*seq)));
         tasks.extend(app.subject());
         tasks.sort_unstable();
         tasks.dedup();

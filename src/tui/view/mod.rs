@@ -3,6 +3,7 @@
 //! What a frame costs depends on the size of the screen and on how many tasks and channels there
 //! are, never on the length of the log.
 
+mod cards;
 mod channels;
 mod contents;
 mod diagnosis;
@@ -15,10 +16,12 @@ mod output;
 mod overlay;
 mod processes;
 mod script;
+mod signal_table;
 mod signals;
 mod story;
 mod timeline;
 mod title;
+mod wakers;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -36,7 +39,7 @@ pub use script::top as script_top;
 pub use signals::height as signals_height;
 pub use timeline::row_at as timeline_row_at;
 
-use super::app::{App, Overlay, Pane, Tab};
+use super::app::{App, Channels, Overlay, Pane, Tab};
 use super::charset;
 use super::layout;
 use super::theme::Role;
@@ -58,15 +61,18 @@ pub fn render(app: &App, area: Rect, buf: &mut Buffer) {
 fn lab(app: &App, area: Rect, buf: &mut Buffer) {
     title::render(app, layout::title(area), buf);
     let panes = layout::panes(app, area);
+    // Who holds what is looked up once for all panes that say so.
+    let asked = panes.iter().any(|(pane, _)| matches!(pane, Pane::Processes | Pane::Channels));
+    let channels = if asked { Channels::of(app) } else { Channels::default() };
     // The focused pane comes last, so that its border lies over its neighbours'.
     let (focused, others): (Vec<_>, Vec<_>) = panes.into_iter().partition(|(pane, _)| *pane == app.focus);
     for (pane, rect) in others.into_iter().chain(focused) {
         frame::render(app, pane, rect, buf);
         let inner = layout::inner(rect);
         match pane {
-            Pane::Processes => processes::render(app, inner, buf),
-            Pane::Channels if app.zoomed => contents::render(app, inner, buf),
-            Pane::Channels => channels::render(app, inner, buf),
+            Pane::Processes => processes::render(app, &channels, inner, buf),
+            Pane::Channels if app.zoomed => contents::render(app, &channels, inner, buf),
+            Pane::Channels => channels::render(app, &channels, inner, buf),
             Pane::Signals => signals::render(app, inner, buf),
             Pane::Timeline => timeline::render(app, inner, buf),
             Pane::Script => script::render(app, inner, buf),

@@ -4,9 +4,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::{highlight, put};
-use crate::model::{Access, State, Status, Task, TaskId, Why};
-use crate::tui::app::{App, TaskRow, Tree};
+use super::{highlight, put, wakers};
+use crate::model::{State, Status, Task, TaskId};
+use crate::tui::app::{App, Channels, TaskRow, Tree};
 use crate::tui::theme::Role;
 use crate::tui::{layout, text, words};
 
@@ -14,17 +14,15 @@ use crate::tui::{layout, text, words};
 const STATE: usize = 11;
 /// Up to how many lines say what a task is about to do or waits for.
 const DETAILS: usize = 2;
-/// Beyond so many tasks nobody is looked for who could wake a sleeper.
-const CROWD: usize = 5_000;
 
 /// Draws the pane.
-pub fn render(app: &App, area: Rect, buf: &mut Buffer) {
+pub fn render(app: &App, channels: &Channels, area: Rect, buf: &mut Buffer) {
     if !app.started {
         put(buf, area, area.x + 1, area.y, "starting…", app.style(Role::Faded));
         return;
     }
     let tree = Tree::of(app);
-    let rows = visible(app, &tree, usize::from(area.width), usize::from(area.height));
+    let rows = visible(app, channels, &tree, usize::from(area.width), usize::from(area.height));
     for (y, (task, line)) in (area.y..).zip(&rows) {
         buf.set_line(area.x, y, line, area.width);
         if app.chosen_task == Some(*task) {
@@ -55,16 +53,17 @@ fn rest(app: &App, tree: &Tree, rows: &[(TaskId, Line<'_>)], area: Rect, buf: &m
 
 /// The task on a line of the pane.
 pub fn task_at(app: &App, area: Rect, line: usize) -> Option<TaskId> {
-    let rows = visible(app, &Tree::of(app), usize::from(area.width), usize::from(area.height));
+    let (channels, tree) = (Channels::of(app), Tree::of(app));
+    let rows = visible(app, &channels, &tree, usize::from(area.width), usize::from(area.height));
     rows.get(line).map(|(task, _)| *task).filter(|task| *task != TaskId::LAB)
 }
 
-fn visible(app: &App, tree: &Tree, width: usize, height: usize) -> Vec<(TaskId, Line<'static>)> {
+fn visible(app: &App, channels: &Channels, tree: &Tree, width: usize, height: usize) -> Vec<(TaskId, Line<'static>)> {
     let mut lines = Vec::new();
     let top = match app.scroll.processes {
         0 => 0,
         // The tree may have become shorter since it was scrolled.
-        top => top.min(top_showing(app, tree, tree.rows.len() - 1, width, height)),
+        top => top.min(top_showing(app, channels, tree, tree.rows.len() - 1, width, height)),
     };
     for (n, row) in tree.rows.iter().enumerate().skip(top) {
         if lines.len() >= height {
@@ -73,7 +72,7 @@ fn visible(app: &App, tree: &Tree, width: usize, height: usize) -> Vec<(TaskId, 
         let Some(task) = app.world().task(row.task) else { continue };
         let has_children = tree.rows.get(n + 1).is_some_and(|next| next.depth > row.depth);
         lines.push((row.task, head(app, row, task, width)));
-        for detail in details(app, row, task, has_children, width) {
+        for detail in details(app, channels, row, task, has_children, width) {
             lines.push((row.task, detail));
         }
     }
@@ -82,10 +81,10 @@ fn visible(app: &App, tree: &Tree, width: usize, height: usize) -> Vec<(TaskId, 
 }
 
 /// The first row that may stand at the top for a row of the tree to be seen.
-pub fn top_showing(app: &App, tree: &Tree, at: usize, width: usize, height: usize) -> usize {
+pub fn top_showing(app: &App, channels: &Channels, tree: &Tree, at: usize, width: usize, height: usize) -> usize {
     layout::top_showing(at, height, |n| {
         let Some(row) = tree.rows.get(n) else { return 1 };
-        app.world().task(row.task).map_or(1, |task| 1 + details(app, row, task, false, width).len())
+        app.world().task(row.task).map_or(1, |task| 1 + details(app, channels, row, task, false, width).len())
     })
 }
 
@@ -147,14 +146,21 @@ fn state(app: &App, task: &Task) -> (String, Role) {
     (format!("{symbol} {word}"), role)
 }
 
-fn details(app: &App, row: &TaskRow, task: &Task, has_children: bool, width: usize) -> Vec<Line<'static>> {
+fn details(
+    app: &App,
+    channels: &Channels,
+    row: &TaskRow,
+    task: &Task,
+    has_children: bool,
+    width: usize,
+) -> Vec<Line<'static>> {
     let (detail, role) = match task.state {
         State::Running => match app.next_step(task.id) {
             Some(next) => (format!("▸ {next}"), Role::Ready),
             None => return Vec::new(),
         },
         State::Blocked(blocked) => {
-            (format!("in {}{}", app.words().waiting(&blocked), wakers(app, task)), Role::Blocked)
+            (format!("in {}{}", app.words().waiting_now(&blocked), wakers::who(app, channels, task)), Role::Blocked)
         }
         State::Stopped(signal) => (format!("by {signal}, until SIGCONT"), Role::Stopped),
         State::Zombie => (zombie(app, task), Role::Stopped),
@@ -182,39 +188,4 @@ fn details(app: &App, row: &TaskRow, task: &Task, has_children: bool, width: usi
 fn zombie(app: &App, task: &Task) -> String {
     let how = task.status.map(words::ended).unwrap_or_default();
     format!("{how}; {} has not waited for it", app.words().task(task.parent))
-}
-
-/// Who could end a sleep, as the end of a sentence.
-fn wakers(app: &App, task: &Task) -> String {
-    let State::Blocked(blocked) = task.state else { return String::new() };
-    let world = app.world();
-    if world.tasks().len() > CROWD {
-        return String::new();
-    }
-    let Some(wakers) = world.wakers(task.id).filter(|wakers| !wakers.outside) else { return String::new() };
-    if wakers.tasks.is_empty() {
-        return "; nobody can wake it".to_owned();
-    }
-    let at_channel = matches!(blocked.why, Why::Empty | Why::Full | Why::NoPeer);
-    let fits = |access: Access| match blocked.why {
-        Why::Empty => access.writes(),
-        Why::Full => access.reads(),
-        _ => true,
-    };
-    let named = wakers.tasks.iter().take(4).map(|id| {
-        let name = if *id == task.id { "itself".to_owned() } else { app.words().task(*id) };
-        let held = world.fds(*id).filter(|fd| Some(fd.channel) == blocked.channel && fits(fd.access));
-        let fds: Vec<String> = held.map(|fd| fd.fd.to_string()).collect();
-        if at_channel { format!("{name} {}", fds.join(" ")) } else { name }
-    });
-    let mut list = named.collect::<Vec<_>>().join(", ");
-    if wakers.tasks.len() > 4 {
-        list.push_str(", …");
-    }
-    match blocked.why {
-        Why::Empty | Why::Full if wakers.tasks == [task.id] => format!("; held only by {list}"),
-        Why::Empty | Why::Full | Why::NoPeer => format!("; held by {list}"),
-        Why::Child if blocked.on.is_none() => format!(": {list}"),
-        _ => String::new(),
-    }
 }

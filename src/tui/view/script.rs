@@ -88,7 +88,8 @@ fn calls(app: &App, area: Rect, buf: &mut Buffer) {
     for (y, seq) in (area.y..).zip(shown) {
         let seq = u64::from(*seq);
         let Some(event) = app.log.get(seq) else { continue };
-        let full = app.words().full(seq, event);
+        let several = app.index.burst(seq).is_some();
+        let full = if several { app.words().brief(seq, event) } else { app.words().full(seq, event) };
         let prefix = format!("{}: ", app.words().task(task));
         let what = full.strip_prefix(&prefix).unwrap_or(&full);
         let role = if event.failed() { Role::Bad } else { Role::Text };

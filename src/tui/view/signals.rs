@@ -4,13 +4,16 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use crate::model::{Disposition, Kind, Phase, Task, World};
+use super::signal_table;
+use crate::model::{Disposition, Kind, Pending, Phase, Task, World};
 use crate::tui::app::{App, Pane};
 use crate::tui::theme::Role;
 use crate::tui::{layout, text, words};
 
 /// Up to how many of the last events are listed.
 const RECENT: usize = 64;
+/// Up to how many pending signals are listed.
+const PENDING: usize = 16;
 /// Columns of the words at the left.
 const LABEL: usize = 9;
 
@@ -55,6 +58,9 @@ fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
         lines.push(Line::styled(text::fit(" what came, last first:", width), app.style(Role::Faded)));
         lines.extend(recent);
     }
+    if app.zoomed && app.focus == Pane::Signals {
+        lines.extend(signal_table::lines(app, task, width));
+    }
     lines
 }
 
@@ -75,22 +81,34 @@ fn pair(app: &App, label: &str, value: &str, role: Role, width: usize) -> Vec<Li
         .collect()
 }
 
-/// What waits, for the task itself and for its process.
+/// What waits, for the task itself and then for its process, each in the order in which the kernel
+/// would deliver it: faults first, then the lowest number, instances of one signal as they came
+/// (signal(7), "Queueing and delivery semantics for real-time signals").
 fn pending(app: &App, world: &World, task: &Task, width: usize) -> Vec<Line<'static>> {
     let leader = world.task(task.process).filter(|leader| leader.id != task.id);
-    let all = task.pending.iter().chain(leader.into_iter().flat_map(|leader| leader.pending.iter()));
+    let mut all = in_order(&task.pending);
+    all.extend(leader.map(|leader| in_order(&leader.pending)).unwrap_or_default());
     let texts: Vec<String> = all
-        .take(16)
+        .iter()
+        .take(PENDING)
         .map(|pending| {
             let value = if pending.value == 0 { String::new() } else { format!(" value {}", pending.value) };
             format!("{} from {}{value}", pending.signal, app.words().sender(pending.from))
         })
+        .chain((all.len() > PENDING).then(|| format!("and {} more", all.len() - PENDING)))
         .collect();
     if texts.is_empty() {
         return pair(app, "pending", "none", Role::Text, width);
     }
     let labels = std::iter::once("pending").chain(std::iter::repeat(""));
     texts.iter().zip(labels).flat_map(|(text, label)| pair(app, label, text, Role::Signal, width)).collect()
+}
+
+fn in_order(pending: &[Pending]) -> Vec<Pending> {
+    let faults = [4, 5, 7, 8, 11, 31];
+    let mut all = pending.to_vec();
+    all.sort_by_key(|pending| (!faults.contains(&pending.signal.number()), pending.signal));
+    all
 }
 
 /// The last phases as sentences, newest first.
@@ -114,4 +132,22 @@ fn recent(app: &App, task: &Task, width: usize) -> Vec<Line<'static>> {
         }
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Signal;
+
+    #[test]
+    fn pending_signals_stand_as_they_will_be_delivered() {
+        let pending =
+            |name: &str, value| Pending { signal: Signal::parse(name).unwrap_or(Signal::HUP), from: None, value };
+        let queue =
+            [pending("RTMIN+1", 1), pending("RTMIN", 2), pending("TERM", 0), pending("RTMIN", 3), pending("SEGV", 0)];
+        let order: Vec<(String, i64)> =
+            in_order(&queue).iter().map(|pending| (pending.signal.to_string(), pending.value)).collect();
+        let order: Vec<(&str, i64)> = order.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        assert_eq!(order, [("SIGSEGV", 0), ("SIGTERM", 0), ("SIGRTMIN", 2), ("SIGRTMIN", 3), ("SIGRTMIN+1", 1)]);
+    }
 }

@@ -7,7 +7,9 @@ use ratatui::style::Style;
 
 use super::lanes::{Doing, Lane, Lanes, Life};
 use super::put;
-use crate::model::{Access, ChannelId, ChannelKind, Event, Kind, Phase, TaskId, errno_name};
+use crate::model::{
+    Access, ChannelId, ChannelKind, End, Event, Kind, LockKind, LockMode, Mark, Phase, TaskId, Via, Why, errno_name,
+};
 use crate::tui::app::App;
 use crate::tui::text;
 use crate::tui::theme::Role;
@@ -121,12 +123,19 @@ impl Diagram<'_> {
             return Role::Bad;
         }
         match event.kind {
-            Kind::Spawn { .. } | Kind::Exit { .. } | Kind::Reap { .. } | Kind::Exec { .. } => Role::Life,
-            Kind::Write { .. } | Kind::Read { .. } => Role::Bytes,
+            Kind::Spawn { .. }
+            | Kind::Exit { .. }
+            | Kind::Reap { .. }
+            | Kind::Exec { .. }
+            | Kind::Connect { .. }
+            | Kind::Accept { .. } => Role::Life,
+            Kind::Write { .. } | Kind::Read { .. } | Kind::Load { .. } | Kind::Store { .. } | Kind::Pass { .. } => {
+                Role::Bytes
+            }
             Kind::Signal { .. } => Role::Signal,
             Kind::Block { .. } => Role::Blocked,
             Kind::Unblock { .. } => Role::Ready,
-            Kind::Diagnosis { .. } => Role::Bad,
+            Kind::Diagnosis { .. } | Kind::Drop { .. } | Kind::Limit { .. } => Role::Bad,
             _ => Role::Text,
         }
     }
@@ -177,8 +186,7 @@ impl Diagram<'_> {
     fn on_lane(&self, n: usize, lane: &Lane, pen: &mut Pen<'_>) {
         let (_, event) = &self.events[n];
         if let Some(errno) = event.errno() {
-            pen.text(lane.x, "✗");
-            pen.text(lane.x + 2, &errno_name(errno));
+            self.mark(lane, "✗", &errno_name(errno), pen);
             return;
         }
         match event.kind {
@@ -194,10 +202,16 @@ impl Diagram<'_> {
                 None => pen.text(lane.x, "●"),
             },
             Kind::Exit { .. } => pen.text(lane.x, "✗"),
-            Kind::Block { .. } => pen.text(lane.x, "◌"),
-            Kind::Write { channel, bytes, .. } => self.transfer(n, lane, channel, &format!("{bytes} B"), true, pen),
-            Kind::Read { channel, bytes: 0, .. } => self.transfer(n, lane, channel, "EOF", false, pen),
-            Kind::Read { channel, bytes, .. } => self.transfer(n, lane, channel, &format!("{bytes} B"), false, pen),
+            Kind::Block { why, channel, .. } => {
+                let label = match why {
+                    Why::Lock if channel.is_some() => "lock",
+                    Why::Value => "value",
+                    Why::Backlog => "backlog",
+                    _ => "",
+                };
+                self.mark(lane, "◌", label, pen);
+            }
+            Kind::Write { .. } | Kind::Read { .. } => self.transfer(n, lane, pen),
             Kind::Signal { phase: Phase::Generated, signal, from, .. } => {
                 let name = signal.to_string();
                 let name = name.trim_start_matches("SIG");
@@ -210,14 +224,81 @@ impl Diagram<'_> {
             Kind::Unblock { .. } | Kind::Exec { .. } | Kind::Create { .. } | Kind::Note { .. } => {
                 pen.text(lane.x, "●");
             }
+            _ => self.meeting(n, lane, pen),
+        }
+    }
+
+    /// What processes do where they meet, other than to move bytes.
+    fn meeting(&self, n: usize, lane: &Lane, pen: &mut Pen<'_>) {
+        let (seq, event) = &self.events[n];
+        let words = self.app.words();
+        let other = || self.app.index.other(*seq).filter(|task| *task != lane.task).and_then(|task| self.lanes.x(task));
+        match event.kind {
+            Kind::Connect { .. } => match other() {
+                Some(x) => pen.arrow(lane.x, x, '─', "connect", true),
+                None => pen.text(lane.x, "●"),
+            },
+            Kind::Accept { .. } => match other() {
+                Some(x) => pen.arrow(x, lane.x, '─', "accept", false),
+                None => pen.text(lane.x, "●"),
+            },
+            Kind::Pass { fd, from, .. } => {
+                match from.filter(|from| *from != lane.task).and_then(|from| self.lanes.x(from)) {
+                    Some(x) => pen.arrow(x, lane.x, '─', &format!("fd {fd}"), false),
+                    None => self.mark(lane, "●", &format!("fd {fd}"), pen),
+                }
+            }
+            Kind::Drop { .. } => self.mark(lane, "✗", "lost", pen),
+            Kind::Limit { .. } => self.mark(lane, "✗", "limit", pen),
+            Kind::Sem { channel, index, delta, value, .. } => {
+                let symbol = match delta.signum() {
+                    -1 => "▼",
+                    0 => "●",
+                    _ => "▲",
+                };
+                let named = format!("{} = {value}", words.semaphore(channel, index));
+                let room = usize::from(self.lanes.width.saturating_sub(3));
+                let label = if text::width(&named) <= room { named } else { value.to_string() };
+                self.mark(lane, symbol, &label, pen);
+            }
+            Kind::Lock { kind, mode, .. } => match (kind, mode) {
+                (_, LockMode::Unlock) => self.mark(lane, "□", "unlock", pen),
+                (LockKind::Flock, LockMode::Read) => self.mark(lane, "■", "shared", pen),
+                (LockKind::Flock, LockMode::Write) => self.mark(lane, "■", "exclusive", pen),
+                (_, LockMode::Read) => self.mark(lane, "■", "read", pen),
+                (_, LockMode::Write) => self.mark(lane, "■", "write", pen),
+            },
+            Kind::Load { .. } => self.mark(lane, "◂", &words.value(*seq, event), pen),
+            Kind::Store { .. } => self.mark(lane, "▸", &words.value(*seq, event), pen),
             _ => pen.text(lane.x, "•"),
         }
     }
 
+    /// A symbol on a lane, and as much of a word as the lane has room for.
+    fn mark(&self, lane: &Lane, symbol: &str, label: &str, pen: &mut Pen<'_>) {
+        pen.text(lane.x, symbol);
+        pen.text(lane.x + 2, &text::fit(label, usize::from(self.lanes.width.saturating_sub(3))));
+    }
+
     /// Bytes go into a channel toward whoever reads it, or come out from the side of who wrote.
-    fn transfer(&self, n: usize, lane: &Lane, channel: ChannelId, label: &str, write: bool, pen: &mut Pen<'_>) {
-        let name = self.app.words().channel(channel);
-        let peer = self.peer(n, lane, channel, write);
+    fn transfer(&self, n: usize, lane: &Lane, pen: &mut Pen<'_>) {
+        let (channel, via, bytes, write) = match self.events[n].1.kind {
+            Kind::Write { channel, via, bytes, .. } => (channel, via, bytes, true),
+            Kind::Read { channel, via, bytes, .. } => (channel, via, bytes, false),
+            _ => return,
+        };
+        let words = self.app.words();
+        let name = words.channel(channel);
+        let short = if bytes == 0 && !write && !words.keeps_messages(channel) {
+            "EOF".to_owned()
+        } else {
+            format!("{bytes} B")
+        };
+        let label = match via.mark() {
+            Mark::None | Mark::Peer(_) => String::new(),
+            mark => format!("{short} {}", words.mark(mark)),
+        };
+        let peer = self.peer(n, lane, channel, via, write);
         let right = peer.is_none_or(|x| x > lane.x);
         let (from, to) = match (peer, right) {
             (Some(x), true) => (lane.x + 1, x),
@@ -225,34 +306,54 @@ impl Diagram<'_> {
             (None, _) => (lane.x + 1, (lane.x + self.lanes.width).min(self.area.right())),
         };
         pen.text(lane.x, "●");
-        pen.text(from, &flow(usize::from(to.saturating_sub(from)), &name, label, right, write));
+        let columns = usize::from(to.saturating_sub(from));
+        pen.text(from, &flow(columns, &name, &[label.as_str(), short.as_str()], right, write));
     }
 
     /// The lane of the task at the other end: who reads what was written, who wrote what is read.
-    fn peer(&self, n: usize, lane: &Lane, channel: ChannelId, write: bool) -> Option<u16> {
+    fn peer(&self, n: usize, lane: &Lane, channel: ChannelId, via: Via, write: bool) -> Option<u16> {
         let kind = self.app.world().channel(channel).or(self.app.log.head().channel(channel))?.kind;
+        // Who wrote what is read here is known.
+        if let Some(writer) = self.app.index.other(self.events[n].0).filter(|_| !write) {
+            return if writer == lane.task { None } else { self.lanes.x(writer) };
+        }
         // What is written to a device or a terminal is for nobody in the run.
         if !kind.is_meeting_point() && kind != ChannelKind::File {
             return None;
         }
-        let partner = |event: &Event| match event.kind {
-            Kind::Read { channel: at, .. } if write && at == channel => Some(event.task),
+        let takes = |seq: u64, read: Via| {
+            let marks = matches!(via, Via::Mq(..) | Via::Msg(_));
+            let ours = self.app.index.other(seq).is_none_or(|writer| writer == lane.task);
+            ours && (!marks || read.mark() == via.mark())
+        };
+        let partner = |(seq, event): &(u64, Event)| match event.kind {
+            Kind::Read { channel: at, via, .. } if write && at == channel && takes(*seq, via) => Some(event.task),
             Kind::Write { channel: at, .. } if !write && at == channel => Some(event.task),
-            Kind::Block { channel: Some(at), .. } if at == channel => Some(event.task),
+            // Who waits for bytes gets them, who waits for room has some.
+            Kind::Block { channel: Some(at), why, .. } if at == channel => {
+                let waits = if write { why != Why::Full } else { why != Why::Empty };
+                waits.then_some(event.task)
+            }
             _ => None,
         };
         let others = |task: &TaskId| *task != lane.task && self.lanes.x(*task).is_some();
         let (before, after) = self.events.split_at(n);
-        let after = after.iter().skip(1).map(|(_, event)| event);
-        let before = before.iter().rev().map(|(_, event)| event);
+        let after = after.iter().skip(1);
+        let before = before.iter().rev();
         let seen = if write {
             after.filter_map(partner).find(others).or_else(|| before.filter_map(partner).find(others))
         } else {
             before.filter_map(partner).find(others).or_else(|| after.filter_map(partner).find(others))
         };
         let fits = |access: Access| if write { access.reads() } else { access.writes() };
+        let world = self.app.world();
+        let own = via.fd().and_then(|fd| world.fd(lane.task, fd)).filter(|fd| fd.channel == channel).map(|fd| fd.end);
+        let across = |end: End| !kind.is_socket() || own.is_none_or(|own| own != end);
         let holder = || {
-            let holds = |task: TaskId| self.app.world().fds(task).any(|fd| fd.channel == channel && fits(fd.access));
+            let holds = |task: TaskId| {
+                let through = world.fds(task).any(|fd| fd.channel == channel && fits(fd.access) && across(fd.end));
+                through || world.uses(task).iter().any(|used| used.channel == channel)
+            };
             let mut tasks = self.lanes.shown.iter().map(|lane| lane.task);
             tasks.find(|task| kind.is_meeting_point() && others(task) && holds(*task))
         };
@@ -262,15 +363,16 @@ impl Diagram<'_> {
 }
 
 /// `━━ 29 B ━━▶ p `, as long as the space between two lanes.
-fn flow(columns: usize, name: &str, label: &str, right: bool, write: bool) -> String {
+fn flow(columns: usize, name: &str, labels: &[&str], right: bool, write: bool) -> String {
     let name = text::fit(name, columns.saturating_sub(6).clamp(1, 16));
     let shaft = columns.saturating_sub(text::width(&name) + 3);
-    let label = format!(" {label} ");
-    let shaft = if shaft >= text::width(&label) + 2 {
-        let bar = shaft - text::width(&label);
-        format!("{}{label}{}", "━".repeat(bar / 2), "━".repeat(bar - bar / 2))
-    } else {
-        "━".repeat(shaft)
+    let fitting = labels.iter().find(|label| !label.is_empty() && text::width(label) + 4 <= shaft);
+    let shaft = match fitting {
+        Some(label) => {
+            let bar = shaft - text::width(label) - 2;
+            format!("{} {label} {}", "━".repeat(bar / 2), "━".repeat(bar - bar / 2))
+        }
+        None => "━".repeat(shaft),
     };
     match (right, write) {
         (true, true) => format!("{shaft}▶ {name}"),
@@ -331,10 +433,12 @@ mod tests {
 
     #[test]
     fn bytes_flow_toward_the_channel_or_from_it() {
-        assert_eq!(flow(20, "p", "29 B", true, true), "━━━━━ 29 B ━━━━━▶ p");
-        assert_eq!(flow(20, "p", "29 B", true, false), "◀━━━━━ 29 B ━━━━━ p");
-        assert_eq!(flow(20, "p", "29 B", false, true), " p ◀━━━━━ 29 B ━━━━━");
-        assert_eq!(flow(20, "p", "EOF", false, false), " p ━━━━━ EOF ━━━━━━▶");
-        assert_eq!(flow(8, "pipe", "29 B", true, true), "━━━▶ p…");
+        assert_eq!(flow(20, "p", &["29 B"], true, true), "━━━━━ 29 B ━━━━━▶ p");
+        assert_eq!(flow(20, "p", &["29 B"], true, false), "◀━━━━━ 29 B ━━━━━ p");
+        assert_eq!(flow(20, "p", &["29 B"], false, true), " p ◀━━━━━ 29 B ━━━━━");
+        assert_eq!(flow(20, "p", &["EOF"], false, false), " p ━━━━━ EOF ━━━━━━▶");
+        assert_eq!(flow(20, "q", &["4 B type 3", "4 B"], true, true), "━━ 4 B type 3 ━━▶ q");
+        assert_eq!(flow(16, "q", &["4 B type 3", "4 B"], true, true), "━━━ 4 B ━━━━▶ q");
+        assert_eq!(flow(8, "pipe", &["29 B"], true, true), "━━━▶ p…");
     }
 }

@@ -43,7 +43,8 @@ impl<'a> Words<'a> {
         self.log.head().channel(id).map_or_else(|| "?".to_owned(), |channel| text::clean(self.log.name(channel.name)))
     }
 
-    fn keeps_messages(&self, id: ChannelId) -> bool {
+    /// Whether a channel keeps messages apart.
+    pub fn keeps_messages(&self, id: ChannelId) -> bool {
         self.log.head().channel(id).is_some_and(|channel| channel.messages)
     }
 
@@ -82,28 +83,38 @@ impl<'a> Words<'a> {
                 format!("{} {what} as {to}", self.call(event, "dup"))
             }
             Kind::Flags { fd, flags } => self::flags(fd, flags),
-            Kind::Create { channel, kind, .. } => self.create(seq, channel, kind),
+            Kind::Create { channel, kind, found, .. } => self.create(seq, event, channel, kind, found),
             Kind::Destroy { channel } => format!("{} is gone", self.channel(channel)),
             Kind::Capacity { channel, bytes } => format!("{} holds {bytes} B", self.channel(channel)),
             Kind::Write { channel, bytes, via, .. } => {
-                format!("{} {} {bytes} B{}", self.call(event, "write"), self.channel(channel), self.mark(via))
+                format!(
+                    "{} {} {bytes} B{}",
+                    self.call(event, "write"),
+                    self.channel(channel),
+                    self.mark_after(event, via)
+                )
             }
             Kind::Read { channel, bytes: 0, .. } if !self.keeps_messages(channel) => {
                 format!("{} {}: end of file", self.call(event, "read"), self.channel(channel))
             }
             Kind::Read { channel, bytes, via, .. } => {
-                format!("{} {} {bytes} B{}", self.call(event, "read"), self.channel(channel), self.mark(via))
+                format!(
+                    "{} {} {bytes} B{}",
+                    self.call(event, "read"),
+                    self.channel(channel),
+                    self.mark_after(event, via)
+                )
             }
             Kind::Seek { channel, position, .. } => format!("lseek {} to {position}", self.channel(channel)),
             Kind::Block { channel, on, why } => {
                 format!("waits in {}", self.waiting(&Blocked { call: event.call, channel, on, why }))
             }
             Kind::Unblock { .. } => "wakes".to_owned(),
-            _ => self.brief_signal(event),
+            _ => self.brief_signal(seq, event),
         }
     }
 
-    fn brief_signal(&self, event: &Event) -> String {
+    fn brief_signal(&self, seq: u64, event: &Event) -> String {
         match event.kind {
             Kind::Action { signal, disposition, .. } => match disposition {
                 Disposition::Default => format!("{signal} back to default"),
@@ -120,7 +131,7 @@ impl<'a> Words<'a> {
             Kind::Note { text, label: true } => format!("label {}", self.sym(text)),
             Kind::Note { text, label: false } => format!("note: {}", self.sym(text)),
             Kind::Diagnosis { rule, .. } => format!("⚠ {}", self.sym(rule)),
-            _ => self.brief_meeting(event),
+            _ => self.brief_meeting(seq, event),
         }
     }
 
@@ -134,6 +145,7 @@ impl<'a> Words<'a> {
             Kind::Write { data, bytes, .. } | Kind::Read { data, bytes, .. } if !data.is_empty() => {
                 format!("{who}: {} {}", self.brief(seq, event), self.quote(data, bytes))
             }
+            Kind::Load { .. } | Kind::Store { .. } => format!("{who}: {}", self.access(event)),
             _ => format!("{who}: {}", self.brief(seq, event)),
         }
     }
@@ -167,6 +179,9 @@ impl<'a> Words<'a> {
     fn failure(&self, event: &Event, errno: i32) -> String {
         let what = match event.kind {
             Kind::Syscall { args } => format!("({})", text::clean_bytes(self.log.bytes(args), QUOTE)),
+            Kind::Connect { channel, to: None, address: Some(address) } => {
+                format!(" {} to {}", self.channel(channel), self.sym(address))
+            }
             kind => kind.channel().map_or_else(String::new, |channel| format!(" {}", self.channel(channel))),
         };
         format!("{}{what}: {}", self.call(event, event.kind.name()), crate::model::errno_name(errno))
@@ -187,30 +202,37 @@ impl<'a> Words<'a> {
         self.index.access_at(seq).map_or_else(|| self.channel(channel), |access| self.end(channel, access))
     }
 
-    fn create(&self, seq: u64, channel: ChannelId, kind: ChannelKind) -> String {
+    fn create(&self, seq: u64, event: &Event, channel: ChannelId, kind: ChannelKind, found: bool) -> String {
         let name = self.channel(channel);
         let what = match kind {
             ChannelKind::Fifo => format!("FIFO {name}"),
             ChannelKind::Unix | ChannelKind::Tcp | ChannelKind::Udp => format!("{} socket {name}", kind.as_str()),
-            ChannelKind::Mq => format!("message queue {name}"),
+            ChannelKind::Mq | ChannelKind::Msg => format!("message queue {name}"),
+            ChannelKind::Shm => format!("shared memory {name}"),
+            ChannelKind::Memfd => format!("memory file {name}"),
+            ChannelKind::Sem => format!("semaphore {name}"),
             ChannelKind::Terminal => format!("terminal {name}"),
             ChannelKind::Directory => format!("directory {name}"),
             ChannelKind::Device => format!("device {name}"),
             kind => format!("{} {name}", kind.as_str()),
         };
-        let ends = self.ends_made(seq, channel);
+        let what = if found { format!("finds {what}") } else { what };
+        let ends = self.ends_made(seq, event, channel);
         if ends.is_empty() { what } else { format!("{what}: {}", ends.join(", ")) }
     }
 
     /// The descriptors that came with a channel: the events right after its creation.
-    fn ends_made(&self, seq: u64, channel: ChannelId) -> Vec<String> {
-        let after = self.log.range(seq + 1..seq + 3).map(|(_, event)| event.kind);
-        let end = |kind| match kind {
+    fn ends_made(&self, seq: u64, made: &Event, channel: ChannelId) -> Vec<String> {
+        let after = self.log.range(seq + 1..seq + 3).map(|(_, event)| event);
+        let after = after.take_while(|event| event.task == made.task).map(|event| event.kind).enumerate();
+        let end = |(n, kind)| match kind {
             Kind::Open { fd, channel: opened, access, .. } if opened == channel => Some(match access {
                 Access::Read => format!("read {fd}"),
                 Access::Write => format!("write {fd}"),
                 _ => format!("fd {fd}"),
             }),
+            Kind::Get { channel: got, id } if n == 0 && got == channel => Some(format!("id {id}")),
+            Kind::Attach { channel: mapped, bytes, .. } if n == 0 && mapped == channel => Some(format!("{bytes} B")),
             _ => None,
         };
         after.map_while(end).collect()
@@ -227,10 +249,32 @@ impl<'a> Words<'a> {
         };
         match (blocked.why, blocked.on) {
             (Why::Child | Why::Vfork, Some(child)) => format!("{call} for {}", self.task(child)),
-            (Why::Lock, Some(holder)) => format!("{call}{place}: held by {}", self.task(holder)),
+            (Why::Lock | Why::Value, Some(holder)) => format!("{call}{place}: held by {}", self.task(holder)),
             (Why::Other, _) => format!("{call}{place}"),
+            (Why::Empty | Why::NoPeer, _) if self.listens(blocked.channel) => {
+                format!("{call}{place}: nobody has connected")
+            }
+            (Why::Lock, _) if blocked.channel.is_none() => format!("{call}: until it is woken"),
             (why, _) => format!("{call}{place}: {}", reason(why)),
         }
+    }
+
+    /// The same of a task that sleeps now, when more is known: the value of the semaphore.
+    pub fn waiting_now(&self, blocked: &Blocked) -> String {
+        let channel = blocked.channel.and_then(|id| self.world.channel(id));
+        let single = channel.filter(|it| it.kind == ChannelKind::Sem && it.semaphores.len() <= 1 && it.capacity <= 1);
+        match (blocked.why, single) {
+            (Why::Value, Some(semaphore)) => {
+                let call = blocked.call.map_or_else(|| "a call".to_owned(), |call| self.sym(call));
+                let holder = blocked.on.map_or_else(String::new, |on| format!("; held by {}", self.task(on)));
+                format!("{call} {}: its value is {}{holder}", self.channel(semaphore.id), semaphore.value(0))
+            }
+            _ => self.waiting(blocked),
+        }
+    }
+
+    fn listens(&self, channel: Option<ChannelId>) -> bool {
+        channel.and_then(|id| self.log.head().channel(id)).is_some_and(|channel| channel.backlog().is_some())
     }
 
     /// One phase of a signal's life.
@@ -244,6 +288,9 @@ impl<'a> Words<'a> {
             Phase::Ignored => format!("{signal} ignored"),
             Phase::Default => format!("{signal}: default action {}", signal.default_action().as_str()),
             Phase::Suppressed => format!("{signal} suppressed by you"),
+            Phase::Coalesced => format!("{signal} coalesced: one is pending already"),
+            Phase::Accepted => format!("{signal} accepted"),
+            Phase::Discarded => format!("{signal} discarded: undone by another signal"),
         }
     }
 
@@ -274,8 +321,8 @@ pub const fn reason(why: Why) -> &'static str {
         Why::Time => "time is not over",
         Why::Poll => "nothing is ready",
         Why::Lock => "somebody holds the lock",
-        Why::Value => "its value is too low",
-        Why::Backlog => "its backlog is full",
+        Why::Value => "its value does not allow it",
+        Why::Backlog => "the backlog is full",
         Why::Vfork => "until the child execs or ends",
         Why::Barrier => "not everybody has come",
         Why::Other => "asleep",

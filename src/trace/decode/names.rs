@@ -1,0 +1,187 @@
+//! Names under which processes find channels: in the file system, and of IPC objects.
+
+use std::ffi::{CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::super::calls::Family;
+use super::super::channels::{Identity, New};
+use super::super::journal::Made;
+use super::super::tracee::{Ahead, Call};
+use super::super::tracer::Tracer;
+use super::Ended;
+use crate::model::{ChannelId, ChannelKind};
+use crate::sys::{ipc, memory, procfs};
+
+const MAX_PATH: usize = 4096;
+/// Where the C library keeps segments and semaphores that have a name (shm_overview(7)).
+const SHARED: &[u8] = b"/dev/shm/";
+
+/// Where the lab finds what a task calls `path`, relative to `directory` as the `…at` calls take it.
+fn place(tid: i32, directory: Option<i32>, path: &[u8]) -> PathBuf {
+    let base = match directory {
+        _ if path.starts_with(b"/") => format!("/proc/{tid}/root"),
+        None | Some(libc::AT_FDCWD) => format!("/proc/{tid}/cwd"),
+        Some(fd) => format!("/proc/{tid}/fd/{fd}"),
+    };
+    let relative: Vec<u8> = path.iter().copied().skip_while(|byte| *byte == b'/').collect();
+    PathBuf::from(base).join(OsStr::from_bytes(&relative))
+}
+
+/// The same for a call whose argument number `path` is a path; the one before it is the directory.
+fn place_of(tid: i32, call: &Call, path: usize) -> Option<(PathBuf, Vec<u8>)> {
+    let text = memory::read_string(tid, call.args[path], MAX_PATH)?;
+    let directory = path.checked_sub(1).map(|before| call.args[before] as i32);
+    Some((place(tid, directory, &text), text))
+}
+
+impl Tracer {
+    /// On the way into a call that makes or removes a name: what can no longer be seen at its end.
+    pub(in crate::trace) fn look_ahead(&mut self, tid: i32, call: &Call) {
+        let ahead = match call.family {
+            Family::MqOpen => Self::is_mq_there(tid, call),
+            Family::Open { path } => is_file_there(tid, call, usize::from(path)),
+            Family::Unlink { path } => self.last_name(tid, call, usize::from(path)),
+            _ => object_kind(call).map_or(Ahead::Nothing, |kind| is_object_there(tid, call, kind)),
+        };
+        if let Some(tracee) = self.tracees.get_mut(&tid) {
+            tracee.ahead = ahead;
+        }
+    }
+
+    fn is_mq_there(tid: i32, call: &Call) -> Ahead {
+        let flags = call.args[1] as i32;
+        let could = flags & libc::O_CREAT != 0 && flags & libc::O_EXCL == 0;
+        if !could || !Self::shares_ipc(tid) {
+            return Ahead::Nothing;
+        }
+        let name = memory::read_string(tid, call.args[0], MAX_PATH).unwrap_or_default();
+        let name = CString::new([b"/", name.as_slice()].concat()).unwrap_or_default();
+        if ipc::mq_exists(&name) { Ahead::Found } else { Ahead::Nothing }
+    }
+
+    /// The channel whose last name the call removes, if it does.
+    fn last_name(&self, tid: i32, call: &Call, path: usize) -> Ahead {
+        let facts = place_of(tid, call, path).and_then(|(place, _)| std::fs::symlink_metadata(place).ok());
+        let Some(facts) = facts.filter(|facts| facts.nlink() == 1) else { return Ahead::Nothing };
+        let known = self.channels.known(Identity::Inode(facts.dev(), facts.ino()));
+        let alive = known.filter(|known| self.world().channel(*known).is_some_and(|channel| channel.alive));
+        alive.map_or(Ahead::Nothing, Ahead::LastName)
+    }
+
+    pub(super) fn unlink(&mut self, ended: &Ended<'_>) {
+        match self.ahead(ended.tid) {
+            Ahead::LastName(channel) if !ended.failed() => self.write_unlinked(ended, channel),
+            _ => self.plain_call(ended),
+        }
+    }
+
+    /// A FIFO is there from now on; other kinds of nodes are no channels yet.
+    pub(super) fn mknod(&mut self, ended: &Ended<'_>, path: usize) {
+        let is_fifo = ended.call.args[path + 1] as u32 & libc::S_IFMT == libc::S_IFIFO;
+        let Some((place, text)) = place_of(ended.tid, ended.call, path).filter(|_| is_fifo && !ended.failed()) else {
+            return self.plain_call(ended);
+        };
+        let Ok(facts) = std::fs::symlink_metadata(&place) else { return self.plain_call(ended) };
+        let identity = Identity::Inode(facts.dev(), facts.ino());
+        if self.channels.known(identity).and_then(|known| self.world().channel(known)).is_some_and(|it| it.alive) {
+            return self.plain_call(ended);
+        }
+        let name = self.declared_name(ended).unwrap_or_else(|| full_name(ended.tid, &text));
+        let identity = Some(identity);
+        let new =
+            New { identity, kind: ChannelKind::Fifo, name: &name, capacity: 65_536, messages: false, found: false };
+        self.channels.make_by(&mut self.recorder, ended.task, Some(ended.outcome()), new);
+    }
+
+    /// Writes down what a call has made that outlives the run, where somebody wants to know.
+    pub(super) fn keep_made(&mut self, ended: &Ended<'_>) {
+        if self.recorder.journal().is_none() {
+            return;
+        }
+        let made = match ended.call.family {
+            Family::Mknod { path } | Family::Link { new: path, .. } => made_at(ended, usize::from(path)),
+            Family::Open { path } if self.ahead(ended.tid) == Ahead::Nothing => made_at(ended, usize::from(path)),
+            Family::MqOpen if self.ahead(ended.tid) == Ahead::Nothing && ended.int(1) & libc::O_CREAT != 0 => {
+                memory::read_string(ended.tid, ended.call.args[0], MAX_PATH).map(Made::Queue)
+            }
+            Family::Bind => bound(ended),
+            _ => object_kind(ended.call)
+                .filter(|_| self.ahead(ended.tid) == Ahead::Nothing)
+                .map(|kind| Made::Object(kind, ended.ret as i32)),
+        };
+        if let (Some(made), Some(journal)) = (made, self.recorder.journal()) {
+            journal.write(&made);
+        }
+    }
+
+    /// What was seen on the way into the call.
+    pub(super) fn ahead(&self, tid: i32) -> Ahead {
+        self.tracees.get(&tid).map_or(Ahead::Nothing, |tracee| tracee.ahead)
+    }
+
+    /// The channel that a task finds at a path, if it is one that is known.
+    pub(in crate::trace) fn channel_at(&self, tid: i32, call: &Call, path: usize) -> Option<ChannelId> {
+        let facts = std::fs::metadata(place_of(tid, call, path)?.0).ok()?;
+        self.channels.known(Identity::Inode(facts.dev(), facts.ino()))
+    }
+}
+
+/// The kind of System V object that a call gets.
+pub(in crate::trace) fn object_kind(call: &Call) -> Option<ChannelKind> {
+    match i64::try_from(call.number).ok()? {
+        libc::SYS_msgget => Some(ChannelKind::Msg),
+        libc::SYS_shmget => Some(ChannelKind::Shm),
+        libc::SYS_semget => Some(ChannelKind::Sem),
+        _ => None,
+    }
+}
+
+/// Whether a call will find the object that it gets, and not make it.
+fn is_object_there(tid: i32, call: &Call, kind: ChannelKind) -> Ahead {
+    let flags = call.args[if kind == ChannelKind::Msg { 1 } else { 2 }] as i32;
+    let key = call.args[0] as i32;
+    if key == libc::IPC_PRIVATE {
+        return Ahead::Nothing;
+    }
+    let (makes, only) = (flags & libc::IPC_CREAT != 0, flags & libc::IPC_EXCL != 0);
+    // In a namespace of its own the run has made whatever is there.
+    let found = !makes || (!only && Tracer::shares_ipc(tid) && ipc::object_exists(kind, key));
+    if found { Ahead::Found } else { Ahead::Nothing }
+}
+
+/// The file that a call has made at the path that is its argument number `path`.
+fn made_at(ended: &Ended<'_>, path: usize) -> Option<Made> {
+    let (seen, text) = place_of(ended.tid, ended.call, path)?;
+    Made::file(&seen, Path::new(&full_name(ended.tid, &text)))
+}
+
+/// The file of a Unix socket that got an address: `struct sockaddr_un` is a family and a path.
+fn bound(ended: &Ended<'_>) -> Option<Made> {
+    let family = memory::read_array::<2>(ended.tid, ended.call.args[1]).map(u16::from_ne_bytes)?;
+    if i32::from(family) != libc::AF_UNIX {
+        return None;
+    }
+    let length = usize::try_from(ended.call.args[2]).ok()?.checked_sub(2)?;
+    let text = memory::read_string(ended.tid, ended.call.args[1] + 2, length.min(108))?;
+    Made::file(&place(ended.tid, None, &text), Path::new(&full_name(ended.tid, &text)))
+}
+
+/// Whether a call will find what it opens. Only of what lies under `/dev/shm` it matters if it makes it.
+fn is_file_there(tid: i32, call: &Call, path: usize) -> Ahead {
+    // openat2 keeps its flags in a structure; no C library opens segments with it.
+    let makes = call.args[path + 1] as i32 & libc::O_CREAT != 0
+        && place_of(tid, call, path).is_some_and(|(place, text)| text.starts_with(SHARED) && !place.exists());
+    if makes { Ahead::Nothing } else { Ahead::Found }
+}
+
+/// A path as panes show it: from the root on.
+fn full_name(tid: i32, path: &[u8]) -> String {
+    let text = String::from_utf8_lossy(path);
+    if text.starts_with('/') {
+        return text.into_owned();
+    }
+    let base = procfs::working_directory(tid).unwrap_or_default();
+    base.join(text.trim_start_matches("./")).to_string_lossy().into_owned()
+}

@@ -1,0 +1,137 @@
+//! What a run makes outside of its directory, written down as it is made.
+//!
+//! A lab that is killed cannot clean up any more; the next one reads the journal and does it. A line
+//! says what the kernel calls the object, so that nothing else can be meant.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::model::ChannelKind;
+
+/// Something that outlives its processes until somebody removes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Made {
+    /// A System V queue, segment or set, by its identifier.
+    Object(ChannelKind, i32),
+    /// A POSIX queue, by its name in the kernel: without a slash.
+    Queue(Vec<u8>),
+    /// A file, by its path, and by device and inode.
+    File(PathBuf, u64, u64),
+}
+
+impl Made {
+    /// The file that is at `path` now, as the run calls it from `seen` on; nothing else than a FIFO, a
+    /// socket, or a segment or semaphore in `/dev/shm` is of interest.
+    pub fn file(seen: &Path, path: &Path) -> Option<Self> {
+        let facts = std::fs::symlink_metadata(seen).ok()?;
+        let wanted = match facts.mode() & libc::S_IFMT {
+            libc::S_IFIFO | libc::S_IFSOCK => true,
+            libc::S_IFREG => path.starts_with("/dev/shm"),
+            _ => false,
+        };
+        wanted.then(|| Self::File(path.to_owned(), facts.dev(), facts.ino()))
+    }
+
+    fn to_line(&self) -> Vec<u8> {
+        let (head, tail) = match self {
+            Self::Object(kind, id) => (format!("{} {id}", kind.as_str()), &[][..]),
+            Self::Queue(name) => ("mq ".to_owned(), name.as_slice()),
+            Self::File(path, device, inode) => (format!("file {device} {inode} "), path.as_os_str().as_bytes()),
+        };
+        [head.as_bytes(), tail, b"\0\n"].concat()
+    }
+
+    fn from_line(line: &[u8]) -> Option<Self> {
+        // A line that was cut off has no end mark.
+        let line = line.strip_suffix(b"\0")?;
+        let mut words = line.splitn(4, |byte| *byte == b' ');
+        let kind = std::str::from_utf8(words.next()?).ok()?;
+        let rest = || line.get(kind.len() + 1..);
+        let mut number = || std::str::from_utf8(words.next()?).ok()?.parse::<u64>().ok();
+        match kind {
+            "mq" => Some(Self::Queue(rest()?.to_owned())),
+            "file" => {
+                let (device, inode) = (number()?, number()?);
+                Some(Self::File(OsStr::from_bytes(words.next()?).into(), device, inode))
+            }
+            "msg" | "shm" | "sem" => Some(Self::Object(ChannelKind::parse(kind)?, i32::try_from(number()?).ok()?)),
+            _ => None,
+        }
+    }
+}
+
+/// Makes the file of a journal.
+type Opener = Box<dyn FnOnce() -> io::Result<File> + Send>;
+
+/// Where it is written down: in a file that is made when there is something to write.
+pub struct Journal {
+    file: Option<File>,
+    open: Option<Opener>,
+    /// Whether IPC objects of the run outlive it, too: it has no namespace for them.
+    ipc: bool,
+}
+
+impl std::fmt::Debug for Journal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Journal").field("ipc", &self.ipc).finish_non_exhaustive()
+    }
+}
+
+impl Journal {
+    /// A journal in the file that `open` makes; of files only, or with `ipc` of IPC objects too.
+    pub fn new(ipc: bool, open: impl FnOnce() -> io::Result<File> + Send + 'static) -> Self {
+        Self { file: None, open: Some(Box::new(open)), ipc }
+    }
+
+    /// Writes down that something was made, if it can outlive the run.
+    pub fn write(&mut self, made: &Made) {
+        let outlives = match made {
+            Made::Object(..) | Made::Queue(_) => self.ipc,
+            // What lies on a file system of the run's own is not found at that path here.
+            Made::File(path, device, inode) => {
+                std::fs::symlink_metadata(path).is_ok_and(|facts| (facts.dev(), facts.ino()) == (*device, *inode))
+            }
+        };
+        if !outlives {
+            return;
+        }
+        if let Some(open) = self.open.take() {
+            self.file = open().ok();
+        }
+        if let Some(file) = &mut self.file {
+            // A full disk is no reason to end a run.
+            drop(file.write_all(&made.to_line()));
+        }
+    }
+
+    /// What stands in a journal, as far as it is whole; the last that was made first.
+    pub fn parse(text: &[u8]) -> Vec<Made> {
+        let mut made: Vec<Made> = text.split(|byte| *byte == b'\n').filter_map(Made::from_line).collect();
+        made.reverse();
+        made
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_up_to_the_damage() {
+        let made = [
+            Made::Object(ChannelKind::Msg, 32_769),
+            Made::Queue(b"a name".to_vec()),
+            Made::File("/dev/shm/a b".into(), 25, 4711),
+        ];
+        let mut text: Vec<u8> = made.iter().flat_map(Made::to_line).collect();
+        text.extend_from_slice(b"sem 12");
+        let mut read = Journal::parse(&text);
+        read.reverse();
+        assert_eq!(read, made);
+        assert_eq!(Journal::parse(b"\0\nwhat\0\nmsg x\0\nfile 1\0\n"), []);
+    }
+}
