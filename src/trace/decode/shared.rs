@@ -4,7 +4,7 @@ use super::super::channels::{self, Identity, New};
 use super::super::tracee::Ahead;
 use super::super::tracer::Tracer;
 use super::Ended;
-use crate::model::{Access, ChannelId, ChannelKind, End, Kind, TaskId, Use};
+use crate::model::{Access, ChannelId, ChannelKind, End, Kind, Task, TaskId, Use};
 use crate::sys::{memory, procfs};
 
 /// Bytes a page: what is mapped and unmapped are whole ones, as shmat(2) and mmap(2) have it. (On a
@@ -264,17 +264,17 @@ impl Tracer {
     /// by nobody any more.
     pub(in crate::trace) fn write_memory_destroyed(&mut self, task: TaskId, used: &[ChannelId]) {
         for &channel in used {
-            let mapped = self
-                .world()
-                .users(channel)
-                .any(|user| user.uses.iter().any(|used| used.channel == channel && used.bytes > 0));
-            let open = || self.world().holders(channel).next().is_some();
             let nameless = self.nameless.contains(&channel);
-            let gone = self.world().channel(channel).is_some_and(|known| {
+            let may_go = self.world().channel(channel).is_some_and(|known| {
                 let shared = matches!(known.kind, ChannelKind::Shm | ChannelKind::Sem) && known.capacity > 0;
                 known.alive && shared && (known.unlinked || nameless)
             });
-            if gone && !mapped && !open() {
+            if !may_go {
+                continue;
+            }
+            let maps = |user: &Task| user.uses.iter().any(|used| used.channel == channel && used.bytes > 0);
+            let mapped = self.world().users(channel).any(maps);
+            if !mapped && self.world().holders(channel).next().is_none() {
                 self.recorder.plain(task, Kind::Destroy { channel });
                 self.channels.forget(channel);
             }
