@@ -5,16 +5,17 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender};
 use std::time::{Duration, Instant};
 
 use super::bench::{self, Bench};
-use super::scheduler::{Scheduler, Tasks};
+use super::scheduler::{Scheduler, Tasks as _};
 use super::settle::Settling;
-use super::{Breakpoint, Command, Ending, Next, Outcome, Pace, Plan, Start, Status, Subject, Update, breakpoints};
-use crate::model::{Header, Kind, State, TaskId, Why};
+use super::stepping::Bystanders;
+use super::{Breakpoint, Command, Ending, Next, Outcome, Pace, Plan, Start, Status, Subject, Update};
+use crate::model::{Header, TaskId};
 use crate::scenario::Limit;
 use crate::sys::{self, Pulse, ptrace};
 use crate::trace::{Options, Tracer};
 
 /// How long events may wait before they are told.
-const FLUSH: Duration = Duration::from_millis(8);
+pub(super) const FLUSH: Duration = Duration::from_millis(8);
 /// How many events may wait before they are told.
 const FLUSH_EVENTS: usize = 2048;
 /// How many processes a foreign program may have at the same time before the lab ends it.
@@ -37,7 +38,7 @@ pub fn run(plan: Plan, commands: Receiver<Command>, updates: SyncSender<Update>,
 
 /// How the run goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
+pub(super) enum Mode {
     Paused,
     Playing(Pace),
 }
@@ -48,16 +49,16 @@ pub(super) struct Engine {
     pub(super) settling: Settling,
     header: Header,
     bench: Bench,
-    scheduler: Scheduler,
+    pub(super) scheduler: Scheduler,
     commands: Receiver<Command>,
     updates: SyncSender<Update>,
-    mode: Mode,
+    pub(super) mode: Mode,
     serial: bool,
-    scenario: bool,
-    breakpoints: Vec<Breakpoint>,
+    pub(super) scenario: bool,
+    pub(super) breakpoints: Vec<Breakpoint>,
     /// The task that stopped at a breakpoint, which must not stop it again.
-    passing: Option<TaskId>,
-    paused_by: Option<String>,
+    pub(super) passing: Option<TaskId>,
+    pub(super) paused_by: Option<String>,
     limit: Limit,
     timeout: Option<Duration>,
     /// How long the run has played, apart from the present stretch.
@@ -65,11 +66,11 @@ pub(super) struct Engine {
     playing_since: Option<Instant>,
     next_step_at: Option<Instant>,
     flushed: Instant,
-    told: Option<Status>,
+    pub(super) told: Option<Status>,
     /// Somebody listens no more, or wants the end.
-    ending: Option<Outcome>,
-    looked_at: usize,
-    labels: Vec<(TaskId, String)>,
+    pub(super) ending: Option<Outcome>,
+    pub(super) looked_at: usize,
+    pub(super) labels: Vec<(TaskId, String)>,
 }
 
 impl Engine {
@@ -273,7 +274,7 @@ impl Engine {
     }
 
     /// When the run has to be looked at again at the latest.
-    fn deadline(&self) -> Option<Instant> {
+    pub(super) fn deadline(&self) -> Option<Instant> {
         let since = self.playing_since?;
         let bound = Duration::from_secs(self.limit.seconds.min(1 << 30));
         let bound = self.timeout.map_or(bound, |timeout| timeout.min(bound));
@@ -288,102 +289,6 @@ impl Engine {
             self.settle()?;
         }
         Ok(())
-    }
-
-    /// Lets one task take one step: the given one, or the scheduler's choice. If nobody can move, the
-    /// lab's clock does; if that has nothing to wait for either, the run is over or waits for what lies
-    /// outside.
-    fn one_step(&mut self, task: Option<TaskId>) -> sys::Result<()> {
-        let ready = self.tracer.ready();
-        if ready.is_empty() {
-            return self.nobody_is_ready();
-        }
-        let chosen = match task {
-            Some(task) if ready.contains(&task) => {
-                let name = self.name(task);
-                self.scheduler.follow(&name);
-                Some(task)
-            }
-            Some(_) => None,
-            None => {
-                let tasks = Bystanders { tracer: &self.tracer, labels: &self.labels };
-                self.scheduler.choose(&ready, &tasks)
-            }
-        };
-        let Some(chosen) = chosen else { return Ok(()) };
-        if self.mode != Mode::Paused && self.breaks_before(chosen) {
-            return Ok(());
-        }
-        self.passing = None;
-        self.labels.retain(|(task, _)| *task != chosen);
-        self.settling.mover = Some(chosen);
-        self.tracer.go(chosen)?;
-        self.settle()?;
-        self.settling.mover = None;
-        self.after_step();
-        Ok(())
-    }
-
-    fn breaks_before(&mut self, task: TaskId) -> bool {
-        if self.breakpoints.is_empty() || self.passing == Some(task) {
-            return false;
-        }
-        let Some(why) = breakpoints::before_step(&self.breakpoints, &self.tracer, task) else { return false };
-        self.pause_by(why);
-        self.passing = Some(task);
-        true
-    }
-
-    fn pause_by(&mut self, why: String) {
-        self.paused_by = Some(why);
-        self.mode = Mode::Paused;
-        self.told = None;
-    }
-
-    /// Looks at what has been written since the last time: labels passed, breakpoints reached.
-    fn after_step(&mut self) {
-        let recorder = self.tracer.recorder();
-        for event in recorder.untaken().iter().skip(self.looked_at) {
-            if let Kind::Note { text, label: true } = event.kind {
-                self.labels.push((event.task, recorder.names().get(text).to_owned()));
-            }
-        }
-        if !self.breakpoints.is_empty()
-            && let Some(why) = breakpoints::after_events(&self.breakpoints, &self.tracer, self.looked_at)
-        {
-            self.pause_by(why);
-        }
-        self.looked_at = self.tracer.recorder().untaken().len();
-    }
-
-    fn nobody_is_ready(&mut self) -> sys::Result<()> {
-        if !self.tracer.moving().is_empty() || self.tracer.sleeping().iter().any(|tid| self.tracer.is_waking(*tid)) {
-            return self.wait_for_anything(Some(Instant::now() + FLUSH));
-        }
-        if self.tracer.next_due().is_some() {
-            self.tracer.advance_clock()?;
-            self.settle()?;
-            self.after_step();
-            return Ok(());
-        }
-        if self.scenario && !self.waits_for_outside() {
-            self.ending = Some(Outcome::Stuck);
-            return Ok(());
-        }
-        let deadline = self.deadline();
-        self.wait_for_anything(deadline)
-    }
-
-    /// Whether some task sleeps until real time has passed, or until somebody outside acts.
-    fn waits_for_outside(&self) -> bool {
-        let world = self.tracer.world();
-        world.living().any(|task| match task.state {
-            State::Blocked(blocked) => {
-                let foreign = !self.tracer.is_actor(task.id);
-                foreign && matches!(blocked.why, Why::Time | Why::Poll | Why::Other | Why::Lock)
-            }
-            _ => false,
-        })
     }
 
     fn play_paced(&mut self, rate: u32) -> sys::Result<()> {
@@ -457,7 +362,7 @@ impl Engine {
     }
 
     /// Waits until a stop comes, a command, or the time.
-    fn wait_for_anything(&mut self, until: Option<Instant>) -> sys::Result<()> {
+    pub(super) fn wait_for_anything(&mut self, until: Option<Instant>) -> sys::Result<()> {
         let until = match (until, self.deadline()) {
             (Some(until), Some(deadline)) => Some(until.min(deadline)),
             (until, deadline) => until.or(deadline),
@@ -514,7 +419,7 @@ impl Engine {
         }
     }
 
-    fn name(&self, task: TaskId) -> String {
+    pub(super) fn name(&self, task: TaskId) -> String {
         Bystanders { tracer: &self.tracer, labels: &[] }.name(task)
     }
 
@@ -564,30 +469,6 @@ impl Engine {
                 Ok(_) => {}
             }
         }
-    }
-}
-
-/// The tasks as the scheduler sees them.
-struct Bystanders<'a> {
-    tracer: &'a Tracer,
-    labels: &'a [(TaskId, String)],
-}
-
-impl Tasks for Bystanders<'_> {
-    fn find(&self, name: &str) -> Option<TaskId> {
-        let names = self.tracer.recorder().names();
-        let fits = |full: &str| full == name || full.rsplit('.').next() == Some(name);
-        self.tracer.world().living().find(|task| fits(names.get(task.name))).map(|task| task.id)
-    }
-
-    fn name(&self, task: TaskId) -> String {
-        let names = self.tracer.recorder().names();
-        self.tracer.world().task(task).map_or_else(String::new, |task| names.get(task.name).to_owned())
-    }
-
-    fn reached(&self, task: TaskId, word: &str) -> bool {
-        self.tracer.next_word(task).as_deref() == Some(word)
-            || self.labels.iter().any(|(passed, label)| *passed == task && label == word)
     }
 }
 

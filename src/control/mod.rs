@@ -12,6 +12,7 @@ mod plan;
 mod run_dir;
 mod scheduler;
 mod settle;
+mod stepping;
 
 use std::sync::mpsc;
 

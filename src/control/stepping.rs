@@ -1,0 +1,132 @@
+//! One step: whose turn it is, what stands in the way, and what to do when nobody can move.
+
+use std::time::Instant;
+
+use super::engine::{Engine, FLUSH, Mode};
+use super::scheduler::Tasks;
+use super::{Outcome, breakpoints};
+use crate::model::{Kind, State, TaskId, Why};
+use crate::sys;
+use crate::trace::Tracer;
+
+impl Engine {
+    /// Lets one task take one step: the given one, or the scheduler's choice. If nobody can move, the
+    /// lab's clock does; if that has nothing to wait for either, the run is over or waits for what lies
+    /// outside.
+    pub(super) fn one_step(&mut self, task: Option<TaskId>) -> sys::Result<()> {
+        let ready = self.tracer.ready();
+        if ready.is_empty() {
+            return self.nobody_is_ready();
+        }
+        let chosen = match task {
+            Some(task) if ready.contains(&task) => {
+                let name = self.name(task);
+                self.scheduler.follow(&name);
+                Some(task)
+            }
+            Some(_) => None,
+            None => {
+                let tasks = Bystanders { tracer: &self.tracer, labels: &self.labels };
+                self.scheduler.choose(&ready, &tasks)
+            }
+        };
+        let Some(chosen) = chosen else { return Ok(()) };
+        if self.mode != Mode::Paused && self.breaks_before(chosen) {
+            return Ok(());
+        }
+        self.passing = None;
+        self.labels.retain(|(task, _)| *task != chosen);
+        self.settling.mover = Some(chosen);
+        self.tracer.go(chosen)?;
+        self.settle()?;
+        self.settling.mover = None;
+        self.after_step();
+        Ok(())
+    }
+
+    pub(super) fn breaks_before(&mut self, task: TaskId) -> bool {
+        if self.breakpoints.is_empty() || self.passing == Some(task) {
+            return false;
+        }
+        let Some(why) = breakpoints::before_step(&self.breakpoints, &self.tracer, task) else { return false };
+        self.pause_by(why);
+        self.passing = Some(task);
+        true
+    }
+
+    fn pause_by(&mut self, why: String) {
+        self.paused_by = Some(why);
+        self.mode = Mode::Paused;
+        self.told = None;
+    }
+
+    /// Looks at what has been written since the last time: labels passed, breakpoints reached.
+    pub(super) fn after_step(&mut self) {
+        let recorder = self.tracer.recorder();
+        for event in recorder.untaken().iter().skip(self.looked_at) {
+            if let Kind::Note { text, label: true } = event.kind {
+                self.labels.push((event.task, recorder.names().get(text).to_owned()));
+            }
+        }
+        if !self.breakpoints.is_empty()
+            && let Some(why) = breakpoints::after_events(&self.breakpoints, &self.tracer, self.looked_at)
+        {
+            self.pause_by(why);
+        }
+        self.looked_at = self.tracer.recorder().untaken().len();
+    }
+
+    pub(super) fn nobody_is_ready(&mut self) -> sys::Result<()> {
+        if !self.tracer.moving().is_empty() || self.tracer.sleeping().iter().any(|tid| self.tracer.is_waking(*tid)) {
+            return self.wait_for_anything(Some(Instant::now() + FLUSH));
+        }
+        if self.tracer.next_due().is_some() {
+            self.tracer.advance_clock()?;
+            self.settle()?;
+            self.after_step();
+            return Ok(());
+        }
+        if self.scenario && !self.waits_for_outside() {
+            self.ending = Some(Outcome::Stuck);
+            return Ok(());
+        }
+        let deadline = self.deadline();
+        self.wait_for_anything(deadline)
+    }
+
+    /// Whether some task sleeps until real time has passed, or until somebody outside acts.
+    fn waits_for_outside(&self) -> bool {
+        let world = self.tracer.world();
+        world.living().any(|task| match task.state {
+            State::Blocked(blocked) => {
+                let foreign = !self.tracer.is_actor(task.id);
+                foreign && matches!(blocked.why, Why::Time | Why::Poll | Why::Other | Why::Lock)
+            }
+            _ => false,
+        })
+    }
+}
+
+/// The tasks as the scheduler sees them.
+pub(super) struct Bystanders<'a> {
+    pub(super) tracer: &'a Tracer,
+    pub(super) labels: &'a [(TaskId, String)],
+}
+
+impl Tasks for Bystanders<'_> {
+    fn find(&self, name: &str) -> Option<TaskId> {
+        let names = self.tracer.recorder().names();
+        let fits = |full: &str| full == name || full.rsplit('.').next() == Some(name);
+        self.tracer.world().living().find(|task| fits(names.get(task.name))).map(|task| task.id)
+    }
+
+    fn name(&self, task: TaskId) -> String {
+        let names = self.tracer.recorder().names();
+        self.tracer.world().task(task).map_or_else(String::new, |task| names.get(task.name).to_owned())
+    }
+
+    fn reached(&self, task: TaskId, word: &str) -> bool {
+        self.tracer.next_word(task).as_deref() == Some(word)
+            || self.labels.iter().any(|(passed, label)| *passed == task && label == word)
+    }
+}
