@@ -40,3 +40,19 @@ fn a_producer_and_a_consumer_under_record_locks() {
         assert_eq!((&block["channel"], &block["on"]), (&file.clone().into(), &"files".into()));
     }
 }
+
+#[test]
+fn straight_from_memory_to_memory() {
+    let log = role("memories");
+    let moved: Vec<_> = events(&log)
+        .filter(|event| event["call"].as_str().is_some_and(|call| call.starts_with("process_vm_")))
+        .map(|event| {
+            let word = |field: &str| event[field].as_str().unwrap_or_default().to_owned();
+            (word("event"), word("channel"), event["bytes"].as_u64(), word("data"))
+        })
+        .collect();
+    let text = "straight into memory\0".to_owned();
+    let channel = "memory of files#2".to_owned();
+    let expected = |event: &str| (event.to_owned(), channel.clone(), Some(21), text.clone());
+    assert_eq!(moved, [expected("write"), expected("read")]);
+}

@@ -145,6 +145,10 @@ pub enum Family {
     MqAttributes,
     /// `mq_unlink`: name.
     MqUnlink,
+    /// `process_vm_readv`: process, own vector, its length.
+    VmRead,
+    /// `process_vm_writev`.
+    VmWrite,
     /// `mknod` and its kin.
     Mknod {
         /// Which argument holds the path.
@@ -304,6 +308,8 @@ const TRACED: &[(&str, Family)] = &[
     ("mq_notify", Family::MqNotify),
     ("mq_getsetattr", Family::MqAttributes),
     ("mq_unlink", Family::MqUnlink),
+    ("process_vm_readv", Family::VmRead),
+    ("process_vm_writev", Family::VmWrite),
     ("mknod", Family::Mknod { path: 0 }),
     ("mknodat", Family::Mknod { path: 1 }),
     ("unlink", Family::Unlink { path: 0 }),

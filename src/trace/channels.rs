@@ -18,6 +18,8 @@ pub enum Identity {
     Segment(i32),
     /// The identifier of a System V semaphore set.
     Set(i32),
+    /// A process, for its own memory.
+    Memory(TaskId),
 }
 
 /// A channel that is met for the first time.

@@ -6,6 +6,7 @@ mod descriptors;
 mod locks;
 mod mq;
 mod names;
+mod peers;
 mod process;
 mod queues;
 mod rights;
@@ -101,6 +102,7 @@ impl Tracer {
             Family::MqReceive => self.mq_receive(&ended),
             Family::MqAttributes => self.mq_attributes(&ended),
             Family::MqUnlink => self.mq_unlink(&ended),
+            Family::VmRead | Family::VmWrite => self.between_processes(&ended),
             Family::Mknod { path } => self.mknod(&ended, usize::from(path)),
             Family::Unlink { .. } => self.unlink(&ended),
             Family::Mmap => self.mmap(&ended),

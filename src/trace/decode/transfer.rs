@@ -175,7 +175,7 @@ impl Tracer {
         self.recorder.keep(&self.buffer[..read])
     }
 
-    fn keep_vector(&mut self, tid: i32, vector: u64, count: u64, length: usize) -> Blob {
+    pub(super) fn keep_vector(&mut self, tid: i32, vector: u64, count: u64, length: usize) -> Blob {
         let mut kept = Vec::new();
         for entry in 0..count.min(MAX_VECTOR) {
             if kept.len() == length {
