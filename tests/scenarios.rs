@@ -2,6 +2,9 @@
 
 mod support;
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use proclab::control::{Outcome, Subject};
 use proclab::expect;
 use proclab::scenario::Library;
@@ -32,31 +35,37 @@ fn names() -> Vec<String> {
     Library::embedded().entries().map(|entry| entry.name.clone()).collect()
 }
 
-#[test]
-fn all_hold_on_twenty_seeds() {
-    let only = std::env::var("ONLY").ok();
-    let mut bad = Vec::new();
-    for name in names().iter().filter(|name| only.as_ref().is_none_or(|only| name.contains(only.as_str()))) {
-        for seed in 0..SEEDS {
-            if let Err(error) = check(name, seed, true) {
-                bad.push(error);
-                break;
+/// Checks every scenario (of those whose names hold `ONLY`, if that is set) on every seed, as many at a
+/// time as there are CPUs; of each that fails, the first failure.
+fn all_hold(serial: bool) {
+    let only = std::env::var("ONLY").unwrap_or_default();
+    let names: Vec<String> = names().into_iter().filter(|name| name.contains(&only)).collect();
+    let next = AtomicUsize::new(0);
+    let bad = Mutex::new(Vec::new());
+    let work = || {
+        while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
+            // A schedule is of one task at a time.
+            if serial || support::scenario(name).schedule.is_empty() {
+                let failed = (0..SEEDS).find_map(|seed| check(name, seed, serial).err());
+                bad.lock().expect("no thread panics with it").extend(failed);
             }
         }
-    }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    let bad = bad.into_inner().expect("no thread panics with it");
     assert!(bad.is_empty(), "{}", bad.join("\n\n"));
 }
 
 #[test]
-fn all_hold_in_free_mode() {
-    let only = std::env::var("ONLY").ok();
-    let mut bad = Vec::new();
-    for name in names().iter().filter(|name| only.as_ref().is_none_or(|only| name.contains(only.as_str()))) {
-        if support::scenario(name).schedule.is_empty()
-            && let Err(error) = check(name, 0, false)
-        {
-            bad.push(error);
-        }
-    }
-    assert!(bad.is_empty(), "{}", bad.join("\n\n"));
+fn all_hold_on_twenty_seeds() {
+    all_hold(true);
+}
+
+#[test]
+fn all_hold_twenty_times_in_free_mode() {
+    all_hold(false);
 }

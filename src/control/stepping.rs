@@ -77,7 +77,12 @@ impl Engine {
     }
 
     pub(super) fn nobody_is_ready(&mut self) -> sys::Result<()> {
-        if !self.tracer.moving().is_empty() || self.tracer.sleeping().iter().any(|tid| self.tracer.is_waking(*tid)) {
+        let anybody_wakes = || self.tracer.sleeping().iter().any(|tid| self.tracer.is_waking(*tid));
+        // What was written into a terminal may be on its way still.
+        if !self.tracer.moving().is_empty()
+            || anybody_wakes()
+            || (self.tracer.deliver_to_terminals() && anybody_wakes())
+        {
             return self.wait_for_anything(Some(Instant::now() + FLUSH));
         }
         if self.tracer.next_due().is_some() {
