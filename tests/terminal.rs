@@ -3,19 +3,27 @@
 use std::io::{Read, Write};
 use std::num::NonZero;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use portable_pty::{Child, CommandBuilder, ExitStatus, MasterPty, PtySize, native_pty_system};
+use portable_pty::{CommandBuilder, ExitStatus, MasterPty, PtySize, native_pty_system};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Terminal {
     master: Box<dyn MasterPty + Send>,
     writer: Box<dyn Write + Send>,
-    child: Box<dyn Child + Send + Sync>,
-    screen: Arc<Mutex<vt100::Parser>>,
-    raw: Arc<Mutex<Vec<u8>>>,
+    pid: nix::unistd::Pid,
+    ended: Receiver<ExitStatus>,
+    screen: Arc<Shown>,
+}
+
+/// What the terminal shows, and who waits for it to change.
+struct Shown {
+    parser: Mutex<vt100::Parser>,
+    raw: Mutex<Vec<u8>>,
+    changed: Condvar,
 }
 
 impl Terminal {
@@ -34,22 +42,26 @@ impl Terminal {
         command.env("LC_ALL", "C.UTF-8");
         command.env_remove("NO_COLOR");
         command.env("RUST_BACKTRACE", "0");
-        let child = pty.slave.spawn_command(command).expect("the example program");
+        let mut child = pty.slave.spawn_command(command).expect("the example program");
         drop(pty.slave);
         let (rows, columns) = (NonZero::new(24).expect("rows"), NonZero::new(80).expect("columns"));
-        let screen = Arc::new(Mutex::new(vt100::Parser::new(rows, columns, 0)));
-        let raw = Arc::new(Mutex::new(Vec::new()));
+        let parser = Mutex::new(vt100::Parser::new(rows, columns, 0));
+        let screen = Arc::new(Shown { parser, raw: Mutex::new(Vec::new()), changed: Condvar::new() });
         let mut reader = pty.master.try_clone_reader().expect("a reader");
-        let (parser, bytes) = (Arc::clone(&screen), Arc::clone(&raw));
+        let shown = Arc::clone(&screen);
         std::thread::spawn(move || {
             let mut chunk = [0; 4096];
             while let Ok(n @ 1..) = reader.read(&mut chunk) {
-                parser.lock().expect("the screen").process(&chunk[..n]);
-                bytes.lock().expect("the bytes").extend_from_slice(&chunk[..n]);
+                shown.raw.lock().expect("the bytes").extend_from_slice(&chunk[..n]);
+                shown.parser.lock().expect("the screen").process(&chunk[..n]);
+                shown.changed.notify_all();
             }
         });
+        let pid = nix::unistd::Pid::from_raw(child.process_id().expect("a PID") as i32);
+        let (sender, ended) = channel();
+        std::thread::spawn(move || child.wait().map(|status| sender.send(status)));
         let writer = pty.master.take_writer().expect("a writer");
-        Self { master: pty.master, writer, child, screen, raw }
+        Self { master: pty.master, writer, pid, ended, screen }
     }
 
     fn send(&mut self, keys: &str) {
@@ -58,30 +70,30 @@ impl Terminal {
     }
 
     fn contents(&self) -> String {
-        self.screen.lock().expect("the screen").screen().contents()
+        self.screen.parser.lock().expect("the screen").screen().contents()
+    }
+
+    /// Waits until the screen is as it should be; what is not yet so is said if it never comes.
+    fn wait_until(&self, missing: impl Fn(&vt100::Screen) -> Option<String>) {
+        let parser = self.screen.parser.lock().expect("the screen");
+        let not_yet = |parser: &mut vt100::Parser| missing(parser.screen()).is_some();
+        let waited = self.screen.changed.wait_timeout_while(parser, PATIENCE, not_yet);
+        let (parser, _) = waited.expect("the screen");
+        if let Some(missing) = missing(parser.screen()) {
+            panic!("{missing} in\n{}", parser.screen().contents());
+        }
     }
 
     fn wait_for(&self, text: &str) {
-        let began = Instant::now();
-        while !self.contents().contains(text) {
-            assert!(began.elapsed() < PATIENCE, "no {text:?} in\n{}", self.contents());
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        self.wait_until(|screen| (!screen.contents().contains(text)).then(|| format!("no {text:?}")));
     }
 
-    fn wait_for_end(&mut self) -> ExitStatus {
-        let began = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().expect("waiting") {
-                return status;
-            }
-            assert!(began.elapsed() < PATIENCE, "it did not end");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+    fn wait_for_end(&self) -> ExitStatus {
+        self.ended.recv_timeout(PATIENCE).expect("it ends")
     }
 
-    fn pid(&self) -> nix::unistd::Pid {
-        nix::unistd::Pid::from_raw(self.child.process_id().expect("a PID") as i32)
+    const fn pid(&self) -> nix::unistd::Pid {
+        self.pid
     }
 
     /// Nothing is left of what the lab did to the terminal.
@@ -93,24 +105,19 @@ impl Terminal {
     }
 
     fn shows_the_shell(&self) {
-        let began = Instant::now();
-        while let Some(left) = self.left_on_the_screen() {
-            assert!(began.elapsed() < PATIENCE, "{left} is not as it was");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        self.wait_until(|screen| left_on(screen).map(|left| format!("{left} is not as it was")));
     }
+}
 
-    fn left_on_the_screen(&self) -> Option<&'static str> {
-        let parser = self.screen.lock().expect("the screen");
-        let screen = parser.screen();
-        let left = [
-            (screen.alternate_screen(), "the alternate screen"),
-            (screen.hide_cursor(), "the cursor"),
-            (screen.bracketed_paste(), "bracketed paste"),
-            (screen.mouse_protocol_mode() != vt100::MouseProtocolMode::None, "the mouse"),
-        ];
-        left.into_iter().find(|(left, _)| *left).map(|(_, what)| what)
-    }
+/// What is not as a shell leaves it.
+fn left_on(screen: &vt100::Screen) -> Option<&'static str> {
+    let left = [
+        (screen.alternate_screen(), "the alternate screen"),
+        (screen.hide_cursor(), "the cursor"),
+        (screen.bracketed_paste(), "bracketed paste"),
+        (screen.mouse_protocol_mode() != vt100::MouseProtocolMode::None, "the mouse"),
+    ];
+    left.into_iter().find(|(left, _)| *left).map(|(_, what)| what)
 }
 
 /// `target/debug/examples/screen`, which cargo builds together with the tests.
@@ -166,9 +173,7 @@ fn a_busy_run_does_not_hold_up_the_keys() {
         // 50 ms is promised; a test machine may be slow and this is not an optimised build.
         assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
         terminal.send("q");
-        while terminal.contents().contains("any other key closes") {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        terminal.wait_until(|screen| screen.contents().contains("any other key closes").then(|| "help".to_owned()));
     }
     terminal.send("q");
     assert!(terminal.wait_for_end().success());
@@ -194,7 +199,7 @@ fn signals_end_it_properly() {
     for signal in
         [nix::sys::signal::Signal::SIGTERM, nix::sys::signal::Signal::SIGHUP, nix::sys::signal::Signal::SIGINT]
     {
-        let mut terminal = Terminal::run("one-pipe");
+        let terminal = Terminal::run("one-pipe");
         terminal.wait_for("event 0 of 36");
         nix::sys::signal::kill(terminal.pid(), signal).expect("kill");
         assert!(terminal.wait_for_end().success(), "{signal}");
@@ -204,7 +209,7 @@ fn signals_end_it_properly() {
 
 #[test]
 fn a_panic_is_readable() {
-    let mut terminal = Terminal::run("panic");
+    let terminal = Terminal::run("panic");
     assert!(!terminal.wait_for_end().success());
     terminal.is_restored();
     assert!(terminal.contents().contains("the engine is broken"), "{}", terminal.contents());
@@ -212,7 +217,7 @@ fn a_panic_is_readable() {
 
 #[test]
 fn a_run_that_cannot_start_says_why() {
-    let mut terminal = Terminal::run("refused");
+    let terminal = Terminal::run("refused");
     assert!(!terminal.wait_for_end().success());
     terminal.is_restored();
     assert!(terminal.contents().contains("cannot start ./a.out: execve: ENOENT"), "{}", terminal.contents());
@@ -222,17 +227,12 @@ fn a_run_that_cannot_start_says_why() {
 fn the_terminal_may_vanish() {
     let terminal = Terminal::run("one-pipe");
     terminal.wait_for("event 0 of 36");
-    let Terminal { master, writer, mut child, .. } = terminal;
+    let Terminal { master, writer, pid, ended, .. } = terminal;
     drop(writer);
     drop(master);
     // The reader's copy of the descriptor keeps the terminal; SIGHUP is what a shell would send.
-    let pid = nix::unistd::Pid::from_raw(child.process_id().expect("a PID") as i32);
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGHUP).expect("kill");
-    let began = Instant::now();
-    while child.try_wait().expect("waiting").is_none() {
-        assert!(began.elapsed() < PATIENCE, "it did not end");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    ended.recv_timeout(PATIENCE).expect("it ends");
 }
 
 #[test]
@@ -260,13 +260,14 @@ fn no_program_can_steer_the_terminal() {
     let mut terminal = Terminal::run("hostile");
     terminal.wait_for("event 0 of");
     for keys in ["\x1b[F", "6", "6", "6", "6", "2z", "x", "z1z", "z5z"] {
+        let before = terminal.contents();
         terminal.send(keys);
-        std::thread::sleep(Duration::from_millis(60));
+        terminal.wait_until(|screen| (screen.contents() == before).then(|| format!("nothing new after {keys:?}")));
     }
     terminal.send("q");
     assert!(terminal.wait_for_end().success());
     terminal.is_restored();
-    let raw = terminal.raw.lock().expect("the bytes");
+    let raw = terminal.screen.raw.lock().expect("the bytes");
     let holds = |needle: &[u8]| raw.windows(needle.len()).any(|window| window == needle);
     assert!(!holds(b"\x1b]0;"), "a title");
     assert!(!holds(b"\x07"), "a bell");
