@@ -459,14 +459,17 @@ impl Engine {
     /// Kills everything that is left, and reaps it.
     fn bury(&mut self) {
         self.pulse.beat();
+        self.tracer.kill_all();
         loop {
-            self.tracer.kill_all();
             match self.pulse.during(|| ptrace::wait(true)) {
                 Ok(ptrace::Wait::Nobody) | Err(_) => return,
                 Ok(ptrace::Wait::Stopped(stopped, _)) => {
+                    // It may have been made since.
+                    sys::signal::kill(stopped.pid());
                     drop(stopped.resume(ptrace::Resume::Continue, None));
                 }
-                Ok(_) => {}
+                Ok(ptrace::Wait::Ended(..)) => {}
+                Ok(ptrace::Wait::Nothing | ptrace::Wait::Interrupted) => self.tracer.kill_all(),
             }
         }
     }
