@@ -223,6 +223,17 @@ compare! {
     orphaned_group: "jobs/orphaned-group";
     stop_and_continue: "jobs/stop-and-continue";
     coprocess_buffering: "pipes/coprocess-buffering";
+    waits_inside_close: "pipes/waits-inside-close";
+    safe_pipe_open: "pipes/safe-pipe-open";
+    signature_fifo: "pipes/signature-fifo";
+    two_way_pipes: "pipes/two-way-pipes";
+    sleep_then_echo: "pipes/sleep-then-echo";
+    byte_by_byte: "pipes/splice-byte-by-byte";
+    sighup_reload: "signals/sighup-reload";
+    kill_zero: "signals/kill-zero";
+    catch_one: "signals/catch-one";
+    ignore_and_default: "signals/ignore-and-default";
+    master_and_workers: "signals/master-and-workers";
     producer_consumer_file: "locks/producer-consumer-file";
     record_locks: "locks/record-locks";
     try_or_wait: "locks/try-or-wait";
