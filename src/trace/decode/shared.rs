@@ -286,7 +286,7 @@ impl Tracer {
         use std::os::unix::ffi::OsStrExt;
         let link = facts.link.as_os_str().as_bytes();
         let shared = link.starts_with(b"/dev/shm/");
-        // The GNU library makes `sem.XXXXXX` and renames it; this one opens with O_TMPFILE.
+        // The GNU library makes `sem.` with six letters of its own and renames it; this one opens with O_TMPFILE.
         let temporary = facts.flags & libc::O_TMPFILE == libc::O_TMPFILE || link.ends_with(b" (deleted)");
         let exclusive = libc::O_CREAT | libc::O_EXCL;
         let flags = ended.int(usize::from(matches!(ended.call.family, super::Family::Open { path: 1 })) + 1);
