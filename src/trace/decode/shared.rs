@@ -324,16 +324,17 @@ impl Tracer {
         };
         let Some(facts) = procfs::fd(ended.tid, unnamed.descriptor) else { return self.plain_call(ended) };
         let name = self.declared_name(ended).unwrap_or_else(|| channels::posix_name(&path));
-        let (device, inode) = facts.identity;
-        let new = New {
-            identity: Some(Identity::Inode(device, inode)),
-            kind: ChannelKind::Sem,
-            name: &name,
-            capacity: 1,
-            messages: false,
-            found: false,
+        let identity = Identity::Inode(facts.identity.0, facts.identity.1);
+        // Somebody else may have found it by its name before this call was seen to end.
+        let is_there = |channel: &ChannelId| self.world().channel(*channel).is_some_and(|channel| channel.alive);
+        let channel = if let Some(known) = self.channels.known(identity).filter(is_there) {
+            known
+        } else {
+            let (kind, name) = (ChannelKind::Sem, name.as_str());
+            let identity = Some(identity);
+            let new = New { identity, kind, name, capacity: 1, messages: false, found: false };
+            self.channels.make(&mut self.recorder, ended.task, new)
         };
-        let channel = self.channels.make(&mut self.recorder, ended.task, new);
         let (access, flags) = (channels::access(&facts), channels::flags(&facts));
         let kind = Kind::Open { fd: facts.fd, channel, end: End::First, access, flags };
         self.recorder.of_call(ended.task, ended.outcome(), kind);
