@@ -174,7 +174,7 @@ impl Tracer {
 
     /// Writes a call with its arguments as text.
     fn syscall_event(&mut self, ended: &Ended<'_>) {
-        let text = super::describe::arguments(ended.tid, ended.call);
+        let text = crate::trace::arguments::text(ended.tid, ended.call);
         let args = self.recorder.keep(text.as_bytes());
         self.recorder.of_call(ended.task, ended.outcome(), Kind::Syscall { args });
     }
