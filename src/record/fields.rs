@@ -68,7 +68,8 @@ impl<W: io::Write> Writer<W> {
             | Kind::Capacity { .. }
             | Kind::Drop { .. }
             | Kind::Block { .. }
-            | Kind::Unblock { .. } => self.channel_fields(event),
+            | Kind::Unblock { .. } => self.channel_fields(event, payload),
+            Kind::Monitor { channel, told } => self.monitor_fields(channel, told),
             Kind::Address { .. }
             | Kind::Listen { .. }
             | Kind::Connect { .. }
@@ -149,7 +150,7 @@ impl<W: io::Write> Writer<W> {
         }
     }
 
-    fn channel_fields(&mut self, event: &Event) {
+    fn channel_fields(&mut self, event: &Event, payload: &[u8]) {
         match event.kind {
             Kind::Create { channel, kind, name, capacity, messages, found } => {
                 self.channel(Some(channel));
@@ -185,12 +186,13 @@ impl<W: io::Write> Writer<W> {
                 self.channel(Some(channel));
                 self.lines.number_field("bytes", bytes);
             }
-            Kind::Block { channel, on, why } => {
+            Kind::Block { channel, on, why, .. } => {
                 self.channel(channel);
                 if let Some(on) = on {
                     self.task("on", on);
                 }
                 self.lines.text_field("why", why.as_str());
+                self.wanted_fields(payload);
                 let wakers = self.world.wakers(event.task).unwrap_or_default();
                 let names = wakers.tasks.iter().filter_map(|id| self.world.task(*id));
                 self.lines.list_field("holders", names, |out, task| out.text(self.names.get(task.name)));
@@ -319,23 +321,23 @@ impl<W: io::Write> Writer<W> {
         self.lines.text_field(key, self.names.get(sym));
     }
 
-    fn task(&mut self, key: &str, id: TaskId) {
+    pub(super) fn task(&mut self, key: &str, id: TaskId) {
         let name = self.world.task(id).map_or("?", |task| self.names.get(task.name));
         self.lines.text_field(key, name);
     }
 
-    fn channel(&mut self, id: Option<ChannelId>) {
+    pub(super) fn channel(&mut self, id: Option<ChannelId>) {
         if let Some(id) = id {
             self.channel_field("channel", id);
         }
     }
 
-    fn channel_field(&mut self, key: &str, id: ChannelId) {
+    pub(super) fn channel_field(&mut self, key: &str, id: ChannelId) {
         self.lines.key(key);
         self.lines.raw(self.channels.get(id.index()).map_or("\"?\"", |name| name));
     }
 
-    fn set(&mut self, key: &str, set: SignalSet) {
+    pub(super) fn set(&mut self, key: &str, set: SignalSet) {
         self.lines.texts_field(key, set.iter().map(|signal| signal.to_string().into()));
     }
 

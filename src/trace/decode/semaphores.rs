@@ -100,8 +100,9 @@ impl Tracer {
         self.tracees.iter().any(|(other, tracee)| *other != tid && may_follow(tracee))
     }
 
-    /// The first semaphore of a semop whose value does not allow it; none if all do.
-    pub(in crate::trace) fn refused(&self, tid: i32, call: &Call, channel: ChannelId) -> Option<u32> {
+    /// The first operation of a semop that the value of its semaphore does not allow: which semaphore, and
+    /// what is to be added; none if all may be done.
+    pub(in crate::trace) fn refused(&self, tid: i32, call: &Call, channel: ChannelId) -> Option<(u32, i32)> {
         let known = self.world().channel(channel)?;
         let mut values = std::collections::BTreeMap::new();
         let refused = operations(tid, call).into_iter().find(|operation| {
@@ -109,7 +110,7 @@ impl Tracer {
             *value += operation.delta;
             *value < 0 || (operation.delta == 0 && *value != 0)
         });
-        refused.map(|operation| operation.index)
+        refused.map(|operation| (operation.index, operation.delta))
     }
 
     pub(super) fn semctl(&mut self, ended: &Ended<'_>) {

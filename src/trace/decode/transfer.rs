@@ -161,7 +161,9 @@ impl Tracer {
             self.output_budget -= bytes;
             return bytes;
         }
-        bytes.min(self.options.capture)
+        // What moves through an eventfd is a number, and its count is the sum of these.
+        let is_number = self.world().channel(channel).is_some_and(|channel| channel.kind == ChannelKind::Eventfd);
+        bytes.min(self.options.capture.max(if is_number { size_of::<u64>() } else { 0 }))
     }
 
     pub(super) fn keep_from(&mut self, tid: i32, address: u64, length: usize) -> Blob {
