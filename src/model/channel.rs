@@ -223,7 +223,8 @@ impl Semaphore {
     /// Takes one change in: who takes something holds it until somebody gives it back.
     pub(super) fn change(&mut self, process: TaskId, delta: i32, value: i32, undo: bool) {
         self.value = value;
-        self.last = Some(process);
+        // What the lab says comes from outside of the run.
+        self.last = (process != TaskId::LAB).then_some(process);
         let side = if delta > 0 { &mut self.raised } else { &mut self.lowered };
         if delta != 0 && !side.contains(&process) {
             side.push(process);

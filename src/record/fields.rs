@@ -54,6 +54,7 @@ impl<W: io::Write> Writer<W> {
                 self.lines.data_field("data", payload);
                 match via {
                     Via::Fd(_) | Via::Memory => {}
+                    Via::At(_) => self.lines.bool_field("positioned", true),
                     Via::Socket(_, peer) => self.sym("peer", peer),
                     Via::Mq(_, priority) => self.lines.number_field("priority", priority),
                     Via::Msg(kind) => self.lines.number_field("type", kind.get()),

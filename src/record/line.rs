@@ -149,6 +149,7 @@ pub(super) struct Line<'a> {
     #[serde(borrow)]
     pub polled: Option<Vec<PolledLine<'a>>>,
     pub position: Option<u64>,
+    pub positioned: Option<bool>,
     pub priority: Option<u32>,
     #[serde(borrow)]
     pub rule: Option<Text<'a>>,

@@ -204,6 +204,7 @@ impl Resolver {
             (Some(fd), None) => match (line.priority, &line.peer) {
                 (Some(priority), _) => Via::Mq(fd, priority),
                 (None, Some(_)) => Via::Socket(fd, self.sym(line.peer.as_ref(), "peer")?),
+                (None, None) if line.positioned == Some(true) => Via::At(fd),
                 (None, None) => Via::Fd(fd),
             },
         };

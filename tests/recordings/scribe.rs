@@ -96,7 +96,8 @@ impl Scribe {
             (15 | 16, Some(channel)) => {
                 let data = self.pen.keep(data);
                 let bytes = if c.is_multiple_of(2) { u64::from(data.len) } else { b };
-                let via = match a % 5 {
+                let via = match a % 6 {
+                    5 => Via::At(small),
                     0 => Via::Socket(small, text),
                     1 => Via::Mq(small, c as u32),
                     2 => Via::Msg(MessageType::new(c as i64)),

@@ -93,7 +93,8 @@ impl World {
     }
 
     fn advance(&mut self, call: Option<Sym>, task: TaskId, via: Via, channel: ChannelId, bytes: u64) {
-        if let Some(fd) = via.fd().filter(|_| !call.is_some_and(Sym::is_positioned)) {
+        let stays = matches!(via, Via::At(_)) || call.is_some_and(Sym::is_positioned);
+        if let Some(fd) = via.fd().filter(|_| !stays) {
             self.advance_position(task, fd, channel, bytes);
         }
     }

@@ -2,12 +2,12 @@
 
 use super::super::channels::Identity;
 use super::super::recorder::Outcome;
-use super::super::tracee::Call;
+use super::super::tracee::{Ahead, Call};
 use super::super::tracer::Tracer;
 use super::shared::{ipc_command, key_name};
 use super::{Ended, Family};
 use crate::model::{ChannelId, ChannelKind, Kind, TaskId};
-use crate::sys::memory;
+use crate::sys::{ipc, memory};
 
 /// The largest value of a semaphore (linux/sem.h).
 const SEMVMX: i32 = 32_767;
@@ -44,9 +44,23 @@ impl Tracer {
         let id = ended.ret as i32;
         let channel = self.channels.known(Identity::Set(id)).unwrap_or_else(|| {
             let name = self.declared_name(ended).unwrap_or_else(|| key_name("sem", ended.int(0)));
-            self.make_ipc(ended, Identity::Set(id), ChannelKind::Sem, &name, ended.call.args[1])
+            // Who finds a set need not say how many semaphores it has.
+            let found = self.ahead(ended.tid) == Ahead::Found && Self::shares_ipc(ended.tid);
+            let values = if found { ipc::sem_values(id).unwrap_or_default() } else { Vec::new() };
+            let count = ended.call.args[1].max(values.len() as u64);
+            let channel = self.make_ipc(ended, Identity::Set(id), ChannelKind::Sem, &name, count);
+            self.write_found_values(channel, &values);
+            channel
         });
         self.recorder.of_call(ended.task, ended.outcome(), Kind::Get { channel, id });
+    }
+
+    /// What the values of a set were before the run: somebody outside has set them.
+    fn write_found_values(&mut self, channel: ChannelId, values: &[u16]) {
+        for (index, value) in (0..).zip(values).filter(|(_, value)| **value > 0) {
+            let value = i32::from(*value);
+            self.recorder.plain(TaskId::LAB, Kind::Sem { channel, index, delta: value, value, undo: false });
+        }
     }
 
     /// The semaphore set with this identifier.
