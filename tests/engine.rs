@@ -2,6 +2,8 @@
 
 #[path = "engine/locks.rs"]
 mod locks;
+#[path = "engine/readiness.rs"]
+mod readiness;
 #[path = "engine/sockets.rs"]
 mod sockets;
 mod support;
@@ -53,8 +55,14 @@ fn compare_every_step(name: &str, seed: u64) {
 }
 
 fn compare_steps_of(scenario: &Scenario, name: &str, seed: u64) {
+    compare_steps(Subject::Scenario(Box::new(scenario.clone())), name, seed);
+}
+
+/// The same of any run; returns its log.
+fn compare_steps(subject: Subject, name: &str, seed: u64) -> Log {
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let mut plan = support::plan(Subject::Scenario(Box::new(scenario.clone())));
+    let mut plan = support::plan(subject);
+    plan.serial = true;
     plan.seed = seed;
     plan.start = Start::Paused;
     let session = Session::start(plan).expect("the run starts");
@@ -72,6 +80,7 @@ fn compare_steps_of(scenario: &Scenario, name: &str, seed: u64) {
         }
     }
     assert!(steps > 5, "{name} took {steps} steps only");
+    log
 }
 
 fn compare(log: &Log, status: &Status, when: &str) {
@@ -151,6 +160,7 @@ fn compare_descriptors(world: &World, task: &Task, pid: i32, links: &mut Links, 
             _ => Access::ReadWrite,
         };
         assert_eq!(fd.access, access, "{about}: access");
+        readiness::compare(world, task, fd, pid, &about);
         if facts.mode & libc::S_IFMT == libc::S_IFREG {
             assert_eq!(fd.position, facts.position, "{about}: position");
         }

@@ -6,7 +6,7 @@
 
 use super::{
     Access, Blob, ChannelId, ChannelKind, Disposition, End, FdFlags, How, LockKind, LockMode, MaskHow, Phase, Shares,
-    Signal, SignalSet, Status, Sym, TaskId, Via, Why,
+    Signal, SignalSet, Status, Sym, TaskId, Told, Via, Why,
 };
 
 /// One thing that happened.
@@ -335,11 +335,20 @@ pub enum Kind {
         on: Option<TaskId>,
         /// For what.
         why: Why,
+        /// What exactly, where the call says more; see [`Wanted`](super::Wanted).
+        wanted: Blob,
     },
     /// The task sleeps no more.
     Unblock {
         /// Where it waited.
         channel: Option<ChannelId>,
+    },
+    /// A descriptor that tells of something else tells something new.
+    Monitor {
+        /// What it leads to.
+        channel: ChannelId,
+        /// What it tells.
+        told: Told,
     },
     /// A disposition was set.
     Action {
@@ -424,6 +433,7 @@ impl Kind {
                 data
             }
             Self::Syscall { args } => args,
+            Self::Block { wanted, .. } => wanted,
             Self::Diagnosis { parties, .. } => parties,
             _ => Blob::EMPTY,
         }
@@ -453,6 +463,7 @@ impl Kind {
             | Self::Lock { channel, .. }
             | Self::Load { channel, .. }
             | Self::Store { channel, .. }
+            | Self::Monitor { channel, .. }
             | Self::Seek { channel, .. } => Some(channel),
             Self::Close { channel, .. }
             | Self::Dup { channel, .. }
@@ -498,6 +509,7 @@ impl Kind {
             Self::Seek { .. } => "seek",
             Self::Block { .. } => "block",
             Self::Unblock { .. } => "unblock",
+            Self::Monitor { .. } => "monitor",
             Self::Action { .. } => "action",
             Self::Mask { .. } => "mask",
             Self::Signal { .. } => "signal",

@@ -1,6 +1,6 @@
 //! A task as the fold knows it: its place in the family, its state, its signals, its descriptors.
 
-use super::{Access, ChannelId, Disposition, End, FdFlags, How, Signal, SignalSet, Status, Sym, TaskId, Why};
+use super::{Access, ChannelId, Disposition, End, FdFlags, How, Signal, SignalSet, Status, Sym, TaskId, Wanted, Why};
 
 /// One thread, as the kernel schedules it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct Task {
     pub program: Option<Sym>,
     /// What it is doing.
     pub state: State,
+    /// While it sleeps: what exactly it waits for.
+    pub wanted: Wanted,
     /// Its process group; 0 as long as nothing is known.
     pub pgid: i32,
     /// Its session; 0 as long as nothing is known.

@@ -102,6 +102,7 @@ impl Resolver {
             "get" | "attach" | "detach" => self.attachment(line)?,
             "address" | "listen" | "connect" | "accept" | "shutdown" => self.socket(line)?,
             "sem" | "lock" | "load" | "store" => self.shared(line)?,
+            "monitor" => Kind::Monitor { channel: self.channel(line)?, told: self.told(line)? },
             "action" | "mask" | "signal" => self.signal(line)?,
             "syscall" => Kind::Syscall { args: self.keep(need(line.args.as_ref(), "args")?) },
             "line" => Kind::Line { line: need(line.number, "line")?, text: self.sym(line.text.as_ref(), "text")? },
@@ -187,6 +188,7 @@ impl Resolver {
                 channel: self.any_channel(line)?,
                 on: line.on.as_ref().map(|on| self.task(on)).transpose()?,
                 why: parse(line.why.as_ref(), "why", |why| Some(Why::parse(why).unwrap_or(Why::Other)))?,
+                wanted: self.wanted(line)?,
             },
             _ => Kind::Unblock { channel: self.any_channel(line)? },
         })
@@ -202,6 +204,7 @@ impl Resolver {
             (Some(fd), None) => match (line.priority, &line.peer) {
                 (Some(priority), _) => Via::Mq(fd, priority),
                 (None, Some(_)) => Via::Socket(fd, self.sym(line.peer.as_ref(), "peer")?),
+                (None, None) if line.positioned == Some(true) => Via::At(fd),
                 (None, None) => Via::Fd(fd),
             },
         };
@@ -346,11 +349,11 @@ impl Resolver {
         Ok(self.pen.intern(need(text, field)?))
     }
 
-    fn task(&self, name: &str) -> Result<TaskId, String> {
+    pub(super) fn task(&self, name: &str) -> Result<TaskId, String> {
         self.tasks.get(name).copied().ok_or_else(|| format!("no task is called {} yet", quoted(name)))
     }
 
-    fn channel_called(&self, name: &str) -> Result<ChannelId, String> {
+    pub(super) fn channel_called(&self, name: &str) -> Result<ChannelId, String> {
         self.channels.get(name).copied().ok_or_else(|| format!("no channel is called {} yet", quoted(name)))
     }
 
@@ -371,16 +374,16 @@ fn end(line: &Line<'_>) -> Result<End, String> {
     }
 }
 
-fn need<T>(field: Option<T>, name: &str) -> Result<T, String> {
+pub(super) fn need<T>(field: Option<T>, name: &str) -> Result<T, String> {
     field.ok_or_else(|| format!("the field `{name}` is missing"))
 }
 
-fn parse<T>(word: Option<&Text<'_>>, field: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, String> {
+pub(super) fn parse<T>(word: Option<&Text<'_>>, field: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, String> {
     let word = need(word, field)?;
     parse(word).ok_or_else(|| unknown(field, word))
 }
 
-fn signal(name: &str) -> Result<Signal, String> {
+pub(super) fn signal(name: &str) -> Result<Signal, String> {
     Signal::parse(name).ok_or_else(|| unknown("signal", name))
 }
 
@@ -392,7 +395,7 @@ fn status(line: &Line<'_>) -> Result<Status, String> {
     }
 }
 
-fn unknown(what: &str, word: &str) -> String {
+pub(super) fn unknown(what: &str, word: &str) -> String {
     format!("{} is no {what}", quoted(word))
 }
 

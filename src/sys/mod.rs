@@ -7,6 +7,7 @@
 pub mod call;
 pub mod detour;
 mod error;
+pub mod fdinfo;
 pub mod ipc;
 pub mod memory;
 pub mod peek;

@@ -125,6 +125,10 @@ pub enum Family {
     Ppoll,
     /// `select`, `epoll_wait` and their kin.
     Select,
+    /// `timerfd_settime`: descriptor, flags, new value, old value.
+    TimerfdSettime,
+    /// `epoll_ctl`: instance, operation, descriptor, event.
+    EpollCtl,
     /// `msgget`: key, flags.
     Msgget,
     /// `msgsnd`: queue, message, length.
@@ -241,6 +245,8 @@ const TRACED: &[(&str, Family)] = &[
     ("signalfd", Family::NewFd),
     ("signalfd4", Family::NewFd),
     ("timerfd_create", Family::NewFd),
+    ("timerfd_settime", Family::TimerfdSettime),
+    ("epoll_ctl", Family::EpollCtl),
     ("epoll_create", Family::NewFd),
     ("epoll_create1", Family::NewFd),
     ("inotify_init", Family::NewFd),

@@ -122,7 +122,7 @@ impl Writer {
     }
 
     pub fn block(&mut self, task: TaskId, call: &str, channel: Option<ChannelId>, on: Option<TaskId>, why: Why) {
-        self.event(task, call, 0, Kind::Block { channel, on, why });
+        self.event(task, call, 0, Kind::Block { channel, on, why, wanted: Blob::EMPTY });
     }
 
     pub fn unblock(&mut self, task: TaskId, call: &str, channel: Option<ChannelId>) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{SA_NOCLDWAIT, World};
 use crate::model::task::{Fd, State, Table, Task};
-use crate::model::{Disposition, How, Owner, Shares, Signal, Status, Sym, TaskId};
+use crate::model::{Disposition, How, Owner, Shares, Signal, Status, Sym, TaskId, Wanted};
 
 impl World {
     #[expect(clippy::too_many_arguments, reason = "the fields of one event")]
@@ -38,6 +38,7 @@ impl World {
             how,
             program: maker.program,
             state: State::Running,
+            wanted: Wanted::Nothing,
             pgid: maker.pgid,
             sid: maker.sid,
             table,

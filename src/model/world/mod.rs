@@ -13,7 +13,7 @@ mod signals;
 use std::sync::Arc;
 
 use super::task::{Action, Blocked, Fd, Pending, State, Table, Task, Use};
-use super::{Channel, ChannelId, Event, How, Kind, Signal, SignalSet, Sym, TaskId};
+use super::{Channel, ChannelId, Event, How, Kind, Signal, SignalSet, Sym, TaskId, Wanted};
 
 /// `SA_NOCLDWAIT` of sigaction(2): children do not become zombies.
 const SA_NOCLDWAIT: u32 = 2;
@@ -40,6 +40,7 @@ impl World {
             how: How::Fork,
             program: None,
             state: State::Running,
+            wanted: Wanted::Nothing,
             pgid: 0,
             sid: 0,
             table: 0,
@@ -202,10 +203,11 @@ impl World {
             }
             Kind::Sem { .. } | Kind::Lock { .. } | Kind::Store { .. } => self.shared(seq, task, event.kind, payload),
             Kind::Seek { fd, position, .. } => self.seek(task, fd, position),
-            Kind::Block { channel, on, why } => {
+            Kind::Block { channel, on, why, .. } => {
                 let state = State::Blocked(Blocked { call: event.call, channel, on, why });
-                self.change(task, |task| task.state = state);
+                self.change(task, |task| (task.state, task.wanted) = (state, Wanted::from_bytes(payload)));
             }
+            Kind::Monitor { channel, told } => self.monitor(task, event.t_ns, channel, told),
             Kind::Unblock { .. } => self.wake(task),
             Kind::Action { signal, disposition, flags, mask } => {
                 self.set_action(task, Action { signal, disposition, flags, mask });
@@ -249,7 +251,7 @@ impl World {
 
     fn wake(&mut self, id: TaskId) {
         if self.task(id).is_some_and(|task| matches!(task.state, State::Blocked(_))) {
-            self.change(id, |task| task.state = State::Running);
+            self.change(id, |task| (task.state, task.wanted) = (State::Running, Wanted::Nothing));
         }
     }
 }

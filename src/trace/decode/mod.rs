@@ -9,6 +9,7 @@ mod names;
 mod peers;
 mod process;
 mod queues;
+mod readiness;
 mod rights;
 mod semaphores;
 mod shared;
@@ -93,6 +94,8 @@ impl Tracer {
             Family::SignalWait => self.waited_for_signal(&ended),
             Family::Sigprocmask => self.sigprocmask(&ended, stopped)?,
             Family::Sigreturn => self.sigreturn(&ended, stopped)?,
+            Family::TimerfdSettime => self.timerfd_settime(&ended),
+            Family::EpollCtl => self.epoll_ctl(&ended),
             Family::Msgget => self.msgget(&ended),
             Family::Msgsnd => self.msgsnd(&ended),
             Family::Msgrcv => self.msgrcv(&ended),
