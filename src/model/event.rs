@@ -5,8 +5,8 @@
 //! log (`seq`) is its position there. `docs/events.md` is the reference for readers of recordings.
 
 use super::{
-    Access, Blob, ChannelId, ChannelKind, Disposition, End, FdFlags, How, LockKind, LockMode, MaskHow, Phase, Shares,
-    Signal, SignalSet, Status, Sym, TaskId, Via, Why,
+    Access, Blob, ChannelId, ChannelKind, Disposition, End, FdFlags, How, LockKind, LockMode, MaskHow, Phase, Queue,
+    Shares, Signal, SignalSet, Status, Sym, TaskId, Via, Why,
 };
 
 /// One thing that happened.
@@ -367,11 +367,14 @@ pub enum Kind {
         phase: Phase,
         /// Which signal.
         signal: Signal,
+        /// Where it waits or has waited.
+        queue: Queue,
         /// Who sent it; none is the kernel or a process outside of the run.
         from: Option<TaskId>,
         /// `si_code`.
         code: i32,
-        /// `si_value` of `sigqueue` and timers, else 0.
+        /// What it carries: `si_value` of `sigqueue`, timers and queues, `si_status` of SIGCHLD, `si_addr`
+        /// of a fault (see [`Signal::carries`]); else 0.
         value: i64,
         /// The mask from now on, for `handler` and `returned`; else empty.
         blocked: SignalSet,

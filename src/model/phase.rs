@@ -62,7 +62,9 @@ pub enum Phase {
     Generated,
     /// It waits, because it is blocked.
     Pending,
-    /// It was taken out of the queue to be acted on.
+    /// It was taken out of the queue; what will be done about it is still open.
+    Dequeued,
+    /// It is delivered: what its disposition says is done now.
     Delivered,
     /// The handler is about to execute its first instruction.
     Handler,
@@ -87,9 +89,10 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Generated,
         Self::Pending,
+        Self::Dequeued,
         Self::Delivered,
         Self::Handler,
         Self::Returned,
@@ -106,6 +109,7 @@ impl Phase {
         match self {
             Self::Generated => "generated",
             Self::Pending => "pending",
+            Self::Dequeued => "dequeued",
             Self::Delivered => "delivered",
             Self::Handler => "handler",
             Self::Returned => "returned",

@@ -5,7 +5,9 @@ use std::io;
 use super::json::Out;
 use super::words;
 use super::writer::Writer;
-use crate::model::{ChannelId, End, Event, FdFlags, Kind, Parties, Phase, Shares, SignalSet, Status, Sym, TaskId, Via};
+use crate::model::{
+    ChannelId, End, Event, FdFlags, Kind, Parties, Phase, Queue, Shares, SignalSet, Status, Sym, TaskId, Via,
+};
 
 impl<W: io::Write> Writer<W> {
     /// The event's own fields, in the order of `docs/events.md`.
@@ -299,9 +301,12 @@ impl<W: io::Write> Writer<W> {
                 self.set("set", set);
                 self.set("blocked", blocked);
             }
-            Kind::Signal { phase, signal, from, code, value, blocked } => {
+            Kind::Signal { phase, signal, queue, from, code, value, blocked } => {
                 self.lines.text_field("phase", phase.as_str());
                 self.lines.text_field("signal", &signal.to_string());
+                if queue == Queue::Thread {
+                    self.lines.text_field("queue", queue.as_str());
+                }
                 if let Some(from) = from {
                     self.task("from", from);
                 }

@@ -142,6 +142,8 @@ pub(super) struct Line<'a> {
     pub position: Option<u64>,
     pub priority: Option<u32>,
     #[serde(borrow)]
+    pub queue: Option<Text<'a>>,
+    #[serde(borrow)]
     pub rule: Option<Text<'a>>,
     #[serde(borrow)]
     pub set: Option<Vec<Text<'a>>>,

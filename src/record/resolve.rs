@@ -6,7 +6,7 @@ use super::line::{Data, Line, Text, To};
 use super::words;
 use crate::model::{
     Access, Blob, ChannelId, ChannelKind, Disposition, End, Event, How, Kind, LockKind, LockMode, MaskHow, MessageType,
-    Parties, Pen, Phase, Signal, SignalSet, Status, Sym, TaskId, Via, Why,
+    Parties, Pen, Phase, Queue, Signal, SignalSet, Status, Sym, TaskId, Via, Why,
 };
 
 /// Descriptors and the like that a recording may make copies of by spawning tasks. It lies far
@@ -314,6 +314,10 @@ impl Resolver {
             _ => Kind::Signal {
                 phase: parse(line.phase.as_ref(), "phase", Phase::parse)?,
                 signal: signal(need(line.signal.as_ref(), "signal")?)?,
+                queue: line
+                    .queue
+                    .as_ref()
+                    .map_or(Ok(Queue::Process), |word| Queue::parse(word).ok_or_else(|| unknown("queue", word)))?,
                 from: line.from.as_ref().map(|from| self.task(from)).transpose()?,
                 code: line.code.unwrap_or(0),
                 value: line.value.unwrap_or(0),

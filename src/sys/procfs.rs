@@ -145,6 +145,24 @@ pub fn fd(tid: i32, fd: i32) -> Option<FdFacts> {
     })
 }
 
+/// What a pidfd refers to (pidfd_open(2)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pidfd {
+    /// The process, or the thread, as this process sees it.
+    pub pid: i32,
+    /// Whether it was opened with `PIDFD_THREAD`.
+    pub thread: bool,
+}
+
+/// Looks at a pidfd; `None` if it is none, or if what it referred to is gone.
+pub fn pidfd(tid: i32, fd: i32) -> Option<Pidfd> {
+    let info = fs::read_to_string(format!("/proc/{tid}/fdinfo/{fd}")).ok()?;
+    let field = |key: &str| info.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
+    let pid = field("Pid:")?.parse().ok().filter(|pid| *pid > 0)?;
+    let flags = field("flags:").and_then(|text| i32::from_str_radix(text, 8).ok()).unwrap_or(0);
+    Some(Pidfd { pid, thread: flags & libc::O_EXCL != 0 })
+}
+
 /// All descriptors, lowest number first.
 pub fn fds(tid: i32) -> Vec<FdFacts> {
     let Ok(entries) = fs::read_dir(format!("/proc/{tid}/fd")) else { return Vec::new() };

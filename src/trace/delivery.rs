@@ -4,7 +4,7 @@
 use super::tracee::Rest;
 use super::tracer::{Result, Tracer};
 use super::watch::Faulted;
-use crate::model::{DefaultAction, Disposition, Kind, Phase, Signal, SignalSet, TaskId};
+use crate::model::{DefaultAction, Disposition, Kind, Phase, Queue, Signal, SignalSet, TaskId};
 use crate::sys::ptrace::{Resume, SignalInfo, Stopped};
 
 /// `SA_RESETHAND` of sigaction(2).
@@ -38,11 +38,13 @@ impl Tracer {
         if info.code > 0 {
             self.write_forced(task, signal, stopped.signal_mask()?);
         }
+        info.queue = self.queue_of(task, signal, info);
         self.write_generated(task, signal, info);
         if self.is_ignored(task, signal) {
             self.phase(task, Phase::Ignored, signal, info);
             return stopped.resume(Resume::Continue, Some(signal));
         }
+        self.phase(task, Phase::Dequeued, signal, info);
         self.set_rest(tid, Rest::Signal(stopped, signal, info));
         Ok(())
     }
@@ -50,22 +52,14 @@ impl Tracer {
     /// The kernel and processes outside of the run send signals too: then this is the first that is
     /// seen of it.
     fn write_generated(&mut self, task: TaskId, signal: Signal, info: SignalInfo) {
-        let process = self.world().task(task).map_or(task, |task| task.process);
-        let known = self
-            .world()
-            .tasks()
-            .any(|other| other.process == process && other.pending.iter().any(|pending| pending.signal == signal));
-        if known {
+        if self.queue(task, info.queue).is_some_and(|waiting| waiting.set().contains(signal)) {
             return;
         }
-        let from = self.sender(info);
-        if let Some(sender) = from.filter(|_| info.code <= 0) {
-            let target = if info.code == libc::SI_TKILL { task } else { process };
+        let target = if info.queue == Queue::Thread { task } else { self.process_of(task) };
+        if let Some(sender) = self.sender(info).filter(|_| info.code <= 0) {
             self.seen_early.push((sender, target, signal));
         }
-        let blocked = SignalSet::EMPTY;
-        let kind = Kind::Signal { phase: Phase::Generated, signal, from, code: info.code, value: info.value, blocked };
-        self.recorder.plain(process, kind);
+        self.phase(target, Phase::Generated, signal, info);
     }
 
     fn sender(&self, info: SignalInfo) -> Option<TaskId> {
@@ -87,7 +81,8 @@ impl Tracer {
     pub(super) fn phase(&mut self, task: TaskId, phase: Phase, signal: Signal, info: SignalInfo) {
         let from = self.sender(info);
         let blocked = SignalSet::EMPTY;
-        let kind = Kind::Signal { phase, signal, from, code: info.code, value: info.value, blocked };
+        let SignalInfo { code, value, queue, .. } = info;
+        let kind = Kind::Signal { phase, signal, queue, from, code, value, blocked };
         self.recorder.plain(task, kind);
     }
 
@@ -135,7 +130,8 @@ impl Tracer {
         let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
         tracee.interrupted.push(tracee.statement);
         let task = tracee.task;
-        let kind = Kind::Signal { phase: Phase::Handler, signal, from, code: info.code, value: info.value, blocked };
+        let SignalInfo { code, value, queue, .. } = info;
+        let kind = Kind::Signal { phase: Phase::Handler, signal, queue, from, code, value, blocked };
         self.recorder.plain(task, kind);
         let flags = self.world().action(task, signal).map_or(0, |action| action.flags);
         if flags & SA_RESETHAND != 0 {

@@ -2,7 +2,7 @@
 
 use proclab::model::{
     Access, Batch, ChannelId, ChannelKind, Disposition, End, Event, FdFlags, How, Kind, LockKind, LockMode, MaskHow,
-    MessageType, Parties, Pen, Phase, Shares, Signal, SignalSet, Status, TaskId, Via, Why,
+    MessageType, Parties, Pen, Phase, Queue, Shares, Signal, SignalSet, Status, TaskId, Via, Why,
 };
 use proptest::prelude::*;
 
@@ -121,7 +121,8 @@ impl Scribe {
             }
             (22, _) => {
                 let phase = Phase::ALL[b as usize % Phase::ALL.len()];
-                Kind::Signal { phase, signal, from: on, code: a as i32, value: b as i64, blocked: set }
+                let queue = if a.is_multiple_of(2) { Queue::Process } else { Queue::Thread };
+                Kind::Signal { phase, signal, queue, from: on, code: a as i32, value: b as i64, blocked: set }
             }
             (23, _) => Kind::Syscall { args: self.pen.keep(data) },
             (24, _) if a.is_multiple_of(2) => Kind::Line { line: b as u32, text },

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{SA_NOCLDWAIT, World};
 use crate::model::task::{Fd, State, Table, Task};
-use crate::model::{Disposition, How, Owner, Shares, Signal, Status, Sym, TaskId};
+use crate::model::{Disposition, How, Owner, Pendings, Shares, Signal, Status, Sym, TaskId};
 
 impl World {
     #[expect(clippy::too_many_arguments, reason = "the fields of one event")]
@@ -43,7 +43,9 @@ impl World {
             table,
             blocked: maker.blocked,
             actions: if thread { Vec::new() } else { leader_actions },
-            pending: Vec::new(),
+            pending: Pendings::default(),
+            shared_pending: Pendings::default(),
+            at_hand: None,
             uses: Vec::new(),
             handling: maker.handling.clone(),
             line: maker.line,
@@ -112,6 +114,8 @@ impl World {
             task.state = if reaped_at_once { State::Dead } else { State::Zombie };
             task.status = Some(status);
             task.pending.clear();
+            task.shared_pending.clear();
+            task.at_hand = None;
         });
         let table = Arc::make_mut(&mut self.tables[task.table]);
         table.users = table.users.saturating_sub(1);

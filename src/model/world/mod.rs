@@ -12,8 +12,8 @@ mod signals;
 
 use std::sync::Arc;
 
-use super::task::{Action, Blocked, Fd, Pending, State, Table, Task, Use};
-use super::{Channel, ChannelId, Event, How, Kind, Signal, SignalSet, Sym, TaskId};
+use super::task::{Action, Blocked, Fd, State, Table, Task, Use};
+use super::{Channel, ChannelId, Event, How, Kind, Pending, Pendings, Signal, SignalSet, Sym, TaskId};
 
 /// `SA_NOCLDWAIT` of sigaction(2): children do not become zombies.
 const SA_NOCLDWAIT: u32 = 2;
@@ -45,7 +45,9 @@ impl World {
             table: 0,
             blocked: SignalSet::EMPTY,
             actions: Vec::new(),
-            pending: Vec::new(),
+            pending: Pendings::default(),
+            shared_pending: Pendings::default(),
+            at_hand: None,
             uses: Vec::new(),
             handling: Vec::new(),
             line: None,
@@ -155,7 +157,10 @@ impl World {
         let inside =
             |channel: &Arc<Channel>| channel.contents.weight() + channel.far.weight() + channel.memory.weight();
         let contents: usize = self.channels.iter().map(inside).sum();
-        (self.tasks.len() + self.channels.len() + self.tables.len()) * size_of::<Arc<Task>>() + contents
+        let pending: usize = self.tasks.iter().map(|task| task.pending.len() + task.shared_pending.len()).sum();
+        pending * size_of::<Pending>()
+            + (self.tasks.len() + self.channels.len() + self.tables.len()) * size_of::<Arc<Task>>()
+            + contents
     }
 
     /// Takes one event in. `payload` are the bytes of the event's [`Blob`](super::Blob). A call
@@ -211,8 +216,9 @@ impl World {
                 self.set_action(task, Action { signal, disposition, flags, mask });
             }
             Kind::Mask { blocked, .. } => self.change(task, |task| task.blocked = blocked),
-            Kind::Signal { phase, signal, from, value, blocked, .. } => {
-                self.signal(task, phase, Pending { signal, from, value }, blocked);
+            Kind::Signal { phase, signal, queue, from, code, value, blocked } => {
+                let pending = Pending { signal, from, code, value, coalesced: 0 };
+                self.signal(task, phase, queue, pending, blocked);
             }
             Kind::Line { line, text } => self.change(task, |task| task.line = Some((line, text))),
             Kind::Load { .. }

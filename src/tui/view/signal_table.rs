@@ -23,7 +23,8 @@ const fn columns(width: usize) -> usize {
 }
 
 fn row(app: &App, task: &Task, leader: &Task, signal: Signal, width: usize) -> Line<'static> {
-    let is_pending = task.pending_set().contains(signal) || leader.pending_set().contains(signal);
+    let counts = [(task.pending.count(signal), "thread"), (leader.shared_pending.count(signal), "process")];
+    let is_pending = counts.iter().any(|(count, _)| *count > 0);
     let disposition = match leader.action(signal).disposition {
         Disposition::Handler => "caught",
         Disposition::Ignore => "ignored",
