@@ -112,12 +112,13 @@ fn compare_signals(world: &World, task: &Task, pid: i32, about: &str) {
     let kernel = procfs::status(pid).expect("it lives");
     assert_eq!(task.blocked, kernel.blocked, "{about}: SigBlk");
     let leader = world.task(task.process).expect("a leader");
-    assert_eq!(leader.with_disposition(Disposition::Ignore), kernel.ignored, "{about}: SigIgn");
-    assert_eq!(leader.with_disposition(Disposition::Handler), kernel.caught, "{about}: SigCgt");
+    let actions = world.actions(task.id).expect("its dispositions");
+    assert_eq!(actions.with_disposition(Disposition::Ignore), kernel.ignored, "{about}: SigIgn");
+    assert_eq!(actions.with_disposition(Disposition::Handler), kernel.caught, "{about}: SigCgt");
     // What is about to be ignored is still queued, because the task is traced.
     let ignored = |signal| {
-        leader.action(signal).disposition == Disposition::Ignore
-            || (leader.action(signal).disposition == Disposition::Default
+        actions.action(signal).disposition == Disposition::Ignore
+            || (actions.action(signal).disposition == Disposition::Default
                 && signal.default_action() == proclab::model::DefaultAction::Ignore)
     };
     let kept = |set: SignalSet| -> SignalSet { set.iter().filter(|signal| !ignored(*signal)).collect() };

@@ -6,7 +6,7 @@
 
 use super::{
     Access, Blob, ChannelId, ChannelKind, Disposition, End, FdFlags, How, LockKind, LockMode, MaskHow, Phase, Queue,
-    Shares, Signal, SignalSet, Status, Sym, TaskId, Via, Why,
+    Shares, Signal, SignalSet, Status, Sym, TaskId, Then, TimerChange, TimerKind, Via, Why,
 };
 
 /// One thing that happened.
@@ -379,6 +379,39 @@ pub enum Kind {
         /// The mask from now on, for `handler` and `returned`; else empty.
         blocked: SignalSet,
     },
+    /// What becomes of a call that a signal has interrupted, once that is settled.
+    Interrupted {
+        /// Which signal.
+        signal: Signal,
+        /// What becomes of the call.
+        then: Then,
+    },
+    /// A task has given its handlers another stack (sigaltstack(2)).
+    Altstack {
+        /// Its lowest address.
+        base: u64,
+        /// How many bytes it has; 0 where there is none any more.
+        bytes: u64,
+        /// Whether the kernel forgets it while a handler runs there.
+        autodisarm: bool,
+    },
+    /// A timer was set, ran out, or is gone.
+    Timer {
+        /// Which kind.
+        kind: TimerKind,
+        /// What became of it.
+        change: TimerChange,
+        /// Of timer_create(2) the kernel's number, of a timerfd its descriptor; else 0.
+        id: i32,
+        /// What it sends, if it sends a signal.
+        signal: Option<Signal>,
+        /// Its clock (clock_gettime(2)).
+        clock: i32,
+        /// In how many nanoseconds it runs out; 0 where it does not run.
+        left: u64,
+        /// After how many nanoseconds it runs out again; 0 for never.
+        interval: u64,
+    },
     /// A call that nothing above describes.
     Syscall {
         /// Its arguments as text.
@@ -504,6 +537,9 @@ impl Kind {
             Self::Action { .. } => "action",
             Self::Mask { .. } => "mask",
             Self::Signal { .. } => "signal",
+            Self::Interrupted { .. } => "interrupted",
+            Self::Altstack { .. } => "altstack",
+            Self::Timer { .. } => "timer",
             Self::Syscall { .. } => "syscall",
             Self::Line { .. } => "line",
             Self::Note { .. } => "note",

@@ -20,6 +20,7 @@ mod signal;
 #[cfg(test)]
 pub(crate) mod sketch;
 mod task;
+mod timer;
 mod waiting;
 mod world;
 
@@ -34,9 +35,10 @@ pub use log::{Batch, Header, Log, Pen};
 pub use memory::{Change, Memory};
 pub use parties::Parties;
 pub use pending::{Pending, Pendings, Queue};
-pub use phase::{Disposition, MaskHow, Phase};
+pub use phase::{Disposition, MaskHow, Phase, Then};
 pub use process::{How, Shares, Status};
 pub use signal::{Carries, DefaultAction, Signal, SignalSet};
 pub use task::{Action, Blocked, Fd, State, Table, Task, Use};
+pub use timer::{Altstack, Timer, TimerChange, TimerKind};
 pub use waiting::{Holding, Holdings, Wakers};
 pub use world::World;

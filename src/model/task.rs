@@ -1,8 +1,8 @@
 //! A task as the fold knows it: its place in the family, its state, its signals, its descriptors.
 
 use super::{
-    Access, ChannelId, Disposition, End, FdFlags, How, Pending, Pendings, Queue, Signal, SignalSet, Status, Sym,
-    TaskId, Why,
+    Access, Altstack, ChannelId, Disposition, End, FdFlags, How, Pending, Pendings, Queue, Signal, SignalSet, Status,
+    Sym, TaskId, Timer, Why,
 };
 
 /// One thread, as the kernel schedules it.
@@ -32,7 +32,7 @@ pub struct Task {
     pub table: usize,
     /// Which signals it blocks.
     pub blocked: SignalSet,
-    /// What its process does about signals; kept at the thread-group leader.
+    /// What its process does about signals; kept where [`actions_of`](Self::actions_of) says.
     pub actions: Vec<Action>,
     /// What was sent to this thread alone and not yet delivered.
     pub pending: Pendings,
@@ -45,6 +45,15 @@ pub struct Task {
     pub uses: Vec<Use>,
     /// The signals whose handlers run now, innermost last.
     pub handling: Vec<Signal>,
+    /// From which of these on handlers run on the alternate stack: 1 is the outermost; 0 for none.
+    pub on_altstack: usize,
+    /// The stack that it has given its handlers.
+    pub altstack: Option<Altstack>,
+    /// The timers of its process that run or could; kept at the thread-group leader.
+    pub timers: Vec<Timer>,
+    /// Who keeps the dispositions: itself, for a process that shares them with nobody (clone(2),
+    /// `CLONE_SIGHAND`).
+    pub actions_of: TaskId,
     /// The scenario statement that it executes or is about to execute: line (from 1) and text.
     pub line: Option<(u32, Sym)>,
     /// How it ended.

@@ -79,7 +79,12 @@ impl<W: io::Write> Writer<W> {
             Kind::Sem { .. } | Kind::Lock { .. } | Kind::Load { .. } | Kind::Store { .. } => {
                 self.shared_fields(event, payload);
             }
-            Kind::Action { .. } | Kind::Mask { .. } | Kind::Signal { .. } => self.signal_fields(event.kind),
+            Kind::Action { .. }
+            | Kind::Mask { .. }
+            | Kind::Signal { .. }
+            | Kind::Interrupted { .. }
+            | Kind::Altstack { .. }
+            | Kind::Timer { .. } => self.signal_fields(event.kind),
             Kind::Syscall { .. } => self.lines.data_field("args", payload),
             Kind::Line { line, text } => {
                 self.lines.number_field("line", line);
@@ -315,6 +320,28 @@ impl<W: io::Write> Writer<W> {
                 if matches!(phase, Phase::Handler | Phase::Returned) || !blocked.is_empty() {
                     self.set("blocked", blocked);
                 }
+            }
+            Kind::Interrupted { signal, then } => {
+                self.lines.text_field("signal", &signal.to_string());
+                self.lines.text_field("then", then.as_str());
+            }
+            Kind::Altstack { base, bytes, autodisarm } => {
+                self.lines.number_field("at", base);
+                self.lines.number_field("bytes", bytes);
+                if autodisarm {
+                    self.lines.bool_field("autodisarm", true);
+                }
+            }
+            Kind::Timer { kind, change, id, signal, clock, left, interval } => {
+                self.lines.text_field("kind", kind.as_str());
+                self.lines.text_field("change", change.as_str());
+                self.lines.number_field("id", id);
+                if let Some(signal) = signal {
+                    self.lines.text_field("signal", &signal.to_string());
+                }
+                self.lines.number_field("clock", clock);
+                self.lines.number_field("left", left);
+                self.lines.number_field("interval", interval);
             }
             _ => {}
         }

@@ -79,6 +79,7 @@ pub(super) struct Line<'a> {
     pub argv: Option<Vec<Data<'a>>>,
     pub asked: Option<u64>,
     pub at: Option<u64>,
+    pub autodisarm: Option<bool>,
     pub backlog: Option<u32>,
     #[serde(borrow)]
     pub blocked: Option<Vec<Text<'a>>>,
@@ -90,7 +91,10 @@ pub(super) struct Line<'a> {
     pub channels: Option<Vec<Text<'a>>>,
     #[serde(borrow)]
     pub child: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub change: Option<Text<'a>>,
     pub child_pid: Option<i32>,
+    pub clock: Option<i32>,
     pub cloexec: Option<bool>,
     pub code: Option<i32>,
     #[serde(borrow)]
@@ -114,9 +118,11 @@ pub(super) struct Line<'a> {
     pub how: Option<Text<'a>>,
     pub id: Option<i32>,
     pub index: Option<u32>,
+    pub interval: Option<u64>,
     #[serde(borrow)]
     pub kind: Option<Text<'a>>,
     pub label: Option<bool>,
+    pub left: Option<u64>,
     pub len: Option<u64>,
     #[serde(borrow)]
     pub limit: Option<Text<'a>>,
@@ -157,6 +163,8 @@ pub(super) struct Line<'a> {
     pub tasks: Option<Vec<Text<'a>>>,
     #[serde(borrow)]
     pub text: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub then: Option<Text<'a>>,
     #[serde(borrow)]
     pub to: Option<To<'a>>,
     #[serde(borrow, rename = "type")]

@@ -350,6 +350,11 @@ impl Stopped {
         self.set_registers(&mut registers)
     }
 
+    /// Its stack pointer.
+    pub fn stack_pointer(&self) -> Result<u64> {
+        Ok(stack_pointer(&self.registers()?))
+    }
+
     /// The address of its next instruction.
     pub fn instruction_pointer(&self) -> Result<u64> {
         Ok(instruction_pointer(&self.registers()?))
@@ -381,6 +386,11 @@ fn instruction_pointer(registers: &libc::user_regs_struct) -> u64 {
     registers.rip
 }
 
+#[cfg(target_arch = "x86_64")]
+fn stack_pointer(registers: &libc::user_regs_struct) -> u64 {
+    registers.rsp
+}
+
 #[cfg(target_arch = "aarch64")]
 fn set_argument(registers: &mut libc::user_regs_struct, index: usize, value: u64) {
     registers.regs[index.min(5)] = value;
@@ -394,4 +404,9 @@ fn set_return(registers: &mut libc::user_regs_struct, value: i64) {
 #[cfg(target_arch = "aarch64")]
 fn instruction_pointer(registers: &libc::user_regs_struct) -> u64 {
     registers.pc
+}
+
+#[cfg(target_arch = "aarch64")]
+fn stack_pointer(registers: &libc::user_regs_struct) -> u64 {
+    registers.sp
 }

@@ -4,7 +4,7 @@
 use super::tracee::Rest;
 use super::tracer::{Result, Tracer};
 use super::watch::Faulted;
-use crate::model::{DefaultAction, Disposition, Kind, Phase, Queue, Signal, SignalSet, TaskId};
+use crate::model::{DefaultAction, Disposition, Kind, Phase, Queue, Signal, SignalSet, TaskId, Then};
 use crate::sys::ptrace::{Resume, SignalInfo, Stopped};
 
 /// `SA_RESETHAND` of sigaction(2).
@@ -59,6 +59,7 @@ impl Tracer {
         if let Some(sender) = self.sender(info).filter(|_| info.code <= 0) {
             self.seen_early.push((sender, target, signal));
         }
+        self.write_expired(target, signal, info);
         self.phase(target, Phase::Generated, signal, info);
     }
 
@@ -92,8 +93,12 @@ impl Tracer {
         self.interrupt_call(tid, task, &stopped, signal)?;
         self.phase(task, Phase::Delivered, signal, info);
         if self.disposition(task, signal) == Disposition::Handler {
+            let on_altstack =
+                self.world().task(task).is_some_and(|task| task.altstack.is_some() && task.on_altstack == 0);
+            let stack = if on_altstack { Some(stopped.stack_pointer()?) } else { None };
             if let Some(tracee) = self.tracees.get_mut(&tid) {
                 tracee.entering = Some((signal, info));
+                tracee.stack = stack.or(tracee.stack);
             }
             return stopped.resume(Resume::OneInstruction, Some(signal));
         }
@@ -109,12 +114,23 @@ impl Tracer {
         if self.disposition(task, signal) != Disposition::Handler {
             return Ok(());
         }
-        let Some((call, value)) = self.tracees.get_mut(&tid).and_then(|tracee| tracee.suspended.take()) else {
-            return Ok(());
-        };
+        let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
+        if let Some(call) = tracee.failed.take() {
+            tracee.then = Some((call, Then::EintrAlways));
+        }
+        let Some((call, value)) = tracee.suspended.take() else { return Ok(()) };
         let flags = self.world().action(task, signal).map_or(0, |action| action.flags);
         let restarts = value == ERESTARTNOINTR || (value == ERESTARTSYS && flags & libc::SA_RESTART as u32 != 0);
         let seen = if restarts { value } else { i64::from(-libc::EINTR) };
+        let then = match value {
+            _ if restarts => Then::Restart,
+            ERESTARTSYS => Then::Eintr,
+            _ => Then::EintrAlways,
+        };
+        if let Some(tracee) = self.tracees.get_mut(&tid) {
+            tracee.then = Some((call, then));
+            tracee.masked = false;
+        }
         self.conclude(tid, stopped, &call, seen)
     }
 
@@ -128,11 +144,11 @@ impl Tracer {
         let blocked = stopped.signal_mask()?;
         let from = self.sender(info);
         let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
-        tracee.interrupted.push(tracee.statement);
         let task = tracee.task;
         let SignalInfo { code, value, queue, .. } = info;
         let kind = Kind::Signal { phase: Phase::Handler, signal, queue, from, code, value, blocked };
         self.recorder.plain(task, kind);
+        self.push_frame(tid, stopped, signal)?;
         let flags = self.world().action(task, signal).map_or(0, |action| action.flags);
         if flags & SA_RESETHAND != 0 {
             let mask = SignalSet::EMPTY;
@@ -140,16 +156,5 @@ impl Tracer {
             self.recorder.plain(task, kind);
         }
         Ok(())
-    }
-
-    /// After a handler the statement that it interrupted is the current one again.
-    pub(super) fn resume_interrupted_statement(&mut self, tid: i32) {
-        let Some(tracee) = self.tracees.get_mut(&tid) else { return };
-        let Some(statement) = tracee.interrupted.pop() else { return };
-        tracee.statement = statement;
-        let task = tracee.task;
-        if let Some(statement) = statement.filter(|_| tracee.actor) {
-            self.write_line(task, statement);
-        }
     }
 }

@@ -58,6 +58,7 @@ impl Tracer {
         for (signal, info) in entries.into_iter().filter(|(signal, _)| new.contains(*signal)) {
             let alarm = signal == Signal::ALRM && self.tracees.get(&tid).is_some_and(|tracee| tracee.alarm_sent);
             let info = if alarm { SignalInfo::unknown(queue) } else { info };
+            self.write_expired(task, signal, info);
             self.phase(task, Phase::Generated, signal, info);
             if self.is_blocked_by_all(task, queue, signal) {
                 self.phase(task, Phase::Pending, signal, info);

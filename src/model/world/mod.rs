@@ -9,11 +9,12 @@ mod channels;
 mod descriptors;
 mod family;
 mod signals;
+mod timers;
 
 use std::sync::Arc;
 
 use super::task::{Action, Blocked, Fd, State, Table, Task, Use};
-use super::{Channel, ChannelId, Event, How, Kind, Pending, Pendings, Signal, SignalSet, Sym, TaskId};
+use super::{Altstack, Channel, ChannelId, Event, How, Kind, Pending, Pendings, Signal, SignalSet, Sym, TaskId, Timer};
 
 /// `SA_NOCLDWAIT` of sigaction(2): children do not become zombies.
 const SA_NOCLDWAIT: u32 = 2;
@@ -50,6 +51,10 @@ impl World {
             at_hand: None,
             uses: Vec::new(),
             handling: Vec::new(),
+            on_altstack: 0,
+            altstack: None,
+            timers: Vec::new(),
+            actions_of: TaskId::LAB,
             line: None,
             status: None,
             born: 0,
@@ -148,8 +153,13 @@ impl World {
 
     /// What the process of `id` does about `signal`.
     pub fn action(&self, id: TaskId, signal: Signal) -> Option<Action> {
+        Some(self.actions(id)?.action(signal))
+    }
+
+    /// The task that keeps what the process of `id` does about signals.
+    pub fn actions(&self, id: TaskId) -> Option<&Task> {
         let leader = self.task(id)?.process;
-        Some(self.task(leader)?.action(signal))
+        self.task(self.task(leader)?.actions_of)
     }
 
     /// A measure of how much memory a copy takes once everything in it has changed, in bytes.
@@ -220,8 +230,15 @@ impl World {
                 let pending = Pending { signal, from, code, value, coalesced: 0 };
                 self.signal(task, phase, queue, pending, blocked);
             }
+            Kind::Altstack { base, bytes, autodisarm } => {
+                self.set_altstack(task, Altstack { base, bytes, autodisarm });
+            }
+            Kind::Timer { kind, change, id, signal, clock, left, interval } => {
+                self.set_timer(task, change, Timer { kind, id, signal, clock, left, interval, since: self.t_ns });
+            }
             Kind::Line { line, text } => self.change(task, |task| task.line = Some((line, text))),
             Kind::Load { .. }
+            | Kind::Interrupted { .. }
             | Kind::Syscall { .. }
             | Kind::Note { .. }
             | Kind::Limit { .. }

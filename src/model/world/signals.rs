@@ -4,10 +4,13 @@ use super::{SA_NOCLDWAIT, World};
 use crate::model::task::{Action, State, Task};
 use crate::model::{DefaultAction, Disposition, Pending, Pendings, Phase, Queue, Signal, SignalSet, TaskId};
 
+/// `SA_ONSTACK` of sigaction(2): the handler runs on the alternate stack.
+const SA_ONSTACK: u32 = 0x0800_0000;
+
 impl World {
     pub(super) fn set_action(&mut self, id: TaskId, action: Action) {
-        let Some(leader) = self.task(id).map(|task| task.process) else { return };
-        self.change(leader, |task| {
+        let Some(keeper) = self.actions(id).map(|keeper| keeper.id) else { return };
+        self.change(keeper, |task| {
             task.actions.retain(|known| known.signal != action.signal);
             if action.disposition != Disposition::Default || action.flags & SA_NOCLDWAIT != 0 {
                 task.actions.push(action);
@@ -37,13 +40,24 @@ impl World {
             Phase::Delivered | Phase::Ignored | Phase::Suppressed | Phase::Accepted | Phase::Discarded => {
                 self.change_queue(id, queue, |waiting| waiting.remove(signal));
             }
-            Phase::Handler => self.change(id, |task| {
-                task.handling.push(signal);
-                task.blocked = blocked;
-            }),
-            Phase::Returned => self.change(id, |task| {
+            Phase::Handler => {
+                let flags = self.action(id, signal).map_or(0, |action| action.flags);
+                self.change(id, |task| {
+                    task.handling.push(signal);
+                    if task.on_altstack == 0 && flags & SA_ONSTACK != 0 && task.altstack.is_some() {
+                        task.on_altstack = task.handling.len();
+                    }
+                    task.blocked = blocked;
+                });
+            }
+            Phase::Returned | Phase::Left => self.change(id, |task| {
                 task.handling.pop();
-                task.blocked = blocked;
+                if task.handling.len() < task.on_altstack {
+                    task.on_altstack = 0;
+                }
+                if phase == Phase::Returned {
+                    task.blocked = blocked;
+                }
             }),
             Phase::Default => match signal.default_action() {
                 DefaultAction::Stop => self.change_process(id, |task| {

@@ -14,6 +14,7 @@ mod semaphores;
 mod shared;
 mod signals;
 mod sockets;
+mod timers;
 mod transfer;
 
 pub(super) use locks::Wanted;
@@ -89,6 +90,13 @@ impl Tracer {
             | Family::Sigqueue
             | Family::Tgsigqueue
             | Family::PidfdSendSignal => self.killed(&ended),
+            Family::Sigaltstack => self.sigaltstack(&ended),
+            Family::Alarm
+            | Family::Setitimer
+            | Family::TimerCreate
+            | Family::TimerSettime
+            | Family::TimerDelete
+            | Family::TimerfdSettime => self.timer(&ended),
             Family::Sigaction => self.sigaction(&ended),
             Family::SignalWait => self.waited_for_signal(&ended),
             Family::Sigprocmask => self.sigprocmask(&ended, stopped)?,
@@ -123,7 +131,6 @@ impl Tracer {
             Family::Fork if !ended.failed() => {}
             Family::Fork
             | Family::Sleep { .. }
-            | Family::Alarm
             | Family::Poll
             | Family::Ppoll
             | Family::Select

@@ -170,12 +170,55 @@ impl Tracer {
         let address = match self.recorder.names().get(call.name) {
             "rt_sigsuspend" => call.args[0],
             "ppoll" => call.args[3],
+            "epoll_pwait" | "epoll_pwait2" => call.args[4],
+            // A structure of two words: where the set is, and how large.
+            "pselect6" => match memory::read_u64(tid, call.args[5]) {
+                Some(address) => address,
+                None => return,
+            },
             _ => return,
         };
         let Some(set) = memory::read_u64(tid, address).filter(|_| address != 0) else { return };
         let set = SignalSet(set & !(SignalSet::EMPTY.with(Signal::KILL).with(Signal::STOP).0));
         if self.world().task(task).is_some_and(|task| task.blocked != set) {
             self.recorder.in_call(task, call.name, Kind::Mask { how: MaskHow::Set, set, blocked: set });
+            if let Some(tracee) = self.tracees.get_mut(&tid) {
+                tracee.masked = true;
+            }
+        }
+    }
+
+    /// rt_sigtimedwait(2) unblocks what it waits for as long as it sleeps.
+    pub(in crate::trace) fn write_mask_of_sleep(&mut self, tid: i32, task: TaskId, call: &Call) {
+        if self.recorder.names().get(call.name) != "rt_sigtimedwait" {
+            return;
+        }
+        let Some(awaited) = memory::read_u64(tid, call.args[0]) else { return };
+        let Some(before) = self.world().task(task).map(|task| task.blocked) else { return };
+        let (set, blocked) = (SignalSet(before.0 & awaited), SignalSet(before.0 & !awaited));
+        if !set.is_empty() {
+            self.recorder.in_call(task, call.name, Kind::Mask { how: MaskHow::Unblock, set, blocked });
+            if let Some(tracee) = self.tracees.get_mut(&tid) {
+                tracee.masked = true;
+            }
+        }
+    }
+
+    /// The mask that a call has brought along is over with the call.
+    pub(in crate::trace) fn write_mask_if_changed(&mut self, task: TaskId, blocked: SignalSet) {
+        if self.world().task(task).is_some_and(|task| task.blocked != blocked) {
+            self.recorder.plain(task, Kind::Mask { how: MaskHow::Set, set: blocked, blocked });
+        }
+    }
+
+    /// A child that was made with `CLONE_CLEAR_SIGHAND` catches nothing (clone(2)).
+    pub(in crate::trace) fn write_handlers_cleared(&mut self, task: TaskId) {
+        let Some(caught) = self.world().actions(task).map(|it| it.with_disposition(Disposition::Handler)) else {
+            return;
+        };
+        for signal in caught.iter() {
+            let (disposition, mask) = (Disposition::Default, SignalSet::EMPTY);
+            self.recorder.plain(task, Kind::Action { signal, disposition, flags: 0, mask });
         }
     }
 
@@ -214,7 +257,7 @@ impl Tracer {
             let outcome = super::super::recorder::Outcome { call: ended.call.name, ret: 0 };
             self.recorder.of_call(ended.task, outcome, kind);
         }
-        self.resume_interrupted_statement(ended.tid);
+        self.pop_frame(ended.tid);
         Ok(())
     }
 }

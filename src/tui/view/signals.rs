@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::signal_table;
-use crate::model::{Disposition, Kind, Pending, Pendings, Phase, Task};
+use crate::model::{ChannelKind, Disposition, Kind, Pending, Pendings, Phase, Task, TimerKind};
 use crate::tui::app::{App, Pane};
 use crate::tui::theme::Role;
 use crate::tui::{layout, text, words};
@@ -92,7 +92,7 @@ fn queues<'a>(app: &'a App, task: &'a Task) -> Vec<(&'a Task, &'a Pendings)> {
 
 fn state(app: &App, task: &Task, queues: &[(&Task, &Pendings)], width: usize) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
-    let leader = app.world().task(task.process).unwrap_or(task);
+    let leader = app.world().actions(task.id).unwrap_or(task);
     let sets = [
         ("blocked", task.blocked),
         ("caught", leader.with_disposition(Disposition::Handler)),
@@ -104,12 +104,39 @@ fn state(app: &App, task: &Task, queues: &[(&Task, &Pendings)], width: usize) ->
         let running: Vec<String> = task.handling.iter().map(ToString::to_string).collect();
         lines.extend(pair(app, "handling", &running.join(", in it "), Role::Signal, width));
     }
+    lines.extend(stack(app, task, width));
+    lines.extend(timers(app, task, width));
     let recent = recent(app, task, width);
     if !recent.is_empty() {
         lines.push(Line::styled(text::fit(" what came, last first:", width), app.style(Role::Faded)));
         lines.extend(recent);
     }
     lines
+}
+
+/// The stack that handlers run on that were set with `SA_ONSTACK`, if there is one.
+fn stack(app: &App, task: &Task, width: usize) -> Vec<Line<'static>> {
+    let Some(stack) = task.altstack else { return Vec::new() };
+    let used = task.handling.get(task.on_altstack.wrapping_sub(1));
+    let used = used.map_or_else(String::new, |signal| format!(": {signal} runs on it"));
+    let end = stack.base.saturating_add(stack.bytes);
+    let text = format!("{} B for SA_ONSTACK, {:#x} to {end:#x}{used}", stack.bytes, stack.base);
+    pair(app, "stack", &text, Role::Text, width)
+}
+
+/// The timers of its process. A timerfd counts as long as the descriptor leads to it.
+fn timers(app: &App, task: &Task, width: usize) -> Vec<Line<'static>> {
+    let world = app.world();
+    let is_timerfd = |fd: i32| {
+        let channel = world.fd(task.id, fd).and_then(|fd| world.channel(fd.channel));
+        channel.is_some_and(|channel| channel.kind == ChannelKind::Timerfd)
+    };
+    let there = world.timers(task.id).iter().filter(|timer| timer.kind != TimerKind::Fd || is_timerfd(timer.id));
+    let labels = std::iter::once("timers").chain(std::iter::repeat(""));
+    there
+        .zip(labels)
+        .flat_map(|(timer, label)| pair(app, label, &app.words().timer(timer), Role::Text, width))
+        .collect()
 }
 
 fn pair(app: &App, label: &str, value: &str, role: Role, width: usize) -> Vec<Line<'static>> {
@@ -168,13 +195,20 @@ fn waits(app: &App, holder: &Task, pending: &Pending) -> String {
 fn recent(app: &App, task: &Task, width: usize) -> Vec<Line<'static>> {
     let events = app.index.signals_before(task.id, app.applied()).iter().rev().take(RECENT);
     let mut lines = Vec::new();
-    for seq in events {
+    for (seq, depth) in events {
         let Some(event) = app.log.get(u64::from(*seq)) else { continue };
-        let Kind::Signal { phase, .. } = event.kind else { continue };
-        let role = if phase == Phase::Default { Role::Bad } else { Role::Signal };
-        let number = format!(" {} ", seq + 1);
+        let (role, depth) = match event.kind {
+            Kind::Signal { phase: Phase::Default, .. } => (Role::Bad, *depth),
+            // The end of a handler stands where its beginning does.
+            Kind::Signal { phase: Phase::Returned | Phase::Left, .. } => (Role::Signal, depth.saturating_sub(1)),
+            Kind::Signal { .. } | Kind::Interrupted { .. } => (Role::Signal, *depth),
+            _ if event.failed() => (Role::Bad, *depth),
+            _ => (Role::Text, *depth),
+        };
+        // What happened inside of a handler is indented, once for each that was entered.
+        let number = format!(" {} {}", seq + 1, "│ ".repeat(usize::from(depth).min(4)));
         let hang = text::width(&number);
-        let wrapped = text::wrap(&app.words().phase(u64::from(*seq), event), width.saturating_sub(hang));
+        let wrapped = text::wrap(&app.words().brief(u64::from(*seq), event), width.saturating_sub(hang));
         let mut label = Some(number);
         for piece in wrapped {
             let label = label.take().unwrap_or_else(|| " ".repeat(hang));

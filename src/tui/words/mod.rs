@@ -124,6 +124,9 @@ impl<'a> Words<'a> {
             },
             Kind::Mask { how, set, blocked } => mask(how, set, blocked),
             Kind::Signal { .. } => self.phase(seq, event),
+            Kind::Interrupted { .. } | Kind::Altstack { .. } | Kind::Timer { .. } => {
+                self.around_signals(event).unwrap_or_default()
+            }
             Kind::Syscall { args } => {
                 let call = self.call(event, "syscall");
                 format!("{call}({}) = {}", text::clean_bytes(self.log.bytes(args), QUOTE), event.ret)

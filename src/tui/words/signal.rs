@@ -1,7 +1,9 @@
 //! Signals in words: where one comes from, what it carries, and the phases of its life.
 
 use super::{Words, ended, signals};
-use crate::model::{Carries, Event, Kind, Pending, Phase, Queue, Signal, Status, TaskId};
+use crate::model::{
+    Carries, Event, Kind, Pending, Phase, Queue, Signal, Status, TaskId, Then, Timer, TimerChange, TimerKind,
+};
 
 /// `si_code` of SIGCHLD (sigaction(2)).
 const CLD: [&str; 6] = ["exited", "killed", "dumped", "trapped", "stopped", "continued"];
@@ -26,6 +28,7 @@ impl Words<'_> {
             Phase::Delivered => format!("{signal} delivered"),
             Phase::Handler => format!("{signal}: handler entered; blocked: {}", signals(blocked)),
             Phase::Returned => format!("{signal}: handler returned; blocked: {}", signals(blocked)),
+            Phase::Left => format!("{signal}: handler left without returning"),
             Phase::Ignored => format!("{signal} ignored"),
             Phase::Default => format!("{signal}: default action {}", signal.default_action().as_str()),
             Phase::Suppressed => format!("{signal} suppressed by you"),
@@ -33,6 +36,54 @@ impl Words<'_> {
             Phase::Accepted => format!("{signal} accepted{}", carried(signal, code, value)),
             Phase::Discarded => format!("{signal} discarded: undone by another signal"),
         }
+    }
+
+    /// What becomes of a call, what a timer does, which stack handlers get.
+    pub(super) fn around_signals(&self, event: &Event) -> Option<String> {
+        Some(match event.kind {
+            Kind::Interrupted { signal, then } => {
+                let call = self.call(event, "the call");
+                match then {
+                    Then::Restart => format!("{call} begins again after {signal}"),
+                    Then::Continue => format!("{call} goes on after {signal}"),
+                    Then::Eintr => format!("{call} fails with EINTR: {signal} has no SA_RESTART"),
+                    Then::EintrAlways => format!("{call} fails with EINTR: it is never restarted"),
+                }
+            }
+            Kind::Altstack { bytes: 0, .. } => "no stack of their own for handlers".to_owned(),
+            Kind::Altstack { base, bytes, .. } => format!("stack for handlers: {bytes} B at {base:#x}"),
+            Kind::Timer { kind, change, id, signal, left, interval, .. } => {
+                let name = timer_name(kind, id);
+                let sends = signal.map_or_else(String::new, |signal| format!(": {signal}"));
+                match (change, left) {
+                    (TimerChange::Delete, _) => format!("{name} is gone"),
+                    (TimerChange::Expire, _) => format!("{name} has run out{sends}"),
+                    (TimerChange::Set, 0) => format!("{name} does not run{sends}"),
+                    (TimerChange::Set, _) if interval > 0 => {
+                        format!("{name} in {}, then every {}{sends}", duration(left), duration(interval))
+                    }
+                    (TimerChange::Set, _) => format!("{name} in {}{sends}", duration(left)),
+                }
+            }
+            _ => return None,
+        })
+    }
+
+    /// A timer as it stands at the cursor: `ITIMER_REAL in 0.5 s, then every 1 s: SIGALRM`.
+    pub fn timer(&self, timer: &Timer) -> String {
+        let name = timer_name(timer.kind, timer.id);
+        let sends = timer.signal.map_or_else(String::new, |signal| format!(": {signal}"));
+        let again =
+            if timer.interval > 0 { format!(", then every {}", duration(timer.interval)) } else { String::new() };
+        let when = match timer.due() {
+            _ if timer.left == 0 => "does not run".to_owned(),
+            // A scenario's clock is the lab's, and its time stands in no event.
+            _ if self.scenario => format!("set to {}", duration(timer.left)),
+            Some(due) if due > self.world.t_ns() => format!("in {}", duration(due - self.world.t_ns())),
+            Some(_) => "is due".to_owned(),
+            None => format!("after {} of CPU time", duration(timer.left)),
+        };
+        format!("{name} {when}{again}{sends}")
     }
 
     /// Who sent a signal, and what it brings along: `from parent, value 3`, `from child: exited 3`.
@@ -80,6 +131,23 @@ impl Words<'_> {
             Some(task) => self.task(task),
         }
     }
+}
+
+fn timer_name(kind: TimerKind, id: i32) -> String {
+    match kind {
+        TimerKind::Real => "ITIMER_REAL".to_owned(),
+        TimerKind::Virtual => "ITIMER_VIRTUAL".to_owned(),
+        TimerKind::Prof => "ITIMER_PROF".to_owned(),
+        TimerKind::Posix => format!("timer {id}"),
+        TimerKind::Fd => format!("timerfd {id}"),
+    }
+}
+
+/// A time in seconds with as many digits as it needs, down to microseconds.
+fn duration(nanos: u64) -> String {
+    let micros = nanos / 1000;
+    let text = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
+    format!("{} s", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 /// What a signal brings along besides its sender.
