@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use proclab::model::{
     Access, Batch, Blob, ChannelId, ChannelKind, End, Event, FdFlags, Header, How, Kind, Log, Mark, Names, Parties,
-    Pen, Phase, Shares, Signal, SignalSet, State, Status, TaskId, Via, Why, World,
+    Pen, Phase, Queue, Shares, Signal, SignalSet, State, Status, TaskId, Via, Why, World,
 };
 use proclab::record::{self, Reading, Writer};
 use proclab::scenario::{Claim, Expectation, Scenario};
@@ -147,8 +147,10 @@ fn a_small_log_is_written_as_documented() {
     let data = pen.keep(b"gold\n\"\xc3");
     put(&mut pen, child, Some(("read", 7)), Kind::Read { channel: p, via: Via::Fd(3), bytes: 7, data });
     let from = Some(parent);
-    let phase =
-        |phase| Kind::Signal { phase, signal: Signal::TERM, from, code: 0, value: 0, blocked: SignalSet::EMPTY };
+    let phase = |phase| {
+        let (signal, queue, blocked) = (Signal::TERM, Queue::Process, SignalSet::EMPTY);
+        Kind::Signal { phase, signal, queue, from, code: 0, value: 0, blocked }
+    };
     put(&mut pen, child, None, phase(Phase::Generated));
     put(&mut pen, child, None, phase(Phase::Delivered));
     put(&mut pen, child, None, phase(Phase::Default));

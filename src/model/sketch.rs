@@ -1,8 +1,8 @@
 //! Logs for tests, written the way one would tell them.
 
 use super::{
-    Access, Blob, ChannelId, ChannelKind, Disposition, End, Event, FdFlags, Header, How, Kind, Log, Pen, Phase, Shares,
-    Signal, SignalSet, Status, TaskId, Via, Wanted, Why, World,
+    Access, Blob, ChannelId, ChannelKind, Disposition, End, Event, FdFlags, Header, How, Kind, Log, Pen, Phase, Queue,
+    Shares, Signal, SignalSet, Status, TaskId, Via, Wanted, Why, World,
 };
 
 /// A log in the making. Tasks and channels go by name; names must exist.
@@ -10,6 +10,11 @@ use super::{
 pub(crate) struct Sketch {
     pen: Pen,
     log: Log,
+}
+
+/// One phase of a signal that was sent to a process by kill(2).
+const fn signal_kind(phase: Phase, signal: Signal, from: Option<TaskId>) -> Kind {
+    Kind::Signal { phase, signal, queue: Queue::Process, from, code: 0, value: 0, blocked: SignalSet::EMPTY }
 }
 
 impl Sketch {
@@ -198,7 +203,7 @@ impl Sketch {
 
     pub(crate) fn signal(&mut self, task: &str, phase: Phase, signal: Signal, from: Option<&str>) -> &mut Self {
         let from = from.map(|from| self.task(from));
-        self.event(task, "", 0, Kind::Signal { phase, signal, from, code: 0, value: 0, blocked: SignalSet::EMPTY })
+        self.event(task, "", 0, signal_kind(phase, signal, from))
     }
 
     pub(crate) fn action(&mut self, task: &str, signal: Signal, disposition: Disposition) -> &mut Self {

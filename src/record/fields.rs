@@ -5,7 +5,9 @@ use std::io;
 use super::json::Out;
 use super::words;
 use super::writer::Writer;
-use crate::model::{ChannelId, End, Event, FdFlags, Kind, Parties, Phase, Shares, SignalSet, Status, Sym, TaskId, Via};
+use crate::model::{
+    ChannelId, End, Event, FdFlags, Kind, Parties, Phase, Queue, Shares, SignalSet, Status, Sym, TaskId, Via,
+};
 
 impl<W: io::Write> Writer<W> {
     /// The event's own fields, in the order of `docs/events.md`.
@@ -79,7 +81,12 @@ impl<W: io::Write> Writer<W> {
             Kind::Sem { .. } | Kind::Lock { .. } | Kind::Load { .. } | Kind::Store { .. } => {
                 self.shared_fields(event, payload);
             }
-            Kind::Action { .. } | Kind::Mask { .. } | Kind::Signal { .. } => self.signal_fields(event.kind),
+            Kind::Action { .. }
+            | Kind::Mask { .. }
+            | Kind::Signal { .. }
+            | Kind::Interrupted { .. }
+            | Kind::Altstack { .. }
+            | Kind::Timer { .. } => self.signal_fields(event.kind),
             Kind::Syscall { .. } => self.lines.data_field("args", payload),
             Kind::Line { line, text } => {
                 self.lines.number_field("line", line);
@@ -302,9 +309,12 @@ impl<W: io::Write> Writer<W> {
                 self.set("set", set);
                 self.set("blocked", blocked);
             }
-            Kind::Signal { phase, signal, from, code, value, blocked } => {
+            Kind::Signal { phase, signal, queue, from, code, value, blocked } => {
                 self.lines.text_field("phase", phase.as_str());
                 self.lines.text_field("signal", &signal.to_string());
+                if queue == Queue::Thread {
+                    self.lines.text_field("queue", queue.as_str());
+                }
                 if let Some(from) = from {
                     self.task("from", from);
                 }
@@ -313,6 +323,28 @@ impl<W: io::Write> Writer<W> {
                 if matches!(phase, Phase::Handler | Phase::Returned) || !blocked.is_empty() {
                     self.set("blocked", blocked);
                 }
+            }
+            Kind::Interrupted { signal, then } => {
+                self.lines.text_field("signal", &signal.to_string());
+                self.lines.text_field("then", then.as_str());
+            }
+            Kind::Altstack { base, bytes, autodisarm } => {
+                self.lines.number_field("at", base);
+                self.lines.number_field("bytes", bytes);
+                if autodisarm {
+                    self.lines.bool_field("autodisarm", true);
+                }
+            }
+            Kind::Timer { kind, change, id, signal, clock, left, interval } => {
+                self.lines.text_field("kind", kind.as_str());
+                self.lines.text_field("change", change.as_str());
+                self.lines.number_field("id", id);
+                if let Some(signal) = signal {
+                    self.lines.text_field("signal", &signal.to_string());
+                }
+                self.lines.number_field("clock", clock);
+                self.lines.number_field("left", left);
+                self.lines.number_field("interval", interval);
             }
             _ => {}
         }

@@ -81,6 +81,7 @@ pub(super) struct Line<'a> {
     pub argv: Option<Vec<Data<'a>>>,
     pub asked: Option<u64>,
     pub at: Option<u64>,
+    pub autodisarm: Option<bool>,
     pub backlog: Option<u32>,
     #[serde(borrow)]
     pub blocked: Option<Vec<Text<'a>>>,
@@ -92,7 +93,10 @@ pub(super) struct Line<'a> {
     pub channels: Option<Vec<Text<'a>>>,
     #[serde(borrow)]
     pub child: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub change: Option<Text<'a>>,
     pub child_pid: Option<i32>,
+    pub clock: Option<i32>,
     pub cloexec: Option<bool>,
     pub code: Option<i32>,
     #[serde(borrow)]
@@ -152,6 +156,8 @@ pub(super) struct Line<'a> {
     pub positioned: Option<bool>,
     pub priority: Option<u32>,
     #[serde(borrow)]
+    pub queue: Option<Text<'a>>,
+    #[serde(borrow)]
     pub rule: Option<Text<'a>>,
     pub semaphore: Option<bool>,
     #[serde(borrow)]
@@ -168,6 +174,8 @@ pub(super) struct Line<'a> {
     pub text: Option<Text<'a>>,
     pub ticks: Option<u64>,
     pub timeout: Option<bool>,
+    #[serde(borrow)]
+    pub then: Option<Text<'a>>,
     #[serde(borrow)]
     pub to: Option<To<'a>>,
     #[serde(borrow, rename = "type")]

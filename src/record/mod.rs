@@ -25,7 +25,7 @@ pub const FORMAT: u64 = 1;
 pub const MAX_LINE: u64 = 16 << 20;
 
 /// The names of all events, in the order of `docs/events.md`.
-pub const EVENTS: [&str; 42] = [
+pub const EVENTS: [&str; 45] = [
     "spawn",
     "exec",
     "exit",
@@ -63,6 +63,9 @@ pub const EVENTS: [&str; 42] = [
     "action",
     "mask",
     "signal",
+    "interrupted",
+    "altstack",
+    "timer",
     "syscall",
     "line",
     "note",

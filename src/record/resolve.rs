@@ -6,7 +6,7 @@ use super::line::{Data, Line, Text, To};
 use super::words;
 use crate::model::{
     Access, Blob, ChannelId, ChannelKind, Disposition, End, Event, How, Kind, LockKind, LockMode, MaskHow, MessageType,
-    Parties, Pen, Phase, Signal, SignalSet, Status, Sym, TaskId, Via, Why,
+    Parties, Pen, Phase, Queue, Signal, SignalSet, Status, Sym, TaskId, Then, TimerChange, TimerKind, Via, Why,
 };
 
 /// Descriptors and the like that a recording may make copies of by spawning tasks. It lies far
@@ -104,6 +104,7 @@ impl Resolver {
             "sem" | "lock" | "load" | "store" => self.shared(line)?,
             "monitor" => Kind::Monitor { channel: self.channel(line)?, told: self.told(line)? },
             "action" | "mask" | "signal" => self.signal(line)?,
+            "interrupted" | "altstack" | "timer" => around_signals(line)?,
             "syscall" => Kind::Syscall { args: self.keep(need(line.args.as_ref(), "args")?) },
             "line" => Kind::Line { line: need(line.number, "line")?, text: self.sym(line.text.as_ref(), "text")? },
             "note" => Kind::Note { text: self.sym(line.text.as_ref(), "text")?, label: line.label.unwrap_or_default() },
@@ -317,6 +318,10 @@ impl Resolver {
             _ => Kind::Signal {
                 phase: parse(line.phase.as_ref(), "phase", Phase::parse)?,
                 signal: signal(need(line.signal.as_ref(), "signal")?)?,
+                queue: line
+                    .queue
+                    .as_ref()
+                    .map_or(Ok(Queue::Process), |word| Queue::parse(word).ok_or_else(|| unknown("queue", word)))?,
                 from: line.from.as_ref().map(|from| self.task(from)).transpose()?,
                 code: line.code.unwrap_or(0),
                 value: line.value.unwrap_or(0),
@@ -385,6 +390,30 @@ pub(super) fn parse<T>(word: Option<&Text<'_>>, field: &str, parse: impl Fn(&str
 
 pub(super) fn signal(name: &str) -> Result<Signal, String> {
     Signal::parse(name).ok_or_else(|| unknown("signal", name))
+}
+
+/// What has to do with signals and is none: calls they interrupt, stacks for handlers, timers.
+fn around_signals(line: &Line<'_>) -> Result<Kind, String> {
+    Ok(match &*line.event {
+        "interrupted" => Kind::Interrupted {
+            signal: signal(need(line.signal.as_ref(), "signal")?)?,
+            then: parse(line.then.as_ref(), "then", Then::parse)?,
+        },
+        "altstack" => Kind::Altstack {
+            base: need(line.at, "at")?,
+            bytes: need(line.bytes, "bytes")?,
+            autodisarm: line.autodisarm.unwrap_or_default(),
+        },
+        _ => Kind::Timer {
+            kind: parse(line.kind.as_ref(), "kind", TimerKind::parse)?,
+            change: parse(line.change.as_ref(), "change", TimerChange::parse)?,
+            id: line.id.unwrap_or(0),
+            signal: line.signal.as_ref().map(|name| signal(name)).transpose()?,
+            clock: line.clock.unwrap_or(0),
+            left: need(line.left, "left")?,
+            interval: line.interval.unwrap_or(0),
+        },
+    })
 }
 
 fn status(line: &Line<'_>) -> Result<Status, String> {

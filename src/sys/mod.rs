@@ -5,6 +5,7 @@
 #![allow(unsafe_code, reason = "this is where it lives; every block has its SAFETY sentence")]
 
 pub mod call;
+pub mod clock;
 pub mod detour;
 mod error;
 pub mod fdinfo;

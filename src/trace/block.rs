@@ -49,6 +49,9 @@ impl Tracer {
         let why = cause.why.unwrap_or(Why::Other);
         let kind = Kind::Block { channel: cause.channel, on: cause.on, why, wanted };
         self.recorder.in_call(task, call.name, kind);
+        if call.family == Family::SignalWait {
+            self.write_mask_of_sleep(tid, task, &call);
+        }
         if cause.why == Some(Why::Full) {
             self.relieve_output(cause.channel);
         }

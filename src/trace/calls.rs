@@ -119,6 +119,18 @@ pub enum Family {
     },
     /// `alarm`.
     Alarm,
+    /// `setitimer`: which, new value.
+    Setitimer,
+    /// `timer_create`: clock, event, where its number goes.
+    TimerCreate,
+    /// `timer_settime`: number, flags, new value.
+    TimerSettime,
+    /// `timer_delete`: number.
+    TimerDelete,
+    /// `timerfd_settime`: descriptor, flags, new value.
+    TimerfdSettime,
+    /// `sigaltstack`: new stack.
+    Sigaltstack,
     /// `poll`: timeout in milliseconds, third argument.
     Poll,
     /// `ppoll`.
@@ -304,6 +316,12 @@ const TRACED: &[(&str, Family)] = &[
     ("nanosleep", Family::Sleep { time: 0 }),
     ("clock_nanosleep", Family::Sleep { time: 2 }),
     ("alarm", Family::Alarm),
+    ("setitimer", Family::Setitimer),
+    ("timer_create", Family::TimerCreate),
+    ("timer_settime", Family::TimerSettime),
+    ("timer_delete", Family::TimerDelete),
+    ("timerfd_settime", Family::TimerfdSettime),
+    ("sigaltstack", Family::Sigaltstack),
     ("msgget", Family::Msgget),
     ("msgsnd", Family::Msgsnd),
     ("msgrcv", Family::Msgrcv),
@@ -336,15 +354,16 @@ const TRACED: &[(&str, Family)] = &[
     ("linkat", Family::Link { old: 1, new: 3 }),
     ("poll", Family::Poll),
     ("ppoll", Family::Ppoll),
+    // These stop only where they bring a mask along.
+    ("pselect6", Family::Select),
+    ("epoll_pwait", Family::Select),
+    ("epoll_pwait2", Family::Select),
 ];
 
 /// Calls that do not stop, but in which a task may be found asleep.
 const WAITING: &[(&str, Family)] = &[
     ("select", Family::Select),
-    ("pselect6", Family::Select),
     ("epoll_wait", Family::Select),
-    ("epoll_pwait", Family::Select),
-    ("epoll_pwait2", Family::Select),
     ("futex", Family::Futex),
     ("mprotect", Family::Mprotect),
 ];

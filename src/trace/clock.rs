@@ -115,7 +115,7 @@ impl Tracer {
             _ if object_kind(call).is_some() => self.look_ahead(tid, call),
             _ => {}
         }
-        if let (Family::SignalWait | Family::Ppoll, Some(task)) = (call.family, self.task_of(tid)) {
+        if let (Family::SignalWait | Family::Ppoll | Family::Select, Some(task)) = (call.family, self.task_of(tid)) {
             self.write_mask_of_wait(tid, task, call);
         }
         let actor = self.tracees.get(&tid).is_some_and(|tracee| tracee.actor);

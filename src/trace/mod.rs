@@ -14,6 +14,7 @@ mod decode;
 mod delivery;
 mod describe;
 mod ending;
+mod frames;
 mod instruction;
 mod journal;
 mod launch;

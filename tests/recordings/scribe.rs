@@ -2,15 +2,15 @@
 
 use proclab::model::{
     Access, Batch, Blob, ChannelId, ChannelKind, Disposition, End, Event, FdFlags, How, Kind, LockKind, LockMode,
-    MaskHow, MessageType, Parties, Pen, Phase, Polled, Shares, Signal, SignalSet, Status, TaskId, Told, Via, Wanted,
-    Why,
+    MaskHow, MessageType, Parties, Pen, Phase, Polled, Queue, Shares, Signal, SignalSet, Status, TaskId, Then,
+    TimerChange, TimerKind, Told, Via, Wanted, Why,
 };
 use proptest::prelude::*;
 
 use super::{channel, header, task};
 
 /// How many kinds of events there are, some counted twice.
-const KINDS: u64 = 42;
+const KINDS: u64 = 45;
 
 struct Scribe {
     pen: Pen,
@@ -123,8 +123,20 @@ impl Scribe {
             }
             (22, _) => {
                 let phase = Phase::ALL[b as usize % Phase::ALL.len()];
-                Kind::Signal { phase, signal, from: on, code: a as i32, value: b as i64, blocked: set }
+                let queue = if a.is_multiple_of(2) { Queue::Process } else { Queue::Thread };
+                Kind::Signal { phase, signal, queue, from: on, code: a as i32, value: b as i64, blocked: set }
             }
+            (41, _) => Kind::Interrupted { signal, then: Then::ALL[b as usize % Then::ALL.len()] },
+            (42, _) => Kind::Altstack { base: b >> 1, bytes: c >> 1, autodisarm: c.is_multiple_of(2) },
+            (43, _) => Kind::Timer {
+                kind: TimerKind::ALL[a as usize % TimerKind::ALL.len()],
+                change: TimerChange::ALL[b as usize % TimerChange::ALL.len()],
+                id: small,
+                signal: c.is_multiple_of(2).then_some(signal),
+                clock: b as i32,
+                left: b >> 1,
+                interval: c >> 1,
+            },
             (23, _) => Kind::Syscall { args: self.pen.keep(data) },
             (24, _) if a.is_multiple_of(2) => Kind::Line { line: b as u32, text },
             (24, channel) => {

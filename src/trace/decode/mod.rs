@@ -15,6 +15,7 @@ mod semaphores;
 mod shared;
 mod signals;
 mod sockets;
+mod timers;
 mod transfer;
 
 pub(super) use locks::Wanted;
@@ -90,6 +91,13 @@ impl Tracer {
             | Family::Sigqueue
             | Family::Tgsigqueue
             | Family::PidfdSendSignal => self.killed(&ended),
+            Family::Sigaltstack => self.sigaltstack(&ended),
+            Family::Alarm
+            | Family::Setitimer
+            | Family::TimerCreate
+            | Family::TimerSettime
+            | Family::TimerDelete
+            | Family::TimerfdSettime => self.timer(&ended),
             Family::Sigaction => self.sigaction(&ended),
             Family::SignalWait => self.waited_for_signal(&ended),
             Family::Sigprocmask => self.sigprocmask(&ended, stopped)?,
@@ -126,7 +134,6 @@ impl Tracer {
             Family::Fork if !ended.failed() => {}
             Family::Fork
             | Family::Sleep { .. }
-            | Family::Alarm
             | Family::Poll
             | Family::Ppoll
             | Family::Select

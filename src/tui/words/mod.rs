@@ -3,11 +3,12 @@
 //! Everything that comes out of here is safe to show; see [`super::text`].
 
 mod meeting;
+mod signal;
 mod waiting;
 
 use crate::model::{
-    Access, Blocked, ChannelId, ChannelKind, Disposition, Event, How, Kind, Log, MaskHow, Parties, Phase, Signal,
-    SignalSet, State, Status, TaskId, Wanted, World,
+    Access, Blocked, ChannelId, ChannelKind, Disposition, Event, How, Kind, Log, MaskHow, Parties, Signal, SignalSet,
+    State, Status, TaskId, Wanted, World,
 };
 
 use super::app::Index;
@@ -121,7 +122,10 @@ impl<'a> Words<'a> {
                 Disposition::Handler => format!("catches {signal}"),
             },
             Kind::Mask { how, set, blocked } => mask(how, set, blocked),
-            Kind::Signal { phase, signal, from, .. } => self.phase(phase, signal, from),
+            Kind::Signal { .. } => self.phase(seq, event),
+            Kind::Interrupted { .. } | Kind::Altstack { .. } | Kind::Timer { .. } => {
+                self.around_signals(event).unwrap_or_default()
+            }
             Kind::Syscall { args } => {
                 let call = self.call(event, "syscall");
                 format!("{call}({}) = {}", text::clean_bytes(self.log.bytes(args), QUOTE), event.ret)
@@ -242,32 +246,6 @@ impl<'a> Words<'a> {
 
     fn listens(&self, channel: Option<ChannelId>) -> bool {
         channel.and_then(|id| self.log.head().channel(id)).is_some_and(|channel| channel.backlog().is_some())
-    }
-
-    /// One phase of a signal's life.
-    pub fn phase(&self, phase: Phase, signal: Signal, from: Option<TaskId>) -> String {
-        match phase {
-            Phase::Generated => format!("{signal} from {}", self.sender(from)),
-            Phase::Pending => format!("{signal} pending: it is blocked"),
-            Phase::Delivered => format!("{signal} delivered"),
-            Phase::Handler => format!("{signal}: handler entered"),
-            Phase::Returned => format!("{signal}: handler returned"),
-            Phase::Ignored => format!("{signal} ignored"),
-            Phase::Default => format!("{signal}: default action {}", signal.default_action().as_str()),
-            Phase::Suppressed => format!("{signal} suppressed by you"),
-            Phase::Coalesced => format!("{signal} coalesced: one is pending already"),
-            Phase::Accepted => format!("{signal} accepted"),
-            Phase::Discarded => format!("{signal} discarded: undone by another signal"),
-        }
-    }
-
-    /// Who sent a signal.
-    pub fn sender(&self, from: Option<TaskId>) -> String {
-        match from {
-            None => "the kernel".to_owned(),
-            Some(TaskId::LAB) => "the lab".to_owned(),
-            Some(task) => self.task(task),
-        }
     }
 
     /// The tasks of a diagnosis, by name.
