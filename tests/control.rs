@@ -69,7 +69,7 @@ fn a_breakpoint_on_a_call_stops_before_it_and_lets_go_on() {
 fn a_breakpoint_on_a_signal_stops_at_its_delivery() {
     let mut run = Paused::start(scenario("signals/graceful-shutdown"));
     let status = run.play_to(Breakpoint::Signal(Signal::TERM));
-    assert!(status.next.iter().any(|next| next.text.starts_with("take SIGTERM")), "{status:?}");
+    assert!(status.next.iter().any(|next| next.text == "about to be delivered SIGTERM (handler)"), "{status:?}");
     let delivered = |log: &Log| {
         log.range(0..log.len())
             .any(|(_, event)| matches!(event.kind, Kind::Signal { phase: Phase::Delivered, signal: Signal::TERM, .. }))

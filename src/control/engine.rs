@@ -8,7 +8,7 @@ use super::bench::{self, Bench};
 use super::scheduler::{Scheduler, Tasks as _};
 use super::settle::Settling;
 use super::stepping::Bystanders;
-use super::{Breakpoint, Command, Ending, Next, Outcome, Pace, Plan, Start, Status, Subject, Update};
+use super::{Answer, Breakpoint, Command, Ending, Next, Outcome, Pace, Plan, Start, Status, Subject, Update};
 use crate::model::{Header, TaskId};
 use crate::scenario::Limit;
 use crate::sys::{self, Pulse, ptrace};
@@ -59,6 +59,7 @@ pub(super) struct Engine {
     /// The task that stopped at a breakpoint, which must not stop it again.
     pub(super) passing: Option<TaskId>,
     pub(super) paused_by: Option<String>,
+    pub(super) answer: Option<Answer>,
     limit: Limit,
     timeout: Option<Duration>,
     /// How long the run has played, apart from the present stretch.
@@ -127,6 +128,7 @@ impl Engine {
             breakpoints: Vec::new(),
             passing: None,
             paused_by: None,
+            answer: None,
             limit,
             timeout: plan.timeout.map(Duration::from_secs),
             played: Duration::ZERO,
@@ -230,6 +232,11 @@ impl Engine {
                 }
                 Command::Breakpoints(list) => self.breakpoints = list,
                 Command::Serial(serial) => self.serial = serial,
+                Command::Hand(hand) => {
+                    if let Err(error) = self.by_hand(hand) {
+                        self.ending = Some(Outcome::Failed(error.to_string()));
+                    }
+                }
                 Command::End => self.ending = Some(Outcome::Stopped),
             }
         }
@@ -282,7 +289,7 @@ impl Engine {
     }
 
     /// Makes the tasks that run stop where they are, and waits until they have.
-    fn stop_everybody(&mut self) -> sys::Result<()> {
+    pub(super) fn stop_everybody(&mut self) -> sys::Result<()> {
         self.settle()?;
         if !self.tracer.moving().is_empty() {
             self.tracer.interrupt_all();
@@ -404,9 +411,12 @@ impl Engine {
     }
 
     fn status(&self) -> Status {
-        let next = |task| Some(Next { task, text: self.tracer.next_step(task)? });
-        // At full speed nobody stands still for long enough to be read.
-        let standing = if self.mode == Mode::Playing(Pace::Full) { Vec::new() } else { self.tracer.ready() };
+        let next =
+            |task| Some(Next { task, text: self.tracer.next_step(task)?, signal: self.tracer.about_to_take(task) });
+        // At full speed nobody else stands still for long enough to be read.
+        let mut standing = if self.mode == Mode::Playing(Pace::Full) { Vec::new() } else { self.tracer.ready() };
+        standing.extend(self.tracer.held_back());
+        standing.sort_unstable();
         Status {
             playing: match self.mode {
                 Mode::Paused => None,
@@ -416,6 +426,7 @@ impl Engine {
             next: standing.into_iter().filter_map(next).collect(),
             paused_by: self.paused_by.clone(),
             clock_ns: self.tracer.clock_ns(),
+            answer: self.answer.clone(),
         }
     }
 

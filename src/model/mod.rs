@@ -32,7 +32,7 @@ pub use kind::{ChannelKind, LockKind, LockMode, Why};
 pub use log::{Batch, Header, Log, Pen};
 pub use memory::{Change, Memory};
 pub use parties::Parties;
-pub use phase::{Disposition, MaskHow, Phase};
+pub use phase::{Disposition, Hold, MaskHow, Phase};
 pub use process::{How, Shares, Status};
 pub use signal::{DefaultAction, Signal, SignalSet};
 pub use task::{Action, Blocked, Fd, Pending, State, Table, Task, Use};

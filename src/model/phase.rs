@@ -1,4 +1,5 @@
-//! What is done about signals: dispositions, changes of masks, and the phases of a signal's life.
+//! What is done about signals: dispositions, changes of masks, the phases of a signal's life, and what
+//! the user keeps back.
 
 /// What a process does about a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
@@ -74,6 +75,8 @@ pub enum Phase {
     Default,
     /// The user of the lab threw it away.
     Suppressed,
+    /// The user of the lab put another signal in its place, which is generated next.
+    Replaced,
     /// It was sent while one of the same number was pending already: a standard signal is a bit, not a
     /// counter.
     Coalesced,
@@ -87,7 +90,7 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Generated,
         Self::Pending,
         Self::Delivered,
@@ -96,6 +99,7 @@ impl Phase {
         Self::Ignored,
         Self::Default,
         Self::Suppressed,
+        Self::Replaced,
         Self::Coalesced,
         Self::Accepted,
         Self::Discarded,
@@ -112,6 +116,7 @@ impl Phase {
             Self::Ignored => "ignored",
             Self::Default => "default",
             Self::Suppressed => "suppressed",
+            Self::Replaced => "replaced",
             Self::Coalesced => "coalesced",
             Self::Accepted => "accepted",
             Self::Discarded => "discarded",
@@ -121,5 +126,33 @@ impl Phase {
     /// The one with that name.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|phase| phase.as_str() == text)
+    }
+}
+
+/// What the user of the lab keeps a task from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum Hold {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Its next step.
+    Steps,
+    /// Taking a signal; it does everything else.
+    Deliveries,
+}
+
+impl Hold {
+    /// Its name in a recording.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Steps => "steps",
+            Self::Deliveries => "deliveries",
+        }
+    }
+
+    /// The one with that name.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Nothing, Self::Steps, Self::Deliveries].into_iter().find(|hold| hold.as_str() == text)
     }
 }

@@ -1,6 +1,6 @@
 //! A task as the fold knows it: its place in the family, its state, its signals, its descriptors.
 
-use super::{Access, ChannelId, Disposition, End, FdFlags, How, Signal, SignalSet, Status, Sym, TaskId, Why};
+use super::{Access, ChannelId, Disposition, End, FdFlags, Hold, How, Signal, SignalSet, Status, Sym, TaskId, Why};
 
 /// One thread, as the kernel schedules it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub struct Task {
     pub handling: Vec<Signal>,
     /// The scenario statement that it executes or is about to execute: line (from 1) and text.
     pub line: Option<(u32, Sym)>,
+    /// What the user keeps it from.
+    pub hold: Hold,
     /// How it ended.
     pub status: Option<Status>,
     /// The number of the event that made it.

@@ -13,6 +13,7 @@ mod decode;
 mod delivery;
 mod describe;
 mod ending;
+mod hands;
 mod instruction;
 mod journal;
 mod launch;

@@ -1,8 +1,8 @@
 //! Logs from lists of numbers: every kind of event, about tasks and channels that exist.
 
 use proclab::model::{
-    Access, Batch, ChannelId, ChannelKind, Disposition, End, Event, FdFlags, How, Kind, LockKind, LockMode, MaskHow,
-    MessageType, Parties, Pen, Phase, Shares, Signal, SignalSet, Status, TaskId, Via, Why,
+    Access, Batch, ChannelId, ChannelKind, Disposition, End, Event, FdFlags, Hold, How, Kind, LockKind, LockMode,
+    MaskHow, MessageType, Parties, Pen, Phase, Shares, Signal, SignalSet, Status, TaskId, Via, Why,
 };
 use proptest::prelude::*;
 
@@ -122,6 +122,9 @@ impl Scribe {
             (22, _) => {
                 let phase = Phase::ALL[b as usize % Phase::ALL.len()];
                 Kind::Signal { phase, signal, from: on, code: a as i32, value: b as i64, blocked: set }
+            }
+            (23, _) if a.is_multiple_of(3) => {
+                Kind::Hold { hold: [Hold::Nothing, Hold::Steps, Hold::Deliveries][b as usize % 3] }
             }
             (23, _) => Kind::Syscall { args: self.pen.keep(data) },
             (24, _) if a.is_multiple_of(2) => Kind::Line { line: b as u32, text },

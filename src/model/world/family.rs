@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{SA_NOCLDWAIT, World};
 use crate::model::task::{Fd, State, Table, Task};
-use crate::model::{Disposition, How, Owner, Shares, Signal, Status, Sym, TaskId};
+use crate::model::{Disposition, Hold, How, Owner, Shares, Signal, Status, Sym, TaskId};
 
 impl World {
     #[expect(clippy::too_many_arguments, reason = "the fields of one event")]
@@ -47,6 +47,7 @@ impl World {
             uses: Vec::new(),
             handling: maker.handling.clone(),
             line: maker.line,
+            hold: Hold::Nothing,
             status: None,
             born: seq,
         }));

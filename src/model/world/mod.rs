@@ -13,7 +13,7 @@ mod signals;
 use std::sync::Arc;
 
 use super::task::{Action, Blocked, Fd, Pending, State, Table, Task, Use};
-use super::{Channel, ChannelId, Event, How, Kind, Signal, SignalSet, Sym, TaskId};
+use super::{Channel, ChannelId, Event, Hold, How, Kind, Signal, SignalSet, Sym, TaskId};
 
 /// `SA_NOCLDWAIT` of sigaction(2): children do not become zombies.
 const SA_NOCLDWAIT: u32 = 2;
@@ -49,6 +49,7 @@ impl World {
             uses: Vec::new(),
             handling: Vec::new(),
             line: None,
+            hold: Hold::Nothing,
             status: None,
             born: 0,
         };
@@ -215,6 +216,7 @@ impl World {
                 self.signal(task, phase, Pending { signal, from, value }, blocked);
             }
             Kind::Line { line, text } => self.change(task, |task| task.line = Some((line, text))),
+            Kind::Hold { hold } => self.change(task, |task| task.hold = hold),
             Kind::Load { .. }
             | Kind::Syscall { .. }
             | Kind::Note { .. }

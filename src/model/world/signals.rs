@@ -33,7 +33,12 @@ impl World {
                 }
             }
             Phase::Pending | Phase::Coalesced => {}
-            Phase::Delivered | Phase::Ignored | Phase::Suppressed | Phase::Accepted | Phase::Discarded => {
+            Phase::Delivered
+            | Phase::Ignored
+            | Phase::Suppressed
+            | Phase::Replaced
+            | Phase::Accepted
+            | Phase::Discarded => {
                 self.dequeue(id, signal);
             }
             Phase::Handler => self.change(id, |task| {

@@ -1,6 +1,7 @@
 //! What happens decides what becomes of the screen. Nothing is performed here: effects go back to
 //! the loop.
 
+mod hands;
 mod mouse;
 mod phrase;
 mod prompt;
@@ -119,6 +120,10 @@ fn on_session(app: &mut App, action: Action, now: Duration) -> Vec<Effect> {
             });
             if let Some(why) = news {
                 say(app, format!("paused: {}", super::text::clean(&why)), now);
+            }
+            let known = app.status.as_ref().and_then(|old| old.answer.as_ref());
+            if let Some(answer) = status.answer.as_ref().filter(|answer| known != Some(*answer)) {
+                say(app, super::text::clean(&answer.text), now);
             }
             app.status = Some(status);
         }

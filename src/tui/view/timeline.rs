@@ -132,7 +132,7 @@ impl Diagram<'_> {
             Kind::Write { .. } | Kind::Read { .. } | Kind::Load { .. } | Kind::Store { .. } | Kind::Pass { .. } => {
                 Role::Bytes
             }
-            Kind::Signal { .. } => Role::Signal,
+            Kind::Signal { .. } | Kind::Hold { .. } => Role::Signal,
             Kind::Block { .. } => Role::Blocked,
             Kind::Unblock { .. } => Role::Ready,
             Kind::Diagnosis { .. } | Kind::Drop { .. } | Kind::Limit { .. } => Role::Bad,
@@ -220,7 +220,7 @@ impl Diagram<'_> {
                     None => pen.outside(lane.x, name),
                 }
             }
-            Kind::Signal { .. } => pen.text(lane.x, "◆"),
+            Kind::Signal { .. } | Kind::Hold { .. } => pen.text(lane.x, "◆"),
             Kind::Unblock { .. } | Kind::Exec { .. } | Kind::Create { .. } | Kind::Note { .. } => {
                 pen.text(lane.x, "●");
             }

@@ -5,7 +5,7 @@
 mod meeting;
 
 use crate::model::{
-    Access, Blocked, ChannelId, ChannelKind, Disposition, Event, How, Kind, Log, MaskHow, Parties, Phase, Signal,
+    Access, Blocked, ChannelId, ChannelKind, Disposition, Event, Hold, How, Kind, Log, MaskHow, Parties, Phase, Signal,
     SignalSet, State, Status, TaskId, Why, World,
 };
 
@@ -122,6 +122,7 @@ impl<'a> Words<'a> {
                 Disposition::Handler => format!("catches {signal}"),
             },
             Kind::Mask { how, set, blocked } => mask(how, set, blocked),
+            Kind::Signal { phase: Phase::Replaced, signal, value, .. } => replaced(signal, value),
             Kind::Signal { phase, signal, from, .. } => self.phase(phase, signal, from),
             Kind::Syscall { args } => {
                 let call = self.call(event, "syscall");
@@ -131,6 +132,7 @@ impl<'a> Words<'a> {
             Kind::Note { text, label: true } => format!("label {}", self.sym(text)),
             Kind::Note { text, label: false } => format!("note: {}", self.sym(text)),
             Kind::Diagnosis { rule, .. } => format!("⚠ {}", self.sym(rule)),
+            Kind::Hold { hold } => held(hold).to_owned(),
             _ => self.brief_meeting(seq, event),
         }
     }
@@ -146,6 +148,10 @@ impl<'a> Words<'a> {
                 format!("{who}: {} {}", self.brief(seq, event), self.quote(data, bytes))
             }
             Kind::Load { .. } | Kind::Store { .. } => format!("{who}: {}", self.access(event)),
+            Kind::Signal { phase: Phase::Generated, signal, from: Some(TaskId::LAB), value, .. } => {
+                let value = if value == 0 { String::new() } else { format!(" with the value {value}") };
+                format!("you sent {signal} to {who}{value}")
+            }
             _ => format!("{who}: {}", self.brief(seq, event)),
         }
     }
@@ -154,6 +160,7 @@ impl<'a> Words<'a> {
     pub fn next(&self, seq: u64, event: &Event) -> String {
         match event.kind {
             Kind::Block { channel, on, why } => self.waiting(&Blocked { call: event.call, channel, on, why }),
+            Kind::Signal { phase: Phase::Delivered, signal, .. } => format!("about to be delivered {signal}"),
             _ => self.brief(seq, event),
         }
     }
@@ -288,6 +295,7 @@ impl<'a> Words<'a> {
             Phase::Ignored => format!("{signal} ignored"),
             Phase::Default => format!("{signal}: default action {}", signal.default_action().as_str()),
             Phase::Suppressed => format!("{signal} suppressed by you"),
+            Phase::Replaced => format!("{signal} replaced by you"),
             Phase::Coalesced => format!("{signal} coalesced: one is pending already"),
             Phase::Accepted => format!("{signal} accepted"),
             Phase::Discarded => format!("{signal} discarded: undone by another signal"),
@@ -298,7 +306,7 @@ impl<'a> Words<'a> {
     pub fn sender(&self, from: Option<TaskId>) -> String {
         match from {
             None => "the kernel".to_owned(),
-            Some(TaskId::LAB) => "the lab".to_owned(),
+            Some(TaskId::LAB) => "you".to_owned(),
             Some(task) => self.task(task),
         }
     }
@@ -327,6 +335,21 @@ pub const fn reason(why: Why) -> &'static str {
         Why::Barrier => "not everybody has come",
         Why::Other => "asleep",
     }
+}
+
+/// What the user keeps a task from.
+const fn held(hold: Hold) -> &'static str {
+    match hold {
+        Hold::Nothing => "released by you",
+        Hold::Steps => "held by you",
+        Hold::Deliveries => "held by you before deliveries",
+    }
+}
+
+/// A signal in whose place the user put the one with this number.
+fn replaced(signal: Signal, by: i64) -> String {
+    let by = i32::try_from(by).ok().and_then(Signal::new);
+    by.map_or_else(|| format!("{signal} replaced by you"), |by| format!("{signal} replaced by {by}, by you"))
 }
 
 /// How a task ended.
