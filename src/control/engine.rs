@@ -385,7 +385,7 @@ impl Engine {
 
     /// Tells what was written, if it is time; and how things stand, if that has changed. Returns
     /// whether anything was told.
-    fn tell(&mut self, now: bool) -> bool {
+    pub(super) fn tell(&mut self, now: bool) -> bool {
         let waiting = self.tracer.recorder().untaken().len();
         let due = waiting > 0 && (now || waiting >= FLUSH_EVENTS || self.flushed.elapsed() >= FLUSH);
         if due {

@@ -24,6 +24,8 @@ impl Engine {
         self.settle()?;
         self.after_step();
         self.say(text);
+        // The run may be over now.
+        self.tell(true);
         Ok(())
     }
 
@@ -151,10 +153,7 @@ impl Engine {
 
     fn short(&self, task: TaskId) -> String {
         let name = self.name(task);
-        match self.scenario {
-            true => name.rsplit('.').next().unwrap_or(&name).to_owned(),
-            false => name,
-        }
+        if self.scenario { name.rsplit('.').next().unwrap_or(&name).to_owned() } else { name }
     }
 }
 

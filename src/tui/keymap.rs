@@ -162,7 +162,7 @@ static COMMANDS: &[CommandInfo] = &[
     row(Verb::Faster, "faster", &["]"], "faster", "more events a second", Group::Run, 13),
     row(Verb::Serial, "serial", &["f"], "serial/free", "one task at a time, or all at once", Group::Run, 14),
     row(Verb::Breakpoints, "breakpoints", &["B"], "breakpoints", "list and clear the breakpoints", Group::Run, 0),
-    row(Verb::Restart, "restart", &["r"], "restart", "start again with the same seed", Group::Run, 10),
+    row(Verb::Restart, "restart", &["r"], "restart", "start again with the same seed", Group::Run, 11),
     row(Verb::Reseed, "reseed", &["R"], "new seed", "start again with another seed", Group::Run, 15),
     row(Verb::Kill, "kill", &["K"], "signal", "send a signal to a process, a thread, a group or everybody", Group::Hand, 10),
     row(Verb::SuppressSignal, "suppress", &["d"], "suppress", "throw away the signal that a task is about to be delivered", Group::Hand, 15),
@@ -233,6 +233,7 @@ pub const PHRASES: &[(&str, &str, &str)] = &[
     ("replace ", "SIGNAL [TASK]", "put this signal in its place"),
     ("hold ", "TASK [deliveries]", "keep a task from its next step, or only from taking signals"),
     ("release ", "TASK", "let a task go that is held"),
+    ("write ", "FILE", "write the log so far into a new file, for proclab replay"),
     ("seek ", "EVENT", "to this event of the log"),
     ("seed ", "N", "start again with this seed"),
 ];

@@ -28,8 +28,8 @@ pub fn perform(app: &mut App, verb: Verb, now: Duration) -> Vec<Effect> {
         (Verb::SuppressSignal, Some(task)) => return vec![Effect::Send(Command::Hand(Hand::Suppress(task)))],
         (_, Some(task)) => {
             let held = app.world().task(task).is_some_and(|task| task.hold != Hold::Nothing);
-            let hold = if held { Hold::Nothing } else { Hold::Steps };
-            return vec![Effect::Send(Command::Hand(Hand::Hold(task, hold)))];
+            let next = if held { Hold::Nothing } else { Hold::Steps };
+            return vec![Effect::Send(Command::Hand(Hand::Hold(task, next)))];
         }
     }
     Vec::new()
@@ -77,7 +77,9 @@ pub fn entries(app: &App, typed: &str) -> Vec<Entry> {
         ["hold", name, word] if "deliveries".starts_with(word) => {
             let about = "it goes on until a signal is about to be delivered";
             let mut found = one_task(app, "hold", &[name], about, |task| Hand::Hold(task, Hold::Deliveries));
-            found.iter_mut().for_each(|entry| entry.text.push_str(" deliveries"));
+            for entry in &mut found {
+                entry.text.push_str(" deliveries");
+            }
             found
         }
         ["hold", rest @ ..] if open || !rest.is_empty() => {
@@ -91,13 +93,13 @@ pub fn entries(app: &App, typed: &str) -> Vec<Entry> {
     }
 }
 
-fn entry(text: String, about: impl Into<String>, choice: Choice) -> Entry {
-    Entry { text: text::clean(&text), key: None, about: text::clean(&about.into()), choice }
+fn entry(text: &str, about: impl Into<String>, choice: Choice) -> Entry {
+    Entry { text: text::clean(text), key: None, about: text::clean(&about.into()), choice }
 }
 
 /// Why a line cannot be run.
 fn refusal(words: &[&str], why: impl Into<String>) -> Vec<Entry> {
-    vec![entry(words.join(" "), why, Choice::Nothing)]
+    vec![entry(&words.join(" "), why, Choice::Nothing)]
 }
 
 fn kill(app: &App, words: &[&str], open: bool) -> Vec<Entry> {
@@ -122,10 +124,10 @@ fn kill(app: &App, words: &[&str], open: bool) -> Vec<Entry> {
         let value = number.map_or_else(String::new, |number| format!(" value={number}"));
         let about = match signal {
             Some(signal) => format!("{who}{}", fate(app, to, signal)),
-            None => format!("could a signal be sent {who}?"),
+            None => format!("{who}: could a signal be sent?"),
         };
         let hand = Hand::Send { signal, to, value: number };
-        found.push(entry(format!("kill {name} {text}{value}"), about, Choice::Hand(hand)));
+        found.push(entry(&format!("kill {name} {text}{value}"), about, Choice::Hand(hand)));
     }
     if found.is_empty() {
         return refusal(&[&["kill"], words].concat(), nobody(app, rest.last().copied().unwrap_or("")));
@@ -147,7 +149,7 @@ fn replace(app: &App, words: &[&str], open: bool) -> Vec<Entry> {
         ([], Some(task)) => {
             let about = format!("{signal} instead of what it is about to be delivered");
             let text = format!("{begin} {}", app.words().task(task));
-            vec![entry(text, about, Choice::Hand(Hand::Replace(task, signal)))]
+            vec![entry(&text, about, Choice::Hand(Hand::Replace(task, signal)))]
         }
         _ => one_task(app, &begin, rest, "instead of what it is about to be delivered", |task| {
             Hand::Replace(task, signal)
@@ -173,20 +175,22 @@ fn signals(app: &App, verb: &str, typed: &str) -> Vec<Entry> {
             seen.push(signal);
         }
     }
-    let subject = app.subject().filter(|_| verb == "kill").map(To::Process);
+    let subject = app.subject().filter(|_| verb == "kill");
+    let subject = subject.map(|task| (app.words().task(task), To::Process(task)));
     let mut found: Vec<Entry> = seen
         .into_iter()
         .map(|signal| {
             let name = signal.to_string();
             let name = name.trim_start_matches("SIG");
             let number = signal.number();
-            let fate = subject.map_or_else(String::new, |to| format!(": {}{}", who(app, to), fate(app, to, signal)));
+            let fate =
+                subject.as_ref().map_or_else(String::new, |(name, to)| format!(": {name}{}", fate(app, *to, signal)));
             let text = format!("{verb} {name}");
-            entry(text.clone(), format!("signal {number}{fate}"), Choice::Complete(format!("{text} ")))
+            entry(&text, format!("signal {number}{fate}"), Choice::Complete(format!("{text} ")))
         })
         .collect();
     if typed == "0" && verb == "kill" {
-        found.push(entry("kill 0".to_owned(), "only ask", Choice::Complete("kill 0 ".to_owned())));
+        found.push(entry("kill 0", "only ask", Choice::Complete("kill 0 ".to_owned())));
     }
     if found.is_empty() { refusal(&[verb, typed], no_signal(typed)) } else { found }
 }
@@ -278,7 +282,7 @@ fn one_task(app: &App, begin: &str, rest: &[&str], about: &str, hand: impl Fn(Ta
     if found.is_empty() {
         return refusal(&[begin, typed], nobody(app, typed));
     }
-    let line = |(name, task): (String, TaskId)| entry(format!("{begin} {name}"), about, Choice::Hand(hand(task)));
+    let line = |(name, task): (String, TaskId)| entry(&format!("{begin} {name}"), about, Choice::Hand(hand(task)));
     found.into_iter().map(line).collect()
 }
 
@@ -303,43 +307,38 @@ fn nobody(app: &App, typed: &str) -> String {
 /// A receiver in words.
 fn who(app: &App, to: To) -> String {
     let world = app.world();
+    let name = |task: TaskId| app.words().task(task);
     match to {
-        To::All => {
-            format!("to all {} of the run", text::count(world.living().filter(|it| it.is_process()).count(), "process"))
-        }
-        To::Thread(task) => format!("to the thread {} alone", app.words().task(task)),
-        To::Process(task) => {
-            let leader = world.task(task).map_or(task, |task| task.process);
-            format!("to the process {}", app.words().task(leader))
-        }
+        To::All => match world.living().filter(|it| it.is_process()).count() {
+            1 => "the only process of the run".to_owned(),
+            count => format!("all {count} processes of the run"),
+        },
+        To::Thread(task) => format!("the thread {} alone", name(task)),
+        To::Process(task) => format!("the process {}", name(world.task(task).map_or(task, |task| task.process))),
         To::Group(task) => {
             let pgid = world.task(task).map_or(0, |task| task.pgid);
-            let members: Vec<String> = world
-                .living()
-                .filter(|it| it.is_process() && it.pgid == pgid)
-                .take(4)
-                .map(|it| app.words().task(it.id))
-                .collect();
-            format!("to the process group {pgid}: {}", members.join(", "))
+            let members = world.living().filter(|it| it.is_process() && it.pgid == pgid).take(4);
+            let members: Vec<String> = members.map(|it| name(it.id)).collect();
+            format!("the process group {pgid}: {}", members.join(", "))
         }
     }
 }
 
-/// What a signal would do to its receiver as things stand.
-fn fate(app: &App, to: To, signal: Signal) -> String {
-    let (To::Thread(task) | To::Process(task)) = to else { return String::new() };
-    let Some(known) = app.world().task(task) else { return String::new() };
+/// What a receiver does about a signal as things stand, after its name; nothing of several.
+fn fate(app: &App, to: To, signal: Signal) -> &'static str {
+    let (To::Thread(task) | To::Process(task)) = to else { return "" };
+    let Some(known) = app.world().task(task) else { return "" };
     if signal.is_catchable() && known.blocked.contains(signal) {
-        return ", which blocks it".to_owned();
+        return " blocks it";
     }
     match app.world().action(task, signal).map(|action| action.disposition) {
-        Some(Disposition::Handler) => ", which catches it".to_owned(),
-        Some(Disposition::Ignore) => ", which ignores it".to_owned(),
+        Some(Disposition::Handler) => " catches it",
+        Some(Disposition::Ignore) => " ignores it",
         _ => match signal.default_action() {
-            DefaultAction::Terminate | DefaultAction::Core => ", which it ends".to_owned(),
-            DefaultAction::Stop => ", which it stops".to_owned(),
-            DefaultAction::Continue => ", which it continues".to_owned(),
-            DefaultAction::Ignore => ", by which nothing happens".to_owned(),
+            DefaultAction::Terminate | DefaultAction::Core => " is ended by it",
+            DefaultAction::Stop => " is stopped by it",
+            DefaultAction::Continue => " is continued by it",
+            DefaultAction::Ignore => " does nothing about it",
         },
     }
 }
@@ -384,13 +383,11 @@ fn phases(words: &[&str], open: bool) -> Vec<Entry> {
     let prefix = format!("break {}", begun.join(" "));
     let line = |phase: Phase| {
         let text = format!("{prefix} {}", phase.as_str());
-        match signal.and_then(|signal| never(signal, phase)) {
-            Some(why) => entry(text, why, Choice::Nothing),
-            None => {
-                let breakpoint = Breakpoint::Phase { task: task.clone(), signal, phase };
-                entry(text, super::describe(&breakpoint), Choice::Break(breakpoint))
-            }
+        if let Some(why) = signal.and_then(|signal| never(signal, phase)) {
+            return entry(&text, why, Choice::Nothing);
         }
+        let breakpoint = Breakpoint::Phase { task: task.clone(), signal, phase };
+        entry(&text, super::describe(&breakpoint), Choice::Break(breakpoint))
     };
     fitting.into_iter().map(line).collect()
 }

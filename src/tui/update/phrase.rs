@@ -34,6 +34,8 @@ pub enum Choice {
     BreakClear,
     /// Moves the cursor to the event with this number.
     Seek(u64),
+    /// Writes the log into a file with this name.
+    Write(String),
     /// Starts again with this seed.
     Seed(u64),
     /// Nothing: the argument makes no sense; the line says why.
@@ -102,6 +104,10 @@ fn phrase(typed: &str) -> Option<Entry> {
             Ok(seed) => entry(Choice::Seed(seed), format!("start again with seed {seed}")),
             Err(_) => entry(Choice::Nothing, "a number, as in seed 7".to_owned()),
         },
+        ["write", ..] if words.len() > 1 => {
+            let path = typed["write".len()..].trim().to_owned();
+            entry(Choice::Write(path), "write the log so far there, for proclab replay".to_owned())
+        }
         ["break", "clear"] => entry(Choice::BreakClear, "forget all breakpoints".to_owned()),
         ["break", "signal", name] => match Signal::parse(name) {
             Some(signal) => {

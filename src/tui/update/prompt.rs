@@ -150,6 +150,7 @@ fn choose(app: &mut App, entry: &phrase::Entry, now: Duration) -> Vec<Effect> {
             return tell(app);
         }
         Choice::Hand(hand) => return hands::send(app, *hand, now),
+        Choice::Write(path) => return vec![Effect::Write(path.into())],
         Choice::Seek(number) => {
             let number = *number;
             return verb::seek(app, |app| app.seek_event(number));
