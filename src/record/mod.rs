@@ -25,7 +25,7 @@ pub const FORMAT: u64 = 1;
 pub const MAX_LINE: u64 = 16 << 20;
 
 /// The names of all events, in the order of `docs/events.md`.
-pub const EVENTS: [&str; 45] = [
+pub const EVENTS: [&str; 46] = [
     "spawn",
     "exec",
     "exit",
@@ -71,4 +71,5 @@ pub const EVENTS: [&str; 45] = [
     "note",
     "limit",
     "diagnosis",
+    "hold",
 ];
