@@ -13,11 +13,14 @@ mod run_dir;
 mod scheduler;
 mod settle;
 mod stepping;
+mod typing;
 
 use std::sync::mpsc;
 
 pub use bench::{Isolation, probe_namespaces};
-pub use plan::{Breakpoint, Command, Ending, Next, Outcome, Pace, Plan, Start, Status, Stdio, Subject, Update};
+pub use plan::{
+    Breakpoint, Command, Ending, Next, Outcome, Pace, Plan, Start, Status, Stdio, Subject, Terminal, Update,
+};
 pub use run_dir::sweep;
 
 use crate::model::Header;

@@ -48,6 +48,8 @@ pub struct Channel {
     pub locks: Vec<Lock>,
     /// What belongs to sockets alone.
     pub socket: Option<Box<Socket>>,
+    /// What belongs to terminals alone.
+    pub tty: Tty,
 }
 
 impl Channel {
@@ -74,6 +76,7 @@ impl Channel {
             semaphores: BTreeMap::new(),
             locks: Vec::new(),
             socket: kind.is_socket().then(Box::default),
+            tty: Tty::default(),
         }
     }
 
@@ -179,6 +182,17 @@ impl Channel {
     pub fn value(&self, index: u32) -> i32 {
         self.semaphores.get(&index).map_or(0, |semaphore| semaphore.value)
     }
+}
+
+/// What belongs to terminals alone (ioctl_tty(2)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tty {
+    /// The session whose controlling terminal it is; 0 for none, or one that is not known.
+    pub sid: i32,
+    /// The process group in its foreground; 0 for none, or one that is not known.
+    pub foreground: i32,
+    /// Lines and columns of its window; 0 where they are not known.
+    pub window: (u16, u16),
 }
 
 /// A semaphore of a set; a POSIX one is a set of one.

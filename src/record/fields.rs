@@ -39,6 +39,7 @@ impl<W: io::Write> Writer<W> {
                 self.lines.number_field("pgid", pgid);
                 self.lines.number_field("sid", sid);
             }
+            Kind::Control { .. } | Kind::Foreground { .. } | Kind::Window { .. } => self.terminal_fields(event.kind),
             Kind::Open { .. }
             | Kind::Pass { .. }
             | Kind::Close { .. }
@@ -101,6 +102,18 @@ impl<W: io::Write> Writer<W> {
                 self.sym("text", text);
                 self.parties(payload);
             }
+        }
+    }
+
+    fn terminal_fields(&mut self, kind: Kind) {
+        self.channel(kind.channel());
+        match kind {
+            Kind::Foreground { pgid, .. } => self.lines.number_field("pgid", pgid),
+            Kind::Window { rows, columns, .. } => {
+                self.lines.number_field("rows", rows);
+                self.lines.number_field("columns", columns);
+            }
+            _ => {}
         }
     }
 

@@ -93,6 +93,7 @@ pub(super) struct Line<'a> {
     pub child_pid: Option<i32>,
     pub cloexec: Option<bool>,
     pub code: Option<i32>,
+    pub columns: Option<u16>,
     #[serde(borrow)]
     pub connection: Option<Text<'a>>,
     pub core: Option<bool>,
@@ -141,6 +142,7 @@ pub(super) struct Line<'a> {
     pub phase: Option<Text<'a>>,
     pub position: Option<u64>,
     pub priority: Option<u32>,
+    pub rows: Option<u16>,
     #[serde(borrow)]
     pub rule: Option<Text<'a>>,
     #[serde(borrow)]

@@ -58,7 +58,7 @@ impl Tracer {
         if known {
             return;
         }
-        let from = self.sender(info);
+        let from = self.sender(task, signal, info);
         if let Some(sender) = from.filter(|_| info.code <= 0) {
             let target = if info.code == libc::SI_TKILL { task } else { process };
             self.seen_early.push((sender, target, signal));
@@ -68,7 +68,10 @@ impl Tracer {
         self.recorder.plain(process, kind);
     }
 
-    fn sender(&self, info: SignalInfo) -> Option<TaskId> {
+    fn sender(&self, task: TaskId, signal: Signal, info: SignalInfo) -> Option<TaskId> {
+        if info.code == libc::SI_KERNEL {
+            return self.terminal_sender(task, signal, info);
+        }
         self.world().tasks().skip(1).rev().find(|task| info.pid != 0 && task.pid == info.pid).map(|task| task.id)
     }
 
@@ -85,7 +88,7 @@ impl Tracer {
     }
 
     pub(super) fn phase(&mut self, task: TaskId, phase: Phase, signal: Signal, info: SignalInfo) {
-        let from = self.sender(info);
+        let from = self.sender(task, signal, info);
         let blocked = SignalSet::EMPTY;
         let kind = Kind::Signal { phase, signal, from, code: info.code, value: info.value, blocked };
         self.recorder.plain(task, kind);
@@ -131,10 +134,10 @@ impl Tracer {
 
     fn write_handler(&mut self, tid: i32, stopped: &Stopped, signal: Signal, info: SignalInfo) -> Result<()> {
         let blocked = stopped.signal_mask()?;
-        let from = self.sender(info);
+        let Some(task) = self.task_of(tid) else { return Ok(()) };
+        let from = self.sender(task, signal, info);
         let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
         tracee.interrupted.push(tracee.statement);
-        let task = tracee.task;
         let kind = Kind::Signal { phase: Phase::Handler, signal, from, code: info.code, value: info.value, blocked };
         self.recorder.plain(task, kind);
         let flags = self.world().action(task, signal).map_or(0, |action| action.flags);

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::{channel, header, task};
 
 /// How many kinds of events there are, some counted twice.
-const KINDS: u64 = 41;
+const KINDS: u64 = 44;
 
 struct Scribe {
     pen: Pen,
@@ -162,6 +162,9 @@ impl Scribe {
                 Kind::Lock { channel, fd, kind, mode, start: b % 100, len: c % 100 }
             }
             37 => Kind::Load { channel, offset: b, data: self.pen.keep(data) },
+            41 => Kind::Control { channel: c.is_multiple_of(2).then_some(channel) },
+            42 => Kind::Foreground { channel, pgid: b as i32 },
+            43 => Kind::Window { channel, rows: b as u16, columns: c as u16 },
             40 => Kind::Limit { limit: text, value: b >> 1, asked: c >> 1 },
             38 => Kind::Store { channel, offset: b % 5000, data: self.pen.keep(&[data, data].concat()) },
             _ => {

@@ -40,6 +40,7 @@ impl World {
             state: State::Running,
             pgid: maker.pgid,
             sid: maker.sid,
+            terminal: maker.terminal,
             table,
             blocked: maker.blocked,
             actions: if thread { Vec::new() } else { leader_actions },
@@ -123,6 +124,7 @@ impl World {
         }
         if task.is_process() {
             self.drop_uses(id);
+            self.end_session(&task);
         }
     }
 

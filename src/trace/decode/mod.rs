@@ -14,6 +14,7 @@ mod semaphores;
 mod shared;
 mod signals;
 mod sockets;
+mod terminals;
 mod transfer;
 
 pub(super) use locks::Wanted;

@@ -141,7 +141,7 @@ impl Index {
             Kind::Line { .. } => false,
             // The lab takes away what it captures; that is no step of the run.
             Kind::Read { .. } => event.task != TaskId::LAB,
-            Kind::Create { .. } | Kind::Group { .. } => !newborn(),
+            Kind::Create { .. } | Kind::Group { .. } | Kind::Control { .. } | Kind::Foreground { .. } => !newborn(),
             Kind::Open { channel, .. } => !self.goes_on(event, channel) && !newborn(),
             Kind::Get { channel, .. } | Kind::Attach { channel, .. } => !self.goes_on(event, channel),
             // An address that became known by the way.
