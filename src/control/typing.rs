@@ -40,6 +40,8 @@ impl Engine {
     pub(super) fn type_by_hand(&mut self, bytes: &[u8]) {
         self.tracer.type_at_terminal(bytes);
         self.after_typing();
+        // Whoever typed is told how things stand, even if they stand as before.
+        self.told = None;
     }
 
     pub(super) fn resize(&mut self, rows: u16, columns: u16) {

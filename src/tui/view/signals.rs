@@ -117,11 +117,13 @@ fn recent(app: &App, task: &Task, width: usize) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     for seq in events {
         let Some(event) = app.log.get(u64::from(*seq)) else { continue };
-        let Kind::Signal { phase, signal, from, .. } = event.kind else { continue };
+        let Kind::Signal { phase, signal, from, code, .. } = event.kind else { continue };
         let role = if phase == Phase::Default { Role::Bad } else { Role::Signal };
         let number = format!(" {} ", seq + 1);
         let hang = text::width(&number);
-        let wrapped = text::wrap(&app.words().phase(phase, signal, from), width.saturating_sub(hang));
+        let cause = words::terminal::cause(phase, signal, from, code);
+        let sentence = cause.unwrap_or_else(|| app.words().phase(phase, signal, from));
+        let wrapped = text::wrap(&sentence, width.saturating_sub(hang));
         let mut label = Some(number);
         for piece in wrapped {
             let label = label.take().unwrap_or_else(|| " ".repeat(hang));

@@ -3,6 +3,7 @@
 //! Everything that comes out of here is safe to show; see [`super::text`].
 
 mod meeting;
+pub mod terminal;
 
 use crate::model::{
     Access, Blocked, ChannelId, ChannelKind, Disposition, Event, How, Kind, Log, MaskHow, Parties, Phase, Signal,
@@ -128,7 +129,9 @@ impl<'a> Words<'a> {
                 Disposition::Handler => format!("catches {signal}"),
             },
             Kind::Mask { how, set, blocked } => mask(how, set, blocked),
-            Kind::Signal { phase, signal, from, .. } => self.phase(phase, signal, from),
+            Kind::Signal { phase, signal, from, code, .. } => {
+                terminal::cause(phase, signal, from, code).unwrap_or_else(|| self.phase(phase, signal, from))
+            }
             Kind::Syscall { args } => {
                 let call = self.call(event, "syscall");
                 format!("{call}({}) = {}", text::clean_bytes(self.log.bytes(args), QUOTE), event.ret)
