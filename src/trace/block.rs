@@ -76,7 +76,7 @@ impl Tracer {
             Family::SignalWait => only(Why::Signal),
             Family::Sleep { .. } => only(Why::Time),
             Family::Poll | Family::Ppoll => self.poll_cause(tid, task, args[0], args[1]),
-            Family::Select => self.epoll_cause(task, args[0]),
+            Family::Select => self.epoll_cause(tid, task, call),
             Family::Futex => self.futex_cause(task, args[0]),
             Family::Semop => self.semop_cause(tid, task, call),
             Family::Flock => self.lock_cause(task, self.wanted_by_flock(task, args[0] as i32, args[1] as i32)),
@@ -161,8 +161,19 @@ impl Tracer {
         Cause { channel: self.channel_at(tid, call, usize::from(path)), why: Some(Why::NoPeer), on: None }
     }
 
-    /// epoll_wait(2) waits at its instance; select(2) has a number there that means something else.
-    fn epoll_cause(&self, task: TaskId, fd: u64) -> Cause {
+    /// epoll_wait(2) waits at its instance. select(2) has the number of bits of its sets there: where it
+    /// waits for one descriptor only, to be read, it waits at that.
+    fn epoll_cause(&self, tid: i32, task: TaskId, call: &Call) -> Cause {
+        let args = &call.args;
+        let fd = args[0];
+        if matches!(self.recorder.names().get(call.name), "select" | "pselect6") {
+            let others = args[2] == 0 && args[3] == 0;
+            let few = (1..=64).contains(&fd) && others && args[1] != 0;
+            let set = few.then(|| memory::read_u64(tid, args[1])).flatten().map(|set| set & (u64::MAX >> (64 - fd)));
+            let only = set.filter(|set| set.is_power_of_two()).map(u64::trailing_zeros);
+            let channel = only.and_then(|fd| self.world().fd(task, fd as i32)).map(|entry| entry.channel);
+            return Cause { channel, why: Some(Why::Poll), on: None };
+        }
         let channel = self.world().fd(task, fd as i32).and_then(|entry| self.world().channel(entry.channel));
         let instance = channel.filter(|channel| channel.kind == ChannelKind::Epoll);
         Cause { channel: instance.map(|channel| channel.id), why: Some(Why::Poll), on: None }

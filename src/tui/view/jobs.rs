@@ -57,12 +57,12 @@ fn group(world: &World, task: &Task) -> (String, Role) {
     (std::iter::once(first.as_str()).chain(words).collect::<Vec<_>>().join(" · "), role)
 }
 
-/// What a process leads, where tasks are shown by that.
+/// A mark for what a process leads, a session or a group, where tasks are shown by that.
 pub fn role_of(app: &App, task: &Task) -> &'static str {
     match task.pid {
         _ if !task.is_process() || !app.shows_jobs() || task.pgid == 0 => "",
-        pid if pid == task.sid => " · leads session",
-        pid if pid == task.pgid => " · leads group",
+        pid if pid == task.sid => " ◆",
+        pid if pid == task.pgid => " ◇",
         _ => "",
     }
 }

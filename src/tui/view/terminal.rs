@@ -15,6 +15,8 @@ pub fn render(app: &App, area: Rect, buf: &mut Buffer) {
         return;
     };
     let (row, column) = screen.cursor_position();
+    // After the last column it stands beyond the edge until the next character.
+    let column = column.min(screen.size().1.get() - 1);
     let top = (row + 1).saturating_sub(area.height);
     let left = (column + 1).saturating_sub(area.width);
     for y in 0..area.height {
