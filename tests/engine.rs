@@ -7,6 +7,8 @@ mod readiness;
 #[path = "engine/sockets.rs"]
 mod sockets;
 mod support;
+#[path = "engine/terminals.rs"]
+mod terminals;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -94,6 +96,7 @@ fn compare(log: &Log, when: &str) {
         compare_signals(world, task, *pid, &about);
         compare_descriptors(world, task, *pid, &mut links, &about);
     }
+    terminals::compare(world, &pids, when);
     locks::compare(world, &pids, &links, when);
     for channel in
         world.channels().filter(|channel| channel.alive && (channel.kind.is_pipe() || channel.kind.is_socket()))
@@ -228,6 +231,8 @@ compare! {
     background_read: "jobs/background-read";
     orphaned_group: "jobs/orphaned-group";
     stop_and_continue: "jobs/stop-and-continue";
+    type_at_it: "jobs/type-at-it";
+    into_the_foreground: "jobs/into-the-foreground";
     coprocess_buffering: "pipes/coprocess-buffering";
     waits_inside_close: "pipes/waits-inside-close";
     safe_pipe_open: "pipes/safe-pipe-open";

@@ -52,6 +52,8 @@ pub struct Channel {
     pub monitor: Option<Box<Monitor>>,
     /// The epoll instances in whose interest lists it stands.
     pub watchers: Vec<ChannelId>,
+    /// What belongs to terminals alone.
+    pub tty: Tty,
 }
 
 impl Channel {
@@ -80,6 +82,7 @@ impl Channel {
             socket: kind.is_socket().then(Box::default),
             monitor: None,
             watchers: Vec::new(),
+            tty: Tty::default(),
         }
     }
 
@@ -185,6 +188,17 @@ impl Channel {
     pub fn value(&self, index: u32) -> i32 {
         self.semaphores.get(&index).map_or(0, |semaphore| semaphore.value)
     }
+}
+
+/// What belongs to terminals alone (ioctl_tty(2)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tty {
+    /// The session whose controlling terminal it is; 0 for none, or one that is not known.
+    pub sid: i32,
+    /// The process group in its foreground; 0 for none, or one that is not known.
+    pub foreground: i32,
+    /// Lines and columns of its window; 0 where they are not known.
+    pub window: (u16, u16),
 }
 
 /// A semaphore of a set; a POSIX one is a set of one.

@@ -41,6 +41,7 @@ impl<W: io::Write> Writer<W> {
                 self.lines.number_field("pgid", pgid);
                 self.lines.number_field("sid", sid);
             }
+            Kind::Control { .. } | Kind::Foreground { .. } | Kind::Window { .. } => self.terminal_fields(event.kind),
             Kind::Open { .. }
             | Kind::Pass { .. }
             | Kind::Close { .. }
@@ -111,6 +112,18 @@ impl<W: io::Write> Writer<W> {
                 self.parties(payload);
             }
             Kind::Hold { hold } => self.lines.text_field("how", hold.as_str()),
+        }
+    }
+
+    fn terminal_fields(&mut self, kind: Kind) {
+        self.channel(kind.channel());
+        match kind {
+            Kind::Foreground { pgid, .. } => self.lines.number_field("pgid", pgid),
+            Kind::Window { rows, columns, .. } => {
+                self.lines.number_field("rows", rows);
+                self.lines.number_field("columns", columns);
+            }
+            _ => {}
         }
     }
 

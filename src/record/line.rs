@@ -99,6 +99,7 @@ pub(super) struct Line<'a> {
     pub clock: Option<i32>,
     pub cloexec: Option<bool>,
     pub code: Option<i32>,
+    pub columns: Option<u16>,
     #[serde(borrow)]
     pub connection: Option<Text<'a>>,
     pub core: Option<bool>,
@@ -155,6 +156,7 @@ pub(super) struct Line<'a> {
     pub position: Option<u64>,
     pub positioned: Option<bool>,
     pub priority: Option<u32>,
+    pub rows: Option<u16>,
     #[serde(borrow)]
     pub queue: Option<Text<'a>>,
     #[serde(borrow)]

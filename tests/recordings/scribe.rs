@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::{channel, header, task};
 
 /// How many kinds of events there are, some counted twice.
-const KINDS: u64 = 45;
+const KINDS: u64 = 48;
 
 struct Scribe {
     pen: Pen,
@@ -126,9 +126,9 @@ impl Scribe {
                 let queue = if a.is_multiple_of(2) { Queue::Process } else { Queue::Thread };
                 Kind::Signal { phase, signal, queue, from: on, code: a as i32, value: b as i64, blocked: set }
             }
-            (41, _) => Kind::Interrupted { signal, then: Then::ALL[b as usize % Then::ALL.len()] },
-            (42, _) => Kind::Altstack { base: b >> 1, bytes: c >> 1, autodisarm: c.is_multiple_of(2) },
-            (43, _) => Kind::Timer {
+            (44, _) => Kind::Interrupted { signal, then: Then::ALL[b as usize % Then::ALL.len()] },
+            (45, _) => Kind::Altstack { base: b >> 1, bytes: c >> 1, autodisarm: c.is_multiple_of(2) },
+            (46, _) => Kind::Timer {
                 kind: TimerKind::ALL[a as usize % TimerKind::ALL.len()],
                 change: TimerChange::ALL[b as usize % TimerChange::ALL.len()],
                 id: small,
@@ -210,8 +210,11 @@ impl Scribe {
                 let mode = [LockMode::Read, LockMode::Write, LockMode::Unlock][b as usize % 3];
                 Kind::Lock { channel, fd, kind, mode, start: b % 100, len: c % 100 }
             }
-            41 => Kind::Monitor { channel, told: self.told([a, b, c]) },
+            47 => Kind::Monitor { channel, told: self.told([a, b, c]) },
             37 => Kind::Load { channel, offset: b, data: self.pen.keep(data) },
+            41 => Kind::Control { channel: c.is_multiple_of(2).then_some(channel) },
+            42 => Kind::Foreground { channel, pgid: b as i32 },
+            43 => Kind::Window { channel, rows: b as u16, columns: c as u16 },
             40 => Kind::Limit { limit: text, value: b >> 1, asked: c >> 1 },
             38 => Kind::Store { channel, offset: b % 5000, data: self.pen.keep(&[data, data].concat()) },
             _ => {
