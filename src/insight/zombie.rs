@@ -1,16 +1,18 @@
 //! Children that ended and were not waited for (wait(2), "NOTES").
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::{Finding, Rule, all_blocked, name};
 use crate::model::{
-    Blocked, ChannelKind, Disposition, Event, Kind, Names, Signal, State, Status, Task, TaskId, Why, World,
+    Blocked, ChannelKind, Disposition, Event, Kind, Names, Phase, Signal, State, Status, Task, TaskId, Why, World,
 };
 
 /// A dead child stays unreaped: its parent ends, or sleeps in something else, or the run is over.
 #[derive(Debug, Default)]
 pub(super) struct Zombie {
     told: HashSet<TaskId>,
+    /// How often the handler of SIGCHLD has run, by process.
+    handled: HashMap<TaskId, usize>,
 }
 
 impl Zombie {
@@ -32,10 +34,32 @@ impl Zombie {
                 continue;
             }
             let child_name = format!("{}{}", name(child, world, names), ending(status));
-            let text = why(name(parent, world, names), &child_name);
+            let parent_name = name(parent, world, names);
+            let text = self.merged(parent, world).map_or_else(
+                || why(parent_name, &child_name),
+                |merged| {
+                    format!("{child_name} stays a zombie: {parent_name} waits in its handler of SIGCHLD, {merged}")
+                },
+            );
             findings.push(Finding { rule: "zombie", text, tasks: vec![parent, child], channels: Vec::new() });
         }
         findings
+    }
+}
+
+impl Zombie {
+    /// Whether fewer signals came than children have ended, in words, and what to do about it.
+    fn merged(&self, parent: TaskId, world: &World) -> Option<String> {
+        let runs = *self.handled.get(&parent)?;
+        let ended = world.tasks().filter(|child| child.parent == parent && child.is_process() && !child.is_alive());
+        let ended = ended.count();
+        (runs < ended).then(|| {
+            let times = if runs == 1 { "once".to_owned() } else { format!("{runs} times") };
+            format!(
+                "which ran {times} while {ended} children ended, because a signal that is pending already is not \
+                 queued again; there, wait with WNOHANG until nobody is left (waitpid(2))"
+            )
+        })
     }
 }
 
@@ -79,6 +103,10 @@ impl Rule for Zombie {
 
     fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
         match event.kind {
+            Kind::Signal { phase: Phase::Handler, signal: Signal::CHLD, .. } => {
+                let process = world.task(event.task).map_or(event.task, |task| task.process);
+                *self.handled.entry(process).or_default() += 1;
+            }
             Kind::Exit { .. } => {
                 let Some(process) = world.task(event.task).map(|task| task.process) else { return };
                 if world.living().any(|task| task.process == process) {
@@ -163,6 +191,19 @@ mod tests {
         sketch.block("parent", "pause", Why::Signal).killed("parent.child", Signal::KILL);
         let expected = "nobody waited for child (killed by SIGKILL), which is a zombie at the end of the run: \
                         parent must wait for it";
+        assert_eq!(found(&mut sketch), [expected]);
+    }
+
+    #[test]
+    fn a_handler_that_waits_once_for_several() {
+        let mut sketch = family();
+        sketch.fork("parent", "parent.other").action("parent", Signal::CHLD, Disposition::Handler);
+        sketch.exit("parent.child", 0).exit("parent.other", 0);
+        sketch.signal("parent", Phase::Handler, Signal::CHLD, None).reap("parent", "parent.child");
+        sketch.signal("parent", Phase::Returned, Signal::CHLD, None).exit("parent", 0);
+        let expected = "other (exit status 0) stays a zombie: parent waits in its handler of SIGCHLD, which ran once \
+                        while 2 children ended, because a signal that is pending already is not queued again; there, \
+                        wait with WNOHANG until nobody is left (waitpid(2))";
         assert_eq!(found(&mut sketch), [expected]);
     }
 

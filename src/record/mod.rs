@@ -24,7 +24,7 @@ pub const FORMAT: u64 = 1;
 pub const MAX_LINE: u64 = 16 << 20;
 
 /// The names of all events, in the order of `docs/events.md`.
-pub const EVENTS: [&str; 41] = [
+pub const EVENTS: [&str; 42] = [
     "spawn",
     "exec",
     "exit",
@@ -64,6 +64,7 @@ pub const EVENTS: [&str; 41] = [
     "syscall",
     "line",
     "note",
+    "clock",
     "limit",
     "diagnosis",
 ];

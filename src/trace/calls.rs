@@ -119,6 +119,8 @@ pub enum Family {
     },
     /// `alarm`.
     Alarm,
+    /// `setitimer`: which timer, new, old.
+    Setitimer,
     /// `poll`: timeout in milliseconds, third argument.
     Poll,
     /// `ppoll`.
@@ -298,6 +300,7 @@ const TRACED: &[(&str, Family)] = &[
     ("nanosleep", Family::Sleep { time: 0 }),
     ("clock_nanosleep", Family::Sleep { time: 2 }),
     ("alarm", Family::Alarm),
+    ("setitimer", Family::Setitimer),
     ("msgget", Family::Msgget),
     ("msgsnd", Family::Msgsnd),
     ("msgrcv", Family::Msgrcv),

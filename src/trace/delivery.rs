@@ -28,13 +28,8 @@ impl Tracer {
             self.write_handler(tid, &stopped, entered, info)?;
         }
         self.wake(tid);
-        let mut info = stopped.signal_info()?;
-        let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
-        if signal == Signal::ALRM && std::mem::take(&mut tracee.alarm_sent) {
-            stopped.set_signal_from_kernel()?;
-            info = stopped.signal_info()?;
-        }
-        let task = tracee.task;
+        let info = Self::signal_at(&stopped)?;
+        let Some(task) = self.task_of(tid) else { return Ok(()) };
         if info.code > 0 {
             self.write_forced(task, signal, stopped.signal_mask()?);
         }
@@ -43,6 +38,7 @@ impl Tracer {
             self.phase(task, Phase::Ignored, signal, info);
             return stopped.resume(Resume::Continue, Some(signal));
         }
+        self.signal_taken(tid, signal);
         self.set_rest(tid, Rest::Signal(stopped, signal, info));
         Ok(())
     }

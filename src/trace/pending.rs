@@ -60,8 +60,7 @@ impl Tracer {
             if Some(signal) == at_hand {
                 continue;
             }
-            let alarm = signal == Signal::ALRM && self.tracees.get(&tid).is_some_and(|tracee| tracee.alarm_sent);
-            let info = if alarm { UNKNOWN } else { info };
+            let info = if info.code == crate::sys::signal::OF_THE_LAB { UNKNOWN } else { info };
             self.phase(task, Phase::Generated, signal, info);
             if self.world().task(task).is_some_and(|task| task.blocked.contains(signal)) {
                 self.phase(task, Phase::Pending, signal, info);

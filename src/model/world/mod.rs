@@ -26,6 +26,7 @@ pub struct World {
     tables: Vec<Arc<Table>>,
     applied: u64,
     t_ns: u64,
+    clock_ns: Option<u64>,
 }
 
 impl World {
@@ -58,6 +59,7 @@ impl World {
             tables: vec![Arc::new(Table { users: 1, ..Table::default() })],
             applied: 0,
             t_ns: 0,
+            clock_ns: None,
         }
     }
 
@@ -69,6 +71,12 @@ impl World {
     /// The time of the last event, in nanoseconds since the start.
     pub const fn t_ns(&self) -> u64 {
         self.t_ns
+    }
+
+    /// What the lab's clock says, in nanoseconds; `None` as long as it has not moved, which it never
+    /// does where processes live in real time.
+    pub const fn clock_ns(&self) -> Option<u64> {
+        self.clock_ns
     }
 
     /// The task, if this world has it yet.
@@ -214,6 +222,7 @@ impl World {
             Kind::Signal { phase, signal, from, value, blocked, .. } => {
                 self.signal(task, phase, Pending { signal, from, value }, blocked);
             }
+            Kind::Clock { now } => self.clock_ns = Some(now),
             Kind::Line { line, text } => self.change(task, |task| task.line = Some((line, text))),
             Kind::Load { .. }
             | Kind::Syscall { .. }

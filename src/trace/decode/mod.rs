@@ -124,6 +124,7 @@ impl Tracer {
             Family::Fork
             | Family::Sleep { .. }
             | Family::Alarm
+            | Family::Setitimer
             | Family::Poll
             | Family::Ppoll
             | Family::Select

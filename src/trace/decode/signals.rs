@@ -93,6 +93,7 @@ impl Tracer {
             return self.plain_call(ended);
         };
         let address = ended.call.args[1];
+        Self::hide_the_lab(ended.tid, address + 8);
         let number = |at: u64| memory::read_i32(ended.tid, address + at).filter(|_| address != 0);
         self.write_accepted(ended, signal, number(8).unwrap_or(0), number(16).unwrap_or(0), number(24).unwrap_or(0));
     }
@@ -113,6 +114,7 @@ impl Tracer {
     }
 
     fn write_accepted(&mut self, ended: &Ended<'_>, signal: Signal, code: i32, pid: i32, value: i32) {
+        self.signal_taken(ended.tid, signal);
         let from = self.world().by_pid(pid).filter(|_| pid != 0).map(|task| task.id);
         let value = if code == libc::SI_QUEUE { i64::from(value) } else { 0 };
         let blocked = SignalSet::EMPTY;
