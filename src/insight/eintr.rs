@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::{Finding, Rule, name};
-use crate::model::{Event, Kind, Names, Phase, Signal, Status, Sym, TaskId, Via, World};
+use crate::model::{Event, Kind, Names, Phase, Signal, Status, Sym, TaskId, World};
 
 /// A call failed with EINTR, and all that the process did afterwards was to say so and to end with a
 /// status that is not 0.
@@ -65,12 +65,17 @@ impl Rule for EintrNotHandled {
                 );
                 findings.push(Finding { rule: "eintr-not-handled", text, tasks: vec![task], channels: Vec::new() });
             }
-            // What it has to say of the error, a write to standard error, is no call that goes on.
+            // To say something of the error is not to go on, nor is to tidy up. perror(3) writes to a duplicate
+            // of the standard error.
             Kind::Signal { .. }
             | Kind::Line { .. }
             | Kind::Unblock { .. }
             | Kind::Note { .. }
-            | Kind::Write { via: Via::Fd(2), .. } => {}
+            | Kind::Dup { .. }
+            | Kind::Flags { .. }
+            | Kind::Close { .. } => {}
+            Kind::Syscall { .. } if event.call.is_some_and(|call| names.get(call) == "fcntl") => {}
+            Kind::Write { channel, .. } if world.fd(task, 2).is_some_and(|error| error.channel == channel) => {}
             _ if event.call.is_none() => {}
             _ => {
                 // It goes on, apart from what its handler does.

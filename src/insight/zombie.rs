@@ -11,8 +11,19 @@ use crate::model::{
 #[derive(Debug, Default)]
 pub(super) struct Zombie {
     told: HashSet<TaskId>,
-    /// How often the handler of SIGCHLD has run, by process.
-    handled: HashMap<TaskId, usize>,
+    /// What is known of processes that handle SIGCHLD.
+    handling: HashMap<TaskId, Handling>,
+}
+
+/// A process with a handler for SIGCHLD, since it was loaded.
+#[derive(Debug, Clone, Copy, Default)]
+struct Handling {
+    /// How many children have ended.
+    ended: usize,
+    /// How often the handler has run.
+    runs: usize,
+    /// Whether it waits in the handler.
+    reaps: bool,
 }
 
 impl Zombie {
@@ -50,10 +61,8 @@ impl Zombie {
 impl Zombie {
     /// Whether fewer signals came than children have ended, in words, and what to do about it.
     fn merged(&self, parent: TaskId, world: &World) -> Option<String> {
-        let runs = *self.handled.get(&parent)?;
-        let ended = world.tasks().filter(|child| child.parent == parent && child.is_process() && !child.is_alive());
-        let ended = ended.count();
-        (runs < ended).then(|| {
+        let Handling { ended, runs, reaps } = *self.handling.get(&parent)?;
+        (reaps && runs < ended && handles(parent, world)).then(|| {
             let times = if runs == 1 { "once".to_owned() } else { format!("{runs} times") };
             format!(
                 "which ran {times} while {ended} children ended, because a signal that is pending already is not \
@@ -61,6 +70,10 @@ impl Zombie {
             )
         })
     }
+}
+
+fn handles(process: TaskId, world: &World) -> bool {
+    world.action(process, Signal::CHLD).is_some_and(|it| it.disposition == Disposition::Handler)
 }
 
 fn ending(status: Option<Status>) -> String {
@@ -76,7 +89,7 @@ fn sleeps_elsewhere(task: &Task, world: &World) -> bool {
     let State::Blocked(blocked) = task.state else { return false };
     let waits = |task: &Task| matches!(task.state, State::Blocked(Blocked { why: Why::Child | Why::Vfork, .. }));
     let learns_otherwise = || {
-        let handled = world.action(task.id, Signal::CHLD).is_some_and(|it| it.disposition == Disposition::Handler);
+        let handled = handles(task.id, world);
         // A blocked SIGCHLD is fetched with sigwait or a signalfd, and a pidfd tells of the end too.
         let fetched = task.blocked.contains(Signal::CHLD);
         let watched = world.fds(task.id).any(|fd| {
@@ -105,12 +118,25 @@ impl Rule for Zombie {
         match event.kind {
             Kind::Signal { phase: Phase::Handler, signal: Signal::CHLD, .. } => {
                 let process = world.task(event.task).map_or(event.task, |task| task.process);
-                *self.handled.entry(process).or_default() += 1;
+                self.handling.entry(process).or_default().runs += 1;
+            }
+            Kind::Reap { .. } if !self.handling.is_empty() => {
+                let Some(task) = world.task(event.task) else { return };
+                if task.handling.contains(&Signal::CHLD) {
+                    self.handling.entry(task.process).or_default().reaps = true;
+                }
+            }
+            Kind::Exec { .. } if !event.failed() => {
+                self.handling.remove(&event.task);
             }
             Kind::Exit { .. } => {
                 let Some(process) = world.task(event.task).map(|task| task.process) else { return };
                 if world.living().any(|task| task.process == process) {
                     return;
+                }
+                let parent = world.task(process).map_or(TaskId::LAB, |task| task.parent);
+                if handles(parent, world) {
+                    self.handling.entry(parent).or_default().ended += 1;
                 }
                 findings.extend(self.report(process, world, names, |parent, child| {
                     format!(
