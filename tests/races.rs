@@ -28,7 +28,8 @@ fn run_free(text: &str) -> (Log, Ending) {
 /// What the lab's clock said, in order, in milliseconds.
 fn clocks(log: &Log) -> Vec<u64> {
     let now = |(_, event): (u64, &proclab::model::Event)| match event.kind {
-        Kind::Clock { now } => Some(now / 1_000_000),
+        // It is 0 where a timer is set before it has moved.
+        Kind::Clock { now } => Some(now / 1_000_000).filter(|now| *now > 0),
         _ => None,
     };
     log.range(0..log.len()).filter_map(now).collect()

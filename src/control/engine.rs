@@ -58,6 +58,8 @@ pub(super) struct Engine {
     pub(super) breakpoints: Vec<Breakpoint>,
     /// The task that stopped at a breakpoint, which must not stop it again.
     pub(super) passing: Option<TaskId>,
+    /// Whether it was said that the kernel asks for connections again by itself.
+    pub(super) told_retry: bool,
     pub(super) paused_by: Option<String>,
     limit: Limit,
     timeout: Option<Duration>,
@@ -126,6 +128,7 @@ impl Engine {
             scenario: is_scenario,
             breakpoints: Vec::new(),
             passing: None,
+            told_retry: false,
             paused_by: None,
             limit,
             timeout: plan.timeout.map(Duration::from_secs),
@@ -354,6 +357,7 @@ impl Engine {
             }
         }
         self.tracer.write_progress();
+        self.tracer.look_at_timers();
         self.after_step();
         self.tell(true);
         if self.tracer.moving().is_empty() && self.tracer.ready().is_empty() && !self.tracer.is_over() {

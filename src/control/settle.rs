@@ -162,6 +162,7 @@ impl Engine {
             }
         }
         self.tracer.write_progress();
+        self.tracer.look_at_timers();
         self.tracer.look_at_queues();
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::engine::{Engine, FLUSH, Mode};
 use super::scheduler::{Choice, Tasks};
 use super::{Outcome, breakpoints};
-use crate::model::{Kind, Phase, State, TaskId, Why};
+use crate::model::{Blocked, ChannelKind, Kind, Phase, State, TaskId, Why, World};
 use crate::scenario::RETURNED;
 use crate::sys;
 use crate::trace::Tracer;
@@ -104,6 +104,12 @@ impl Engine {
             self.ending = Some(Outcome::Stuck);
             return Ok(());
         }
+        let world = self.tracer.world();
+        let retries = world.living().any(|it| matches!(it.state, State::Blocked(it) if connects_again(world, it)));
+        if self.scenario && retries && !std::mem::replace(&mut self.told_retry, true) {
+            let text = "the kernel asks for a connection again after some time of its own; the run waits for it";
+            self.tracer.recorder_mut().note(TaskId::LAB, text);
+        }
         let deadline = self.deadline();
         self.wait_for_anything(deadline)
     }
@@ -120,6 +126,7 @@ impl Engine {
         let world = self.tracer.world();
         self.tracer.waits_for_real_time()
             || world.living().any(|task| match task.state {
+                State::Blocked(blocked) if connects_again(world, blocked) => true,
                 State::Blocked(blocked) => {
                     let foreign = !self.tracer.is_actor(task.id);
                     foreign && matches!(blocked.why, Why::Time | Why::Poll | Why::Other | Why::Lock)
@@ -127,6 +134,17 @@ impl Engine {
                 _ => false,
             })
     }
+}
+
+/// Whether a task waits for a connection that the kernel will ask for again by itself (tcp(7),
+/// `tcp_syn_retries`), and that there is room for by now. Where there is none, nothing will come of asking.
+fn connects_again(world: &World, blocked: Blocked) -> bool {
+    let listener = blocked.channel.and_then(|channel| world.channel(channel));
+    let Some(listener) = listener.filter(|it| blocked.why == Why::Backlog && it.kind == ChannelKind::Tcp) else {
+        return false;
+    };
+    let waiting = listener.socket.as_ref().map_or(0, |socket| socket.waiting.len());
+    listener.alive && listener.backlog().is_some_and(|backlog| waiting <= backlog as usize)
 }
 
 /// The tasks as the scheduler sees them.

@@ -4,6 +4,7 @@
 //! besides the log's own world is only what cannot be logged: proofs of being stopped, and calls
 //! between their entry and their exit.
 
+mod arguments;
 mod block;
 pub mod calls;
 mod changes;
@@ -13,6 +14,7 @@ mod decode;
 mod delivery;
 mod describe;
 mod ending;
+mod frames;
 mod instruction;
 mod journal;
 mod launch;

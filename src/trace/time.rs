@@ -67,7 +67,7 @@ impl Tracer {
             _ if object_kind(call).is_some() => self.look_ahead(tid, call),
             _ => {}
         }
-        if let (Family::SignalWait | Family::Ppoll, Some(task)) = (call.family, self.task_of(tid)) {
+        if let (Family::SignalWait | Family::Ppoll | Family::Select, Some(task)) = (call.family, self.task_of(tid)) {
             self.write_mask_of_wait(tid, task, call);
         }
         if !self.options.virtual_time || !self.tracees.get(&tid).is_some_and(|tracee| tracee.actor) {
@@ -84,6 +84,7 @@ impl Tracer {
             }
             Family::Futex if call.args[3] != 0 => self.take_over_deadline(tid, call.args[3]),
             Family::Alarm => {
+                self.begin_clock();
                 let left = self.clock.set_alarm(tid, call.args[0].saturating_mul(SECOND), 0);
                 self.answer(tid, TimerAnswer::Seconds(left.seconds()));
                 stopped.set_argument(0, 0)
@@ -128,10 +129,18 @@ impl Tracer {
         let Some((given, [first, every])) = given.and_then(|given| Some((given, times(&given)?))) else {
             return Ok(());
         };
+        self.begin_clock();
         self.clock.set_alarm(tid, first, every);
         memory::write(tid, address, &[0; 32])?;
         self.answer(tid, TimerAnswer::Given(given));
         Ok(())
+    }
+
+    /// Who reads what a timer has left needs the clock that it runs by, even if that has not moved yet.
+    fn begin_clock(&mut self) {
+        if self.world().clock_ns().is_none() {
+            self.recorder.plain(TaskId::LAB, Kind::Clock { now: self.clock.now() });
+        }
     }
 
     fn answer(&mut self, tid: i32, answer: TimerAnswer) {

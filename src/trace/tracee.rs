@@ -1,10 +1,11 @@
 //! A task as the tracer holds it: what it is in the middle of, and what would be its next step.
 
-use crate::model::{ChannelId, Signal, Status, Sym, TaskId};
+use crate::model::{ChannelId, Signal, Status, Sym, TaskId, Then};
 use crate::scenario::StatementId;
 use crate::sys::ptrace::{SignalInfo, Stopped};
 
 use super::calls::Family;
+use super::frames::Frame;
 
 /// A call between its entry and its exit.
 #[derive(Debug, Clone, Copy)]
@@ -108,8 +109,18 @@ pub struct Tracee {
     pub blocked: bool,
     /// The statement that it executes.
     pub statement: Option<StatementId>,
-    /// The statements that handlers have interrupted, innermost last.
-    pub interrupted: Vec<Option<StatementId>>,
+    /// The handlers that run, innermost last.
+    pub frames: Vec<Frame>,
+    /// A call that a signal has interrupted whose handler is about to be entered, and what becomes of it.
+    pub then: Option<(Call, Then)>,
+    /// The call that has just failed with EINTR by itself.
+    pub failed: Option<Call>,
+    /// The stack pointer of what a handler on the alternate stack has interrupted.
+    pub stack: Option<u64>,
+    /// The signal that has stopped it in the middle of a call.
+    pub stopped_by: Option<Signal>,
+    /// Whether the call that it is in has brought a mask along.
+    pub masked: bool,
     /// Whether a statement has begun and its first call belongs to the same step.
     pub fresh: bool,
     /// The signal whose handler is about to be entered.
@@ -150,7 +161,12 @@ impl Tracee {
             progress: 0,
             blocked: false,
             statement: None,
-            interrupted: Vec::new(),
+            frames: Vec::new(),
+            then: None,
+            failed: None,
+            stack: None,
+            stopped_by: None,
+            masked: false,
             fresh: false,
             entering: None,
             ended: false,

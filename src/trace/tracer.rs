@@ -18,7 +18,7 @@ use super::recorder::{Outcome, Recorder};
 use super::sockets::Sockets;
 use super::tracee::{Ahead, Call, Rest, Tracee};
 use super::watch::Watch;
-use crate::model::{Blocked, ChannelId, Header, How, Kind, Shares, State, Status, TaskId, World};
+use crate::model::{Blocked, ChannelId, Header, How, Kind, Shares, State, Status, TaskId, Then, World};
 use crate::scenario::{Scenario, StatementId};
 use crate::sys::ptrace::{CallInfo, Resume, Stopped, Why};
 use crate::sys::{Error, procfs, ptrace, seccomp};
@@ -83,6 +83,8 @@ pub struct Tracer {
     names: HashMap<String, u32>,
 }
 
+/// `CLONE_CLEAR_SIGHAND` of clone(2): the new task catches nothing.
+const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 /// Output is kept whole as long as all of it stays below this many bytes.
 const OUTPUT_BUDGET: usize = 8 << 20;
 
@@ -282,10 +284,11 @@ impl Tracer {
             Why::Seccomp => self.at_entry(tid, stopped),
             Why::Call => self.at_exit(tid, stopped),
             Why::Signal(signal) => self.at_signal(tid, stopped, signal),
-            Why::GroupStop(_) => {
+            Why::GroupStop(signal) => {
                 self.wake(tid);
                 if let Some(tracee) = self.tracees.get_mut(&tid) {
                     tracee.listening = true;
+                    tracee.stopped_by = tracee.suspended.map(|_| signal);
                 }
                 stopped.listen()
             }
@@ -311,17 +314,27 @@ impl Tracer {
     }
 
     fn at_entry(&mut self, tid: i32, stopped: Stopped) -> Result<()> {
-        let CallInfo::Entry { number, args, arch, .. } = stopped.call_info()? else {
+        let CallInfo::Entry { number, args, arch, sp } = stopped.call_info()? else {
             return self.pass(tid, stopped);
         };
         if arch != seccomp::NATIVE_ARCH {
             return self.pass(tid, stopped);
         }
-        let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
         let family = self.calls.family(number);
+        let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
+        tracee.failed = None;
+        if !tracee.frames.is_empty() && family != Family::Sigreturn {
+            self.write_left(tid, sp);
+        }
+        let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
+        let stopped_by = tracee.stopped_by.take();
         if let Some((call, value)) = tracee.suspended.take() {
             if family == Family::Restart || (call.number == number && call.args == args) {
-                // It goes on as if nothing had been.
+                // It goes on as if nothing had been; after a stop that is worth saying.
+                if let (Some(signal), Some(task)) = (stopped_by, self.task_of(tid)) {
+                    let then = if family == Family::Restart { Then::Continue } else { Then::Restart };
+                    self.recorder.in_call(task, call.name, Kind::Interrupted { signal, then });
+                }
                 let Some(stopped) = self.open_pages(tid, stopped, &call)? else { return Ok(()) };
                 if let Some(tracee) = self.tracees.get_mut(&tid) {
                     tracee.call = Some(call);
@@ -448,9 +461,12 @@ impl Tracer {
             newborn.statement = statement;
         }
         // A handler that forks leaves the child in the handler too.
-        let interrupted = self.tracees.get(&tid).map(|maker| maker.interrupted.clone()).unwrap_or_default();
-        if let Some(newborn) = self.tracees.get_mut(&child) {
-            newborn.interrupted = interrupted;
+        let frames = self.tracees.get(&tid).map(|maker| maker.frames.clone()).unwrap_or_default();
+        if let Some(newborn) = self.tracees.get_mut(&child).filter(|_| how != How::Thread) {
+            newborn.frames = frames;
+        }
+        if flags & CLONE_CLEAR_SIGHAND != 0 {
+            self.write_handlers_cleared(task);
         }
         debug_assert_eq!(self.task_of(child), Some(task));
         if let Some(waiting) = self.strangers.remove(&child) {

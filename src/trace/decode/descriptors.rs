@@ -23,6 +23,7 @@ impl Tracer {
         facts: &FdFacts,
         name: Option<&str>,
     ) -> ChannelId {
+        let met = self.world().channels().len();
         let (channel, end) = if channels::kind(facts).is_socket() {
             self.meet_socket(task, facts, name, ended.is_none())
         } else {
@@ -34,6 +35,9 @@ impl Tracer {
             Some(ended) => self.recorder.of_call(task, ended.outcome(), kind),
             None => self.recorder.plain(task, kind),
         }
+        if self.world().channels().len() > met {
+            self.write_monitor(ended.map(Ended::outcome), task, facts.fd);
+        }
         channel
     }
 
@@ -44,6 +48,8 @@ impl Tracer {
         // Some calls of the family return something else for some commands (bpf).
         let Some(facts) = procfs::fd(ended.tid, ended.ret as i32) else { return self.plain_call(ended) };
         if self.world().fd(ended.task, facts.fd).is_some() {
+            // signalfd(2) of an instance that is there gives it another mask.
+            self.write_monitor(Some(ended.outcome()), ended.task, facts.fd);
             return self.plain_call(ended);
         }
         if self.is_unnamed(ended, &facts) {

@@ -60,7 +60,10 @@ impl Tracer {
         let was_actor = std::mem::replace(&mut tracee.actor, false);
         tracee.fresh = false;
         tracee.statement = None;
-        tracee.interrupted.clear();
+        tracee.frames.clear();
+        tracee.then = None;
+        tracee.stopped_by = None;
+        tracee.masked = false;
         tracee.held = false;
         let (task, named) = (tracee.task, std::mem::replace(&mut tracee.named, true));
         if was_actor {
@@ -75,6 +78,7 @@ impl Tracer {
             let process = self.process_of(task);
             self.watch.forget(process);
             self.write_exec(task, named, &path, &argv, Outcome { call: call.name, ret: 0 });
+            self.write_mask_if_changed(task, stopped.signal_mask()?);
             self.write_memory_destroyed(task, &used);
             if !first {
                 self.write_closed_by_exec(task, Outcome { call: call.name, ret: 0 });

@@ -4,7 +4,9 @@
 
 use std::collections::HashMap;
 
-use crate::model::{Access, Blocked, Channel, ChannelId, End, Fd, Holding, Holdings, State, Task, TaskId, Why, World};
+use crate::model::{
+    Access, Blocked, Channel, ChannelId, End, Fd, Holding, Holdings, State, Task, TaskId, Wanted, Why, World,
+};
 
 use super::{App, Gone};
 
@@ -186,6 +188,7 @@ impl Channels {
             if let State::Blocked(Blocked { channel: Some(channel), why, .. }) = task.state {
                 self.waiters.entry(channel).or_default().push(Waiter { task: task.id, why });
             }
+            self.find_polled(task);
             if !task.is_process() {
                 continue;
             }
@@ -197,6 +200,17 @@ impl Channels {
             for used in &task.uses {
                 let Some(users) = self.users.get_mut(used.channel.index()) else { continue };
                 users.push(User { task: task.id, bytes: used.bytes, access: used.access });
+            }
+        }
+    }
+
+    /// Who waits for one of several descriptors waits at each.
+    fn find_polled(&mut self, task: &Task) {
+        let Wanted::Ready { polled, .. } = &task.wanted else { return };
+        for channel in polled.iter().filter_map(|one| one.channel) {
+            let waiters = self.waiters.entry(channel).or_default();
+            if waiters.last().is_none_or(|last| last.task != task.id) {
+                waiters.push(Waiter { task: task.id, why: Why::Poll });
             }
         }
     }

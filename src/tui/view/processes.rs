@@ -159,9 +159,10 @@ fn details(
             Some(next) => (format!("▸ {next}"), Role::Ready),
             None => return Vec::new(),
         },
-        State::Blocked(blocked) => {
-            (format!("in {}{}", app.words().waiting_now(&blocked), wakers::who(app, channels, task)), Role::Blocked)
-        }
+        State::Blocked(blocked) => (
+            format!("in {}{}", app.words().waiting_now(&blocked, &task.wanted), wakers::who(app, channels, task)),
+            Role::Blocked,
+        ),
         State::Stopped(signal) => (format!("by {signal}, until SIGCONT"), Role::Stopped),
         State::Zombie => (zombie(app, task), Role::Stopped),
         State::Dead => return Vec::new(),

@@ -8,7 +8,8 @@ use super::arrows::{Pen, flow};
 use super::lanes::{Doing, Lane, Lanes, Life};
 use super::put;
 use crate::model::{
-    Access, ChannelId, ChannelKind, End, Event, Kind, LockKind, LockMode, Mark, Phase, TaskId, Via, Why, errno_name,
+    Access, ChannelId, ChannelKind, End, Event, Kind, LockKind, LockMode, Mark, Phase, TaskId, Then, TimerChange, Via,
+    Why, errno_name,
 };
 use crate::tui::app::App;
 use crate::tui::text;
@@ -132,7 +133,7 @@ impl Diagram<'_> {
             Kind::Write { .. } | Kind::Read { .. } | Kind::Load { .. } | Kind::Store { .. } | Kind::Pass { .. } => {
                 Role::Bytes
             }
-            Kind::Signal { .. } => Role::Signal,
+            Kind::Signal { .. } | Kind::Interrupted { .. } | Kind::Timer { .. } => Role::Signal,
             Kind::Block { .. } => Role::Blocked,
             Kind::Unblock { .. } => Role::Ready,
             Kind::Diagnosis { .. } | Kind::Drop { .. } | Kind::Limit { .. } => Role::Bad,
@@ -220,7 +221,19 @@ impl Diagram<'_> {
                     None => pen.outside(lane.x, name),
                 }
             }
+            Kind::Signal { phase: Phase::Handler, signal, .. } => {
+                self.mark(lane, "◆", &format!("in {}", signal.to_string().trim_start_matches("SIG")), pen);
+            }
             Kind::Signal { .. } => pen.text(lane.x, "◆"),
+            Kind::Interrupted { then, .. } => {
+                let label = match then {
+                    Then::Restart => "restarts",
+                    Then::Continue => "goes on",
+                    Then::Eintr | Then::EintrAlways => "EINTR",
+                };
+                self.mark(lane, "↺", label, pen);
+            }
+            Kind::Timer { change: TimerChange::Expire, .. } => self.mark(lane, "◷", "timer", pen),
             Kind::Unblock { .. } | Kind::Exec { .. } | Kind::Create { .. } | Kind::Note { .. } => {
                 pen.text(lane.x, "●");
             }
