@@ -8,7 +8,7 @@ use super::bench::{self, Bench};
 use super::scheduler::{Scheduler, Tasks as _};
 use super::settle::Settling;
 use super::stepping::Bystanders;
-use super::{Breakpoint, Command, Ending, Next, Outcome, Pace, Plan, Start, Status, Subject, Update};
+use super::{Answer, Breakpoint, Command, Ending, Next, Outcome, Pace, Plan, Start, Status, Subject, Update};
 use crate::model::{Header, TaskId};
 use crate::scenario::Limit;
 use crate::sys::{self, Pulse, ptrace};
@@ -61,6 +61,7 @@ pub(super) struct Engine {
     /// Whether it was said that the kernel asks for connections again by itself.
     pub(super) told_retry: bool,
     pub(super) paused_by: Option<String>,
+    pub(super) answer: Option<Answer>,
     limit: Limit,
     timeout: Option<Duration>,
     /// How long the run has played, apart from the present stretch.
@@ -130,6 +131,7 @@ impl Engine {
             passing: None,
             told_retry: false,
             paused_by: None,
+            answer: None,
             limit,
             timeout: plan.timeout.map(Duration::from_secs),
             played: Duration::ZERO,
@@ -234,6 +236,11 @@ impl Engine {
                 }
                 Command::Breakpoints(list) => self.breakpoints = list,
                 Command::Serial(serial) => self.serial = serial,
+                Command::Hand(hand) => {
+                    if let Err(error) = self.by_hand(hand) {
+                        self.ending = Some(Outcome::Failed(error.to_string()));
+                    }
+                }
                 Command::End => self.ending = Some(Outcome::Stopped),
             }
         }
@@ -286,7 +293,7 @@ impl Engine {
     }
 
     /// Makes the tasks that run stop where they are, and waits until they have.
-    fn stop_everybody(&mut self) -> sys::Result<()> {
+    pub(super) fn stop_everybody(&mut self) -> sys::Result<()> {
         self.settle()?;
         if !self.tracer.moving().is_empty() {
             self.tracer.interrupt_all();
@@ -380,7 +387,7 @@ impl Engine {
 
     /// Tells what was written, if it is time; and how things stand, if that has changed. Returns
     /// whether anything was told.
-    fn tell(&mut self, now: bool) -> bool {
+    pub(super) fn tell(&mut self, now: bool) -> bool {
         let waiting = self.tracer.recorder().untaken().len();
         let due = waiting > 0 && (now || waiting >= FLUSH_EVENTS || self.flushed.elapsed() >= FLUSH);
         if due {
@@ -406,9 +413,12 @@ impl Engine {
     }
 
     fn status(&self) -> Status {
-        let next = |task| Some(Next { task, text: self.tracer.next_step(task)? });
-        // At full speed nobody stands still for long enough to be read.
-        let standing = if self.mode == Mode::Playing(Pace::Full) { Vec::new() } else { self.tracer.ready() };
+        let next =
+            |task| Some(Next { task, text: self.tracer.next_step(task)?, signal: self.tracer.about_to_take(task) });
+        // At full speed nobody else stands still for long enough to be read.
+        let mut standing = if self.mode == Mode::Playing(Pace::Full) { Vec::new() } else { self.tracer.ready() };
+        standing.extend(self.tracer.held_back());
+        standing.sort_unstable();
         Status {
             playing: match self.mode {
                 Mode::Paused => None,
@@ -418,6 +428,7 @@ impl Engine {
             next: standing.into_iter().filter_map(next).collect(),
             paused_by: self.paused_by.clone(),
             clock_ns: self.tracer.clock_ns(),
+            answer: self.answer.clone(),
         }
     }
 

@@ -7,6 +7,7 @@
 mod bench;
 mod breakpoints;
 mod engine;
+mod hands;
 mod leftovers;
 mod plan;
 mod run_dir;
@@ -17,7 +18,9 @@ mod stepping;
 use std::sync::mpsc;
 
 pub use bench::{Isolation, probe_namespaces};
-pub use plan::{Breakpoint, Command, Ending, Next, Outcome, Pace, Plan, Start, Status, Stdio, Subject, Update};
+pub use plan::{
+    Answer, Breakpoint, Command, Ending, Hand, Next, Outcome, Pace, Plan, Start, Status, Stdio, Subject, To, Update,
+};
 pub use run_dir::sweep;
 
 use crate::model::Header;

@@ -16,11 +16,14 @@ impl Engine {
     /// outside.
     pub(super) fn one_step(&mut self, task: Option<TaskId>) -> sys::Result<()> {
         let ready = self.tracer.ready();
-        if ready.is_empty() {
+        // A step that the user asks for is taken by a task that the user holds, too.
+        let may_move = |task: TaskId| ready.contains(&task) || self.tracer.held_back().contains(&task);
+        let asked = task.filter(|task| may_move(*task));
+        if ready.is_empty() && asked.is_none() {
             return self.nobody_is_ready();
         }
         let chosen = match task {
-            Some(task) if ready.contains(&task) => {
+            Some(task) if asked.is_some() => {
                 let name = self.name(task);
                 self.scheduler.follow(&name);
                 Some(task)
@@ -59,7 +62,7 @@ impl Engine {
         true
     }
 
-    fn pause_by(&mut self, why: String) {
+    pub(super) fn pause_by(&mut self, why: String) {
         self.paused_by = Some(why);
         self.mode = Mode::Paused;
         self.told = None;
@@ -100,6 +103,9 @@ impl Engine {
             self.scheduler.clock_moves();
             return self.move_clock();
         }
+        if self.is_up_to_the_user() {
+            return Ok(());
+        }
         if self.scenario && !self.waits_for_outside() {
             self.ending = Some(Outcome::Stuck);
             return Ok(());
@@ -122,7 +128,7 @@ impl Engine {
     }
 
     /// Whether some task sleeps until real time has passed, or until somebody outside acts.
-    fn waits_for_outside(&self) -> bool {
+    pub(super) fn waits_for_outside(&self) -> bool {
         let world = self.tracer.world();
         self.tracer.waits_for_real_time()
             || world.living().any(|task| match task.state {

@@ -5,8 +5,8 @@
 //! log (`seq`) is its position there. `docs/events.md` is the reference for readers of recordings.
 
 use super::{
-    Access, Blob, ChannelId, ChannelKind, Disposition, End, FdFlags, How, LockKind, LockMode, MaskHow, Phase, Queue,
-    Shares, Signal, SignalSet, Status, Sym, TaskId, Then, TimerChange, TimerKind, Told, Via, Why,
+    Access, Blob, ChannelId, ChannelKind, Disposition, End, FdFlags, Hold, How, LockKind, LockMode, MaskHow, Phase,
+    Queue, Shares, Signal, SignalSet, Status, Sym, TaskId, Then, TimerChange, TimerKind, Told, Via, Why,
 };
 
 /// One thing that happened.
@@ -463,6 +463,11 @@ pub enum Kind {
         /// Which tasks and channels are in it; see [`Parties`].
         parties: Blob,
     },
+    /// The user of the lab keeps the task from something, or no more.
+    Hold {
+        /// From what.
+        hold: Hold,
+    },
 }
 
 impl Kind {
@@ -563,6 +568,7 @@ impl Kind {
             Self::Clock { .. } => "clock",
             Self::Limit { .. } => "limit",
             Self::Diagnosis { .. } => "diagnosis",
+            Self::Hold { .. } => "hold",
         }
     }
 }

@@ -39,7 +39,7 @@ pub use memory::{Change, Memory};
 pub use monitor::{EVENTFD_MAX, Interest, Monitor, Told};
 pub use parties::Parties;
 pub use pending::{Pending, Pendings, Queue};
-pub use phase::{Disposition, MaskHow, Phase, Then};
+pub use phase::{Disposition, Hold, MaskHow, Phase, Then};
 pub use process::{How, Shares, Status};
 pub use signal::{Carries, DefaultAction, Signal, SignalSet};
 pub use task::{Action, Blocked, Fd, State, Table, Task, Use};

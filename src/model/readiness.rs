@@ -47,8 +47,9 @@ impl World {
             // Signals of the process wait with its leader.
             Monitor::Signals(mask) => {
                 let leader = self.task(task)?.process;
-                let pending = |id| self.task(id).is_some_and(|task| task.pending_set().0 & mask.0 != 0);
-                Some(pending(task) || pending(leader))
+                let own = self.task(task).map_or(0, |task| task.pending.set().0);
+                let shared = self.task(leader).map_or(0, |leader| leader.shared_pending.set().0);
+                Some((own | shared) & mask.0 != 0)
             }
             Monitor::Timer { ticks, .. } => Some(*ticks > 0),
             Monitor::Task(task) => {

@@ -111,6 +111,7 @@ impl<W: io::Write> Writer<W> {
                 self.sym("text", text);
                 self.parties(payload);
             }
+            Kind::Hold { hold } => self.lines.text_field("how", hold.as_str()),
         }
     }
 

@@ -72,4 +72,5 @@ pub const EVENTS: [&str; 46] = [
     "clock",
     "limit",
     "diagnosis",
+    "hold",
 ];

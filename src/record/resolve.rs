@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use super::line::{Data, Line, Text, To};
 use super::words;
 use crate::model::{
-    Access, Blob, ChannelId, ChannelKind, Disposition, End, Event, How, Kind, LockKind, LockMode, MaskHow, MessageType,
-    Parties, Pen, Phase, Queue, Signal, SignalSet, Status, Sym, TaskId, Then, TimerChange, TimerKind, Via, Why,
+    Access, Blob, ChannelId, ChannelKind, Disposition, End, Event, Hold, How, Kind, LockKind, LockMode, MaskHow,
+    MessageType, Parties, Pen, Phase, Queue, Signal, SignalSet, Status, Sym, TaskId, Then, TimerChange, TimerKind, Via,
+    Why,
 };
 
 /// Descriptors and the like that a recording may make copies of by spawning tasks. It lies far
@@ -119,6 +120,7 @@ impl Resolver {
                 text: self.sym(line.text.as_ref(), "text")?,
                 parties: self.parties(line)?,
             },
+            "hold" => Kind::Hold { hold: parse(line.how.as_ref(), "how", Hold::parse)? },
             other => return Err(unknown("event", other)),
         })
     }

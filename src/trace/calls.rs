@@ -137,8 +137,6 @@ pub enum Family {
     Ppoll,
     /// `select`, `epoll_wait` and their kin.
     Select,
-    /// `timerfd_settime`: descriptor, flags, new value, old value.
-    TimerfdSettime,
     /// `epoll_ctl`: instance, operation, descriptor, event.
     EpollCtl,
     /// `msgget`: key, flags.
@@ -257,7 +255,6 @@ const TRACED: &[(&str, Family)] = &[
     ("signalfd", Family::NewFd),
     ("signalfd4", Family::NewFd),
     ("timerfd_create", Family::NewFd),
-    ("timerfd_settime", Family::TimerfdSettime),
     ("epoll_ctl", Family::EpollCtl),
     ("epoll_create", Family::NewFd),
     ("epoll_create1", Family::NewFd),

@@ -1,6 +1,7 @@
 //! A signal on its last stretch: about to be delivered, at its handler, ignored, or taking its
 //! default action.
 
+use super::hands::BY_HAND;
 use super::tracee::Rest;
 use super::tracer::{Result, Tracer};
 use super::watch::Faulted;
@@ -35,6 +36,7 @@ impl Tracer {
         }
         info.queue = self.queue_of(task, signal, info);
         self.write_generated(task, signal, info);
+        let info = self.with_sender(task, signal, info);
         if self.is_ignored(task, signal) {
             self.phase(task, Phase::Ignored, signal, info);
             return stopped.resume(Resume::Continue, Some(signal));
@@ -60,6 +62,9 @@ impl Tracer {
     }
 
     fn sender(&self, info: SignalInfo) -> Option<TaskId> {
+        if info.pid == BY_HAND {
+            return Some(TaskId::LAB);
+        }
         self.world().tasks().skip(1).rev().find(|task| info.pid != 0 && task.pid == info.pid).map(|task| task.id)
     }
 
@@ -67,7 +72,7 @@ impl Tracer {
         self.world().action(task, signal).map_or(Disposition::Default, |action| action.disposition)
     }
 
-    fn is_ignored(&self, task: TaskId, signal: Signal) -> bool {
+    pub(super) fn is_ignored(&self, task: TaskId, signal: Signal) -> bool {
         match self.disposition(task, signal) {
             Disposition::Ignore => true,
             Disposition::Default => signal.default_action() == DefaultAction::Ignore,

@@ -18,11 +18,11 @@ impl Tracer {
             Rest::Call(stopped, call) => self.call_text(task, stopped.pid(), call),
             Rest::Signal(_, signal, _) => {
                 let what = match self.world().action(task, *signal).map(|action| action.disposition) {
-                    Some(Disposition::Handler) => "its handler",
+                    Some(Disposition::Handler) => "handler",
                     Some(Disposition::Ignore) => "ignored",
                     _ => signal.default_action().as_str(),
                 };
-                format!("take {signal}: {what}")
+                format!("about to be delivered {signal} ({what})")
             }
             Rest::Handler(_) => {
                 let handling = self.world().task(task).and_then(|task| task.handling.last().copied());

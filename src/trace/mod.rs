@@ -15,6 +15,7 @@ mod delivery;
 mod describe;
 mod ending;
 mod frames;
+mod hands;
 mod instruction;
 mod journal;
 mod launch;

@@ -1,6 +1,6 @@
 //! A task as the tracer holds it: what it is in the middle of, and what would be its next step.
 
-use crate::model::{ChannelId, Signal, Status, Sym, TaskId, Then};
+use crate::model::{ChannelId, Hold, Signal, Status, Sym, TaskId, Then};
 use crate::scenario::StatementId;
 use crate::sys::ptrace::{SignalInfo, Stopped};
 
@@ -143,6 +143,8 @@ pub struct Tracee {
     pub held: bool,
     /// Whether it waits at a scenario's barrier.
     pub at_barrier: bool,
+    /// What the user keeps it from.
+    pub hold: Hold,
 }
 
 impl Tracee {
@@ -178,6 +180,21 @@ impl Tracee {
             timer_answer: None,
             held: false,
             at_barrier: false,
+            hold: Hold::Nothing,
+        }
+    }
+
+    /// Whether it stands still and could take a step, if it may.
+    pub const fn rests(&self) -> bool {
+        self.rest.is_some() && !self.at_barrier
+    }
+
+    /// Whether the user keeps it from its next step.
+    pub const fn is_held_back(&self) -> bool {
+        match self.hold {
+            Hold::Nothing => false,
+            Hold::Steps => self.rests(),
+            Hold::Deliveries => matches!(self.rest, Some(Rest::Signal(..))),
         }
     }
 

@@ -149,7 +149,7 @@ impl Tracer {
         let mut ready: Vec<TaskId> = self
             .tracees
             .values()
-            .filter(|tracee| tracee.rest.is_some() && !tracee.at_barrier)
+            .filter(|tracee| tracee.rests() && !tracee.is_held_back())
             .map(|tracee| tracee.task)
             .collect();
         ready.sort_unstable();
@@ -159,7 +159,7 @@ impl Tracer {
     /// The task with this TID, if it rests and could move.
     pub fn ready_at(&self, tid: i32) -> Option<TaskId> {
         let tracee = self.tracees.get(&tid)?;
-        (tracee.rest.is_some() && !tracee.at_barrier).then_some(tracee.task)
+        (tracee.rests() && !tracee.is_held_back()).then_some(tracee.task)
     }
 
     /// Whether any task of the run is left.

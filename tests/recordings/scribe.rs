@@ -1,7 +1,7 @@
 //! Logs from lists of numbers: every kind of event, about tasks and channels that exist.
 
 use proclab::model::{
-    Access, Batch, Blob, ChannelId, ChannelKind, Disposition, End, Event, FdFlags, How, Kind, LockKind, LockMode,
+    Access, Batch, Blob, ChannelId, ChannelKind, Disposition, End, Event, FdFlags, Hold, How, Kind, LockKind, LockMode,
     MaskHow, MessageType, Parties, Pen, Phase, Polled, Queue, Shares, Signal, SignalSet, Status, TaskId, Then,
     TimerChange, TimerKind, Told, Via, Wanted, Why,
 };
@@ -137,6 +137,9 @@ impl Scribe {
                 left: b >> 1,
                 interval: c >> 1,
             },
+            (23, _) if a.is_multiple_of(3) => {
+                Kind::Hold { hold: [Hold::Nothing, Hold::Steps, Hold::Deliveries][b as usize % 3] }
+            }
             (23, _) => Kind::Syscall { args: self.pen.keep(data) },
             (24, _) if a.is_multiple_of(2) => Kind::Line { line: b as u32, text },
             (24, channel) => {

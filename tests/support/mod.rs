@@ -1,6 +1,8 @@
 //! Running things in tests: a plan, a session, the log and the ending.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod paused;
+
 use std::path::PathBuf;
 
 use proclab::control::{Ending, Pace, Plan, Session, Start, Stdio, Subject, Update};

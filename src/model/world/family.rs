@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{SA_NOCLDWAIT, World};
 use crate::model::task::{Fd, State, Table, Task};
-use crate::model::{Disposition, How, Owner, Pendings, Shares, Signal, Status, Sym, TaskId, TimerKind, Wanted};
+use crate::model::{Disposition, Hold, How, Owner, Pendings, Shares, Signal, Status, Sym, TaskId, TimerKind, Wanted};
 
 impl World {
     #[expect(clippy::too_many_arguments, reason = "the fields of one event")]
@@ -57,6 +57,7 @@ impl World {
             timers: Vec::new(),
             actions_of: if thread || shares.actions { keeper } else { id },
             line: maker.line,
+            hold: Hold::Nothing,
             status: None,
             born: seq,
         }));

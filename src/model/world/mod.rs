@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 use super::task::{Action, Blocked, Fd, State, Table, Task, Use};
 use super::{
-    Altstack, Channel, ChannelId, Event, How, Kind, Pending, Pendings, Signal, SignalSet, Sym, TaskId, Timer, Wanted,
+    Altstack, Channel, ChannelId, Event, Hold, How, Kind, Pending, Pendings, Signal, SignalSet, Sym, TaskId, Timer,
+    Wanted,
 };
 
 /// `SA_NOCLDWAIT` of sigaction(2): children do not become zombies.
@@ -60,6 +61,7 @@ impl World {
             timers: Vec::new(),
             actions_of: TaskId::LAB,
             line: None,
+            hold: Hold::Nothing,
             status: None,
             born: 0,
         };
@@ -261,6 +263,7 @@ impl World {
             }
             Kind::Clock { now } => self.clock_ns = Some(now),
             Kind::Line { line, text } => self.change(task, |task| task.line = Some((line, text))),
+            Kind::Hold { hold } => self.change(task, |task| task.hold = hold),
             Kind::Load { .. }
             | Kind::Interrupted { .. }
             | Kind::Syscall { .. }

@@ -92,17 +92,17 @@ impl Tracer {
             | Family::Tgsigqueue
             | Family::PidfdSendSignal => self.killed(&ended),
             Family::Sigaltstack => self.sigaltstack(&ended),
-            Family::Alarm
-            | Family::Setitimer
-            | Family::TimerCreate
-            | Family::TimerSettime
-            | Family::TimerDelete
-            | Family::TimerfdSettime => self.timer(&ended),
+            Family::Alarm | Family::Setitimer | Family::TimerCreate | Family::TimerSettime | Family::TimerDelete => {
+                self.timer(&ended)
+            }
             Family::Sigaction => self.sigaction(&ended),
             Family::SignalWait => self.waited_for_signal(&ended),
             Family::Sigprocmask => self.sigprocmask(&ended, stopped)?,
             Family::Sigreturn => self.sigreturn(&ended, stopped)?,
-            Family::TimerfdSettime => self.timerfd_settime(&ended),
+            Family::TimerfdSettime => {
+                self.timer(&ended);
+                self.timerfd_settime(&ended);
+            }
             Family::EpollCtl => self.epoll_ctl(&ended),
             Family::Msgget => self.msgget(&ended),
             Family::Msgsnd => self.msgsnd(&ended),

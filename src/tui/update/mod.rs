@@ -1,6 +1,7 @@
 //! What happens decides what becomes of the screen. Nothing is performed here: effects go back to
 //! the loop.
 
+mod hands;
 mod mouse;
 mod phrase;
 mod prompt;
@@ -49,6 +50,8 @@ pub enum Action {
     Ended(Ending),
     /// The run was judged.
     Verdicts(Vec<(bool, String)>),
+    /// Something that the user asked for was done, or could not be: a sentence.
+    Said(String),
     /// A signal asks for the end.
     Terminate,
 }
@@ -60,6 +63,8 @@ pub enum Effect {
     Send(control::Command),
     /// End the session and start another one with this seed.
     Restart(u64),
+    /// Write the log into a new file.
+    Write(std::path::PathBuf),
     /// Judge the finished run.
     Judge,
     /// Go into the background.
@@ -107,6 +112,7 @@ fn on_session(app: &mut App, action: Action, now: Duration) -> Vec<Effect> {
             }
             return vec![Effect::Send(control::Command::Breakpoints(app.breakpoints.clone()))];
         }
+        Action::Said(text) => say(app, super::text::clean(&text), now),
         Action::Failed(why) => say(app, format!("could not start: {}", super::text::clean(&why)), now),
         Action::Batch(batch) => {
             app.index.append(&batch);
@@ -119,6 +125,10 @@ fn on_session(app: &mut App, action: Action, now: Duration) -> Vec<Effect> {
             });
             if let Some(why) = news {
                 say(app, format!("paused: {}", super::text::clean(&why)), now);
+            }
+            let known = app.status.as_ref().and_then(|old| old.answer.as_ref());
+            if let Some(answer) = status.answer.as_ref().filter(|answer| known != Some(*answer)) {
+                say(app, super::text::clean(&answer.text), now);
             }
             app.status = Some(status);
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Effect, can_move, next_gone, say};
+use super::{Effect, can_move, hands, next_gone, say};
 use crate::control::{Command, Pace};
 use crate::model::TaskId;
 use crate::tui::app::{App, Channels, Origin, Overlay, Pane, Tab, Tree, pace_name};
@@ -32,6 +32,7 @@ pub fn perform(app: &mut App, verb: Verb, now: Duration) -> Vec<Effect> {
         Verb::Serial => return serial(app, now),
         Verb::Restart => return restart(app, app.log.header().seed, now),
         Verb::Reseed => return restart(app, app.log.header().seed.wrapping_add(1), now),
+        Verb::Kill | Verb::SuppressSignal | Verb::ReplaceSignal | Verb::Hold => return hands::perform(app, verb, now),
         Verb::NextTask => choose(app, 1),
         Verb::PreviousTask => choose(app, -1),
         Verb::Up => return move_by(app, app.focus, -1),

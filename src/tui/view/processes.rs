@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::{highlight, put, wakers};
-use crate::model::{State, Status, Task, TaskId};
+use crate::model::{Hold, State, Status, Task, TaskId};
 use crate::tui::app::{App, Channels, TaskRow, Tree};
 use crate::tui::theme::Role;
 use crate::tui::{layout, text, words};
@@ -138,6 +138,9 @@ fn state(app: &App, task: &Task) -> (String, Role) {
         State::Stopped(_) | State::Zombie => Role::Stopped,
         State::Dead => Role::Faded,
     };
+    if task.is_alive() && task.hold != Hold::Nothing && app.is_ready(task.id) && task.state == State::Running {
+        return ("⏸ held".to_owned(), Role::Stopped);
+    }
     let word = match (task.state, task.status) {
         (State::Dead, Some(Status::Signal { signal, .. })) => signal.to_string(),
         (State::Dead, Some(Status::Code(code))) => format!("exit {code}"),
@@ -155,14 +158,17 @@ fn details(
     width: usize,
 ) -> Vec<Line<'static>> {
     let (detail, role) = match task.state {
-        State::Running => match app.next_step(task.id) {
-            Some(next) => (format!("▸ {next}"), Role::Ready),
-            None => return Vec::new(),
+        State::Running => match (app.next_step(task.id), task.hold) {
+            (Some(next), Hold::Nothing) => (format!("▸ {next}"), Role::Ready),
+            (Some(next), hold) => (format!("{}; ▸ {next}", held(hold)), Role::Stopped),
+            (None, Hold::Nothing) => return Vec::new(),
+            (None, hold) => (held(hold).to_owned(), Role::Stopped),
         },
-        State::Blocked(blocked) => (
-            format!("in {}{}", app.words().waiting_now(&blocked, &task.wanted), wakers::who(app, channels, task)),
-            Role::Blocked,
-        ),
+        State::Blocked(blocked) => {
+            let held = if task.hold == Hold::Nothing { String::new() } else { format!("{}; ", held(task.hold)) };
+            let waiting = app.words().waiting_now(&blocked, &task.wanted);
+            (format!("{held}in {waiting}{}", wakers::who(app, channels, task)), Role::Blocked)
+        }
         State::Stopped(signal) => (format!("by {signal}, until SIGCONT"), Role::Stopped),
         State::Zombie => (zombie(app, task), Role::Stopped),
         State::Dead => return Vec::new(),
@@ -184,6 +190,15 @@ fn details(
         Line::from_iter([Span::styled(prefix.clone(), app.style(Role::Border)), Span::styled(text, app.style(role))])
     };
     wrapped.into_iter().map(line).collect()
+}
+
+/// What the user keeps a task from.
+const fn held(hold: Hold) -> &'static str {
+    match hold {
+        Hold::Nothing => "",
+        Hold::Steps => "held by you",
+        Hold::Deliveries => "held by you before deliveries",
+    }
 }
 
 fn zombie(app: &App, task: &Task) -> String {

@@ -133,7 +133,7 @@ impl Diagram<'_> {
             Kind::Write { .. } | Kind::Read { .. } | Kind::Load { .. } | Kind::Store { .. } | Kind::Pass { .. } => {
                 Role::Bytes
             }
-            Kind::Signal { .. } | Kind::Interrupted { .. } | Kind::Timer { .. } => Role::Signal,
+            Kind::Signal { .. } | Kind::Interrupted { .. } | Kind::Timer { .. } | Kind::Hold { .. } => Role::Signal,
             Kind::Block { .. } => Role::Blocked,
             Kind::Unblock { .. } => Role::Ready,
             Kind::Diagnosis { .. } | Kind::Drop { .. } | Kind::Limit { .. } => Role::Bad,
@@ -224,7 +224,7 @@ impl Diagram<'_> {
             Kind::Signal { phase: Phase::Handler, signal, .. } => {
                 self.mark(lane, "◆", &format!("in {}", signal.to_string().trim_start_matches("SIG")), pen);
             }
-            Kind::Signal { .. } => pen.text(lane.x, "◆"),
+            Kind::Signal { .. } | Kind::Hold { .. } => pen.text(lane.x, "◆"),
             Kind::Interrupted { then, .. } => {
                 let label = match then {
                     Then::Restart => "restarts",

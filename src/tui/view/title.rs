@@ -5,6 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use crate::control::Outcome;
+use crate::model::Hold;
 use crate::tui::app::{App, Origin, pace_name};
 use crate::tui::text;
 use crate::tui::theme::Role;
@@ -46,6 +47,12 @@ fn subject(app: &App) -> String {
     text::clean(&name.unwrap_or_else(|| "proclab".to_owned()))
 }
 
+/// Whether nobody could move but those that the user holds.
+fn waits_for_user(app: &App) -> bool {
+    let held = |task| app.world().task(task).is_some_and(|task| task.hold != Hold::Nothing);
+    app.status.as_ref().is_some_and(|it| !it.next.is_empty() && it.next.iter().all(|next| held(next.task)))
+}
+
 fn state(app: &App) -> (&'static str, Role) {
     if !app.started {
         return ("starting", Role::Text);
@@ -67,6 +74,7 @@ fn state(app: &App) -> (&'static str, Role) {
         Some(Outcome::Failed(_)) => ("■ the lab failed", Role::Bad),
         None if app.origin == Origin::Recording => ("■ end", Role::Strong),
         None if app.playing() => ("▶ playing", Role::Good),
+        None if waits_for_user(app) => ("▮▮ held by you", Role::Strong),
         None => ("▮▮ paused", Role::Strong),
     }
 }

@@ -7,8 +7,8 @@ mod signal;
 mod waiting;
 
 use crate::model::{
-    Access, Blocked, ChannelId, ChannelKind, Disposition, Event, How, Kind, Log, MaskHow, Parties, Signal, SignalSet,
-    State, Status, TaskId, Wanted, World,
+    Access, Blocked, ChannelId, ChannelKind, Disposition, Event, Hold, How, Kind, Log, MaskHow, Parties, Phase, Signal,
+    SignalSet, State, Status, TaskId, Wanted, World,
 };
 
 use super::app::Index;
@@ -135,6 +135,7 @@ impl<'a> Words<'a> {
             Kind::Note { text, label: true } => format!("label {}", self.sym(text)),
             Kind::Note { text, label: false } => format!("note: {}", self.sym(text)),
             Kind::Diagnosis { rule, .. } => format!("⚠ {}", self.sym(rule)),
+            Kind::Hold { hold } => held(hold).to_owned(),
             _ => self.brief_meeting(seq, event),
         }
     }
@@ -151,6 +152,10 @@ impl<'a> Words<'a> {
                 format!("{who}: {} {}", self.brief(seq, event), self.quote(data, bytes))
             }
             Kind::Load { .. } | Kind::Store { .. } => format!("{who}: {}", self.access(event)),
+            Kind::Signal { phase: Phase::Generated, signal, from: Some(TaskId::LAB), value, .. } => {
+                let value = if value == 0 { String::new() } else { format!(" with the value {value}") };
+                format!("you sent {signal} to {who}{value}")
+            }
             _ => format!("{who}: {}", self.brief(seq, event)),
         }
     }
@@ -162,6 +167,7 @@ impl<'a> Words<'a> {
                 let wanted = Wanted::from_bytes(self.log.bytes(wanted));
                 self.waiting(&Blocked { call: event.call, channel, on, why }, &wanted)
             }
+            Kind::Signal { phase: Phase::Delivered, signal, .. } => format!("about to be delivered {signal}"),
             _ => self.brief(seq, event),
         }
     }
@@ -254,6 +260,15 @@ impl<'a> Words<'a> {
     pub fn parties(&self, parties: crate::model::Blob) -> Vec<String> {
         let parties = Parties::from_bytes(self.log.bytes(parties));
         parties.tasks.iter().map(|task| self.task(*task)).collect()
+    }
+}
+
+/// What the user keeps a task from.
+const fn held(hold: Hold) -> &'static str {
+    match hold {
+        Hold::Nothing => "released by you",
+        Hold::Steps => "held by you",
+        Hold::Deliveries => "held by you before deliveries",
     }
 }
 

@@ -32,6 +32,7 @@ impl Words<'_> {
             Phase::Ignored => format!("{signal} ignored"),
             Phase::Default => format!("{signal}: default action {}", signal.default_action().as_str()),
             Phase::Suppressed => format!("{signal} suppressed by you"),
+            Phase::Replaced => replaced(signal, value),
             Phase::Coalesced => format!("{signal} coalesced: one is pending already"),
             Phase::Accepted => format!("{signal} accepted{}", carried(signal, code, value)),
             Phase::Discarded => format!("{signal} discarded: undone by another signal"),
@@ -126,10 +127,16 @@ impl Words<'_> {
     pub fn sender(&self, from: Option<TaskId>) -> String {
         match from {
             None => "the kernel".to_owned(),
-            Some(TaskId::LAB) => "the lab".to_owned(),
+            Some(TaskId::LAB) => "you".to_owned(),
             Some(task) => self.task(task),
         }
     }
+}
+
+/// A signal in whose place the user put the one with this number.
+fn replaced(signal: Signal, by: i64) -> String {
+    let by = i32::try_from(by).ok().and_then(Signal::new);
+    by.map_or_else(|| format!("{signal} replaced by you"), |by| format!("{signal} replaced by {by}, by you"))
 }
 
 fn timer_name(kind: TimerKind, id: i32) -> String {
