@@ -21,7 +21,7 @@ pub struct RunOptions {
     /// Seed of the scheduler: the same seed gives the same run [default: the scenario's, else 0]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Turns before the seeded scheduler takes over, as a run prints them: parent:3,child@blocked,all
+    /// Turns before the seeded scheduler takes over, as a run prints them: parent:3,child@SIGUSR1,clock,all
     #[arg(long, value_name = "S", value_parser = schedule, conflicts_with = "free")]
     pub schedule: Option<Schedule>,
     /// Let everything run at once [default for programs]

@@ -99,7 +99,7 @@ impl Engine {
             all: plan.all,
             capture: plan.capture,
             watch_memory: plan.watch_memory,
-            virtual_time: scenario.is_some(),
+            virtual_time: scenario.as_ref().is_some_and(|scenario| !scenario.real_time),
         };
         let is_scenario = scenario.is_some();
         let mut tracer = Tracer::new(&header, options, scenario);
@@ -168,6 +168,7 @@ impl Engine {
         self.settle()?;
         loop {
             self.take_commands();
+            self.tracer.ring()?;
             if let Some(outcome) = self.is_over() {
                 return Ok(outcome);
             }
@@ -381,10 +382,7 @@ impl Engine {
 
     /// Waits until a stop comes, a command, or the time.
     pub(super) fn wait_for_anything(&mut self, until: Option<Instant>) -> sys::Result<()> {
-        let until = match (until, self.deadline()) {
-            (Some(until), Some(deadline)) => Some(until.min(deadline)),
-            (until, deadline) => until.or(deadline),
-        };
+        let until = [until, self.deadline(), self.tracer.rings_at()].into_iter().flatten().min();
         self.pulse.rest_until(until);
         if self.take_stop()?.is_some() {
             self.settle()?;

@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use super::engine::{Engine, FLUSH, Mode};
-use super::scheduler::Tasks;
+use super::scheduler::{Choice, Tasks};
 use super::{Outcome, breakpoints};
-use crate::model::{Blocked, ChannelKind, Kind, State, TaskId, Why, World};
+use crate::model::{Blocked, ChannelKind, Kind, Phase, State, TaskId, Why, World};
+use crate::scenario::RETURNED;
 use crate::sys;
 use crate::trace::Tracer;
 
@@ -30,7 +31,11 @@ impl Engine {
             Some(_) => None,
             None => {
                 let tasks = Bystanders { tracer: &self.tracer, labels: &self.labels };
-                self.scheduler.choose(&ready, &tasks)
+                match self.scheduler.choose(&ready, &tasks) {
+                    Some(Choice::Task(task)) => Some(task),
+                    Some(Choice::Clock) => return self.move_clock(),
+                    None => None,
+                }
             }
         };
         let Some(chosen) = chosen else { return Ok(()) };
@@ -67,8 +72,14 @@ impl Engine {
     pub(super) fn after_step(&mut self) {
         let recorder = self.tracer.recorder();
         for event in recorder.untaken().iter().skip(self.looked_at) {
-            if let Kind::Note { text, label: true } = event.kind {
-                self.labels.push((event.task, recorder.names().get(text).to_owned()));
+            match event.kind {
+                Kind::Note { text, label: true } => {
+                    self.labels.push((event.task, recorder.names().get(text).to_owned()));
+                }
+                Kind::Signal { phase: Phase::Returned, .. } if self.serial => {
+                    self.labels.push((event.task, RETURNED.to_owned()));
+                }
+                _ => {}
             }
         }
         if !self.breakpoints.is_empty()
@@ -92,10 +103,8 @@ impl Engine {
             return Ok(());
         }
         if self.tracer.next_due().is_some() {
-            self.tracer.advance_clock()?;
-            self.settle()?;
-            self.after_step();
-            return Ok(());
+            self.scheduler.clock_moves();
+            return self.move_clock();
         }
         if self.is_up_to_the_user() || self.leave_terminal()? {
             return Ok(());
@@ -114,17 +123,25 @@ impl Engine {
         self.wait_for_anything(deadline)
     }
 
+    fn move_clock(&mut self) -> sys::Result<()> {
+        self.tracer.advance_clock()?;
+        self.settle()?;
+        self.after_step();
+        Ok(())
+    }
+
     /// Whether some task sleeps until real time has passed, or until somebody outside acts.
     pub(super) fn waits_for_outside(&self) -> bool {
         let world = self.tracer.world();
-        world.living().any(|task| match task.state {
-            State::Blocked(blocked) if connects_again(world, blocked) => true,
-            State::Blocked(blocked) => {
-                let foreign = !self.tracer.is_actor(task.id);
-                foreign && matches!(blocked.why, Why::Time | Why::Poll | Why::Other | Why::Lock)
-            }
-            _ => false,
-        })
+        self.tracer.waits_for_real_time()
+            || world.living().any(|task| match task.state {
+                State::Blocked(blocked) if connects_again(world, blocked) => true,
+                State::Blocked(blocked) => {
+                    let foreign = !self.tracer.is_actor(task.id);
+                    foreign && matches!(blocked.why, Why::Time | Why::Poll | Why::Other | Why::Lock)
+                }
+                _ => false,
+            })
     }
 }
 
@@ -157,8 +174,17 @@ impl Tasks for Bystanders<'_> {
         self.tracer.world().task(task).map_or_else(String::new, |task| names.get(task.name).to_owned())
     }
 
-    fn reached(&self, task: TaskId, word: &str) -> bool {
-        self.tracer.next_word(task).as_deref() == Some(word)
-            || self.labels.iter().any(|(passed, label)| *passed == task && label == word)
+    fn reached(&self, task: TaskId, word: &str, begun: bool) -> bool {
+        // Who stands before a phase of a signal when the turn begins has reached it.
+        if self.tracer.next_phase(task).as_deref() == Some(word) {
+            return true;
+        }
+        begun
+            && (self.tracer.next_word(task).as_deref() == Some(word)
+                || self.labels.iter().any(|(passed, label)| *passed == task && label == word))
+    }
+
+    fn clock_can_move(&self) -> bool {
+        self.tracer.next_due().is_some()
     }
 }

@@ -461,6 +461,11 @@ pub enum Kind {
         /// Whether it is a `label` of the scenario.
         label: bool,
     },
+    /// The lab's clock has moved on: nobody could move before it did.
+    Clock {
+        /// What it says now, in nanoseconds.
+        now: u64,
+    },
     /// The task's last call failed because of a limit.
     Limit {
         /// Which: as sysctl(8) or setrlimit(2) call it, or the argument that bounds a transfer.
@@ -587,6 +592,7 @@ impl Kind {
             Self::Syscall { .. } => "syscall",
             Self::Line { .. } => "line",
             Self::Note { .. } => "note",
+            Self::Clock { .. } => "clock",
             Self::Limit { .. } => "limit",
             Self::Diagnosis { .. } => "diagnosis",
             Self::Hold { .. } => "hold",

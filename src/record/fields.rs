@@ -99,6 +99,7 @@ impl<W: io::Write> Writer<W> {
                     self.lines.bool_field("label", true);
                 }
             }
+            Kind::Clock { now } => self.lines.number_field("now", now),
             Kind::Limit { limit, value, asked } => {
                 self.sym("limit", limit);
                 self.lines.number_field("value", value);

@@ -139,6 +139,7 @@ pub(super) struct Line<'a> {
     pub messages: Option<bool>,
     #[serde(borrow)]
     pub name: Option<Text<'a>>,
+    pub now: Option<u64>,
     pub offset: Option<u64>,
     #[serde(borrow)]
     pub old: Option<Data<'a>>,

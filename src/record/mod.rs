@@ -69,6 +69,7 @@ pub const EVENTS: [&str; 49] = [
     "syscall",
     "line",
     "note",
+    "clock",
     "limit",
     "diagnosis",
     "hold",

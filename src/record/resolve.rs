@@ -116,6 +116,7 @@ impl Resolver {
             "syscall" => Kind::Syscall { args: self.keep(need(line.args.as_ref(), "args")?) },
             "line" => Kind::Line { line: need(line.number, "line")?, text: self.sym(line.text.as_ref(), "text")? },
             "note" => Kind::Note { text: self.sym(line.text.as_ref(), "text")?, label: line.label.unwrap_or_default() },
+            "clock" => Kind::Clock { now: need(line.now, "now")? },
             "limit" => Kind::Limit {
                 limit: self.sym(line.limit.as_ref(), "limit")?,
                 value: need(line.value.and_then(|value| u64::try_from(value).ok()), "value")?,

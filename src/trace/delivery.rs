@@ -29,13 +29,8 @@ impl Tracer {
             self.write_handler(tid, &stopped, entered, info)?;
         }
         self.wake(tid);
-        let mut info = stopped.signal_info()?;
-        let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
-        if signal == Signal::ALRM && std::mem::take(&mut tracee.alarm_sent) {
-            stopped.set_signal_from_kernel()?;
-            info = stopped.signal_info()?;
-        }
-        let task = tracee.task;
+        let mut info = Self::signal_at(&stopped)?;
+        let Some(task) = self.task_of(tid) else { return Ok(()) };
         if info.code > 0 {
             self.write_forced(task, signal, stopped.signal_mask()?);
         }
@@ -46,6 +41,7 @@ impl Tracer {
             self.phase(task, Phase::Ignored, signal, info);
             return stopped.resume(Resume::Continue, Some(signal));
         }
+        self.signal_taken(tid, signal);
         self.phase(task, Phase::Dequeued, signal, info);
         self.set_rest(tid, Rest::Signal(stopped, signal, info));
         Ok(())

@@ -152,6 +152,7 @@ impl Tracer {
         let Some(tracee) = self.tracees.get_mut(&tid) else { return };
         tracee.statement = Some(id);
         tracee.fresh = false;
+        tracee.deadline = None;
         let task = tracee.task;
         self.write_line(task, id);
         self.set_rest(tid, Rest::Statement(stopped, id));

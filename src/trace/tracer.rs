@@ -13,6 +13,7 @@ use super::channels::{CallNames, Channels};
 use super::clock::Clock;
 use super::decode::Unnamed;
 use super::launch::{Muster, Output};
+use super::real::RealTimer;
 use super::recorder::{Outcome, Recorder};
 use super::sockets::Sockets;
 use super::terminals::LabTerminal;
@@ -50,6 +51,8 @@ pub struct Tracer {
     pub(super) calls: Calls,
     pub(super) call_names: CallNames,
     pub(super) clock: Clock,
+    /// Timers that run in real time, where a scenario could wait for one.
+    pub(super) real_timers: Vec<RealTimer>,
     pub(super) options: Options,
     pub(super) scenario: Option<Arc<Scenario>>,
     pub(super) buffer: Vec<u8>,
@@ -106,6 +109,7 @@ impl Tracer {
             calls: Calls::default(),
             call_names: CallNames::default(),
             clock: Clock::default(),
+            real_timers: Vec::new(),
             options,
             scenario,
             buffer: Vec::new(),
@@ -200,6 +204,16 @@ impl Tracer {
                 self.scenario.as_ref()?.program.statements.get(id.index()).map(|info| info.word.to_owned())
             }
             Rest::Call(_, call) => Some(self.recorder.names().get(call.name).to_owned()),
+            _ => None,
+        }
+    }
+
+    /// The phase of a signal that is a task's next step: the signal's name before its delivery, `handler`
+    /// before the first instruction of its handler.
+    pub fn next_phase(&self, task: TaskId) -> Option<String> {
+        match self.rest(task)? {
+            Rest::Signal(_, signal, _) => Some(signal.to_string()),
+            Rest::Handler(_) => Some("handler".to_owned()),
             _ => None,
         }
     }

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::{channel, header, task};
 
 /// How many kinds of events there are, some counted twice.
-const KINDS: u64 = 48;
+const KINDS: u64 = 49;
 
 struct Scribe {
     pen: Pen,
@@ -147,6 +147,7 @@ impl Scribe {
                     Parties { tasks: vec![self.task(a), self.task(b)], channels: channel.into_iter().collect() };
                 Kind::Diagnosis { rule: text, text, parties: self.pen.keep(&parties.to_bytes()) }
             }
+            (45, _) => Kind::Clock { now: b },
             (25.., Some(channel)) => self.meeting(what % KINDS, channel, [a, b, c], data),
             _ => fallback,
         }

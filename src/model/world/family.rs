@@ -90,7 +90,12 @@ impl World {
         self.unshare_table(id);
         self.drop_uses(id);
         let actions = self.actions(id).map(|keeper| keeper.actions.clone()).unwrap_or_default();
+        // What is left of its timers is left in real time, whichever clock they ran by so far.
+        let (now, t_ns) = (self.time_of(id), self.t_ns);
         self.change(id, |task| {
+            for timer in &mut task.timers {
+                timer.since = t_ns.saturating_add(timer.since).saturating_sub(now);
+            }
             // What it has shared is its own from now on.
             task.actions = actions;
             task.actions_of = id;

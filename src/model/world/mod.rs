@@ -31,6 +31,7 @@ pub struct World {
     tables: Vec<Arc<Table>>,
     applied: u64,
     t_ns: u64,
+    clock_ns: Option<u64>,
 }
 
 impl World {
@@ -72,6 +73,7 @@ impl World {
             tables: vec![Arc::new(Table { users: 1, ..Table::default() })],
             applied: 0,
             t_ns: 0,
+            clock_ns: None,
         }
     }
 
@@ -83,6 +85,19 @@ impl World {
     /// The time of the last event, in nanoseconds since the start.
     pub const fn t_ns(&self) -> u64 {
         self.t_ns
+    }
+
+    /// What the lab's clock says, in nanoseconds; `None` as long as it has not moved, which it never
+    /// does where processes live in real time.
+    pub const fn clock_ns(&self) -> Option<u64> {
+        self.clock_ns
+    }
+
+    /// The time by which the timers of a task run: the lab's clock of a process that executes statements
+    /// of a scenario, the time since the start of the run of all others.
+    pub fn time_of(&self, id: TaskId) -> u64 {
+        let by_clock = self.task(id).is_some_and(|task| task.line.is_some());
+        self.clock_ns.filter(|_| by_clock).unwrap_or(self.t_ns)
     }
 
     /// The task, if this world has it yet.
@@ -249,8 +264,13 @@ impl World {
                 self.set_altstack(task, Altstack { base, bytes, autodisarm });
             }
             Kind::Timer { kind, change, id, signal, clock, left, interval } => {
-                self.set_timer(task, change, Timer { kind, id, signal, clock, left, interval, since: self.t_ns });
+                self.set_timer(
+                    task,
+                    change,
+                    Timer { kind, id, signal, clock, left, interval, since: self.time_of(task) },
+                );
             }
+            Kind::Clock { now } => self.clock_ns = Some(now),
             Kind::Line { line, text } => self.change(task, |task| task.line = Some((line, text))),
             Kind::Hold { hold } => self.change(task, |task| task.hold = hold),
             Kind::Load { .. }

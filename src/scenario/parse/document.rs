@@ -100,7 +100,10 @@ fn describe(report: &mut Report<'_>, names: &Names, nodes: &[Node<'_>], scenario
 
 fn plain(report: &mut Report<'_>, node: &Node<'_>, scenario: &mut Scenario) {
     let Some(first) = node.args.first().copied() else {
-        scenario.free = true;
+        match node.word.name {
+            "real-time" => scenario.real_time = true,
+            _ => scenario.free = true,
+        }
         return;
     };
     match node.word.name {
@@ -150,7 +153,7 @@ fn page(report: &mut Report<'_>, entry: &kdl::KdlEntry) -> Option<String> {
 fn limit(report: &mut Report<'_>, node: &Node<'_>) -> Limit {
     let mut limit = Limit::default();
     if let Some(entry) = node.option("seconds") {
-        limit.seconds = report.integer(entry, "`seconds`", 1..3601).map_or(limit.seconds, i64::unsigned_abs);
+        limit.seconds = report.integer(entry, "`seconds`", 1..86_401).map_or(limit.seconds, i64::unsigned_abs);
     }
     if let Some(entry) = node.option("processes") {
         limit.processes = report.integer(entry, "`processes`", 1..1001).map_or(limit.processes, |n| n as u32);
@@ -179,7 +182,10 @@ fn schedule(report: &mut Report<'_>, names: &Names, node: &Node<'_>) -> Vec<Turn
     let mut turns = Vec::new();
     for child in node.children() {
         let Some(turn) = report.shape(child, words::TURNS, "turn") else { continue };
-        let entry = turn.args[0];
+        let Some(entry) = turn.args.first().copied() else {
+            turns.push(Turn::Clock);
+            continue;
+        };
         if turn.word.name == "run" && string(entry) == Some("all") {
             if let Some(until) = turn.option("until") {
                 let help = Some("it is the seeded scheduler from here on".to_owned());
@@ -202,14 +208,14 @@ fn schedule(report: &mut Report<'_>, names: &Names, node: &Node<'_>) -> Vec<Turn
 
 fn until(report: &mut Report<'_>, turn: &Node<'_>) -> Option<Until> {
     let Some(entry) = turn.option("until") else {
-        let help = Some("say `until=blocked`, `until=exit`, or until which label or call".to_owned());
+        let help = Some("say `until=blocked`, `until=exit`, or until which label, call or signal".to_owned());
         report.error(turn.span(), "`run` of one process lacks its `until`", help);
         return None;
     };
     Some(match report.text(entry, "`until`")? {
         "blocked" => Until::Blocked,
         "exit" => Until::Exit,
-        place => Until::Reaches(place.to_owned()),
+        place => Until::reaches(place),
     })
 }
 

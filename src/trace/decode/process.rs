@@ -57,7 +57,7 @@ impl Tracer {
         tracee.blocked = false;
         tracee.ended = false;
         tracee.left = None;
-        tracee.actor = false;
+        let was_actor = std::mem::replace(&mut tracee.actor, false);
         tracee.fresh = false;
         tracee.statement = None;
         tracee.frames.clear();
@@ -66,6 +66,9 @@ impl Tracer {
         tracee.masked = false;
         tracee.held = false;
         let (task, named) = (tracee.task, std::mem::replace(&mut tracee.named, true));
+        if was_actor {
+            self.clock_ends_for(tid);
+        }
         if let Some(((path, argv), call)) = exec {
             let first = Some(tid) == self.root && self.world().fds(task).next().is_none();
             if first {

@@ -18,10 +18,17 @@ impl Tracer {
         if self.is_socket(channel) {
             return self.received(ended, fd);
         }
+        let signals = self.world().channel(channel).is_some_and(|channel| channel.kind == ChannelKind::Signalfd);
+        if signals {
+            // ssi_code of each structure (signalfd(2)).
+            (0..ended.ret.max(0) as u64)
+                .step_by(128)
+                .for_each(|at| Self::hide_the_lab(ended.tid, ended.call.args[1] + at + 8));
+        }
         let (bytes, data) = self.payload(ended, channel);
         let via = self.via_of(ended, fd);
         self.recorder.of_call(ended.task, ended.outcome(), Kind::Read { channel, via, bytes, data });
-        if self.world().channel(channel).is_some_and(|channel| channel.kind == ChannelKind::Signalfd) {
+        if signals {
             self.read_signals(ended);
         }
     }

@@ -108,7 +108,7 @@ impl Diagram<'_> {
         let label_role = if here { Role::Cursor } else { Role::Faded };
         put(buf, self.area, self.area.x + 1, y, &label, self.app.style(label_role));
         // What the lab itself says has no lane, and may be a whole sentence.
-        let says = event.task == TaskId::LAB && matches!(event.kind, Kind::Note { .. });
+        let says = event.task == TaskId::LAB && matches!(event.kind, Kind::Note { .. } | Kind::Clock { .. });
         let room = if says { self.area.width.saturating_sub(number) } else { words };
         let text = text::fit(&self.app.words().brief(*seq, event), usize::from(room));
         let role = if here { Role::Cursor } else { role };

@@ -138,6 +138,7 @@ impl<'a> Words<'a> {
                 format!("{call}({}) = {}", text::clean_bytes(self.log.bytes(args), QUOTE), event.ret)
             }
             Kind::Line { line, text } => format!("line {line}: {}", self.sym(text)),
+            Kind::Clock { now } => format!("clock {}", text::seconds(now)),
             Kind::Note { text, label: true } => format!("label {}", self.sym(text)),
             Kind::Note { text, label: false } => format!("note: {}", self.sym(text)),
             Kind::Diagnosis { rule, .. } => format!("⚠ {}", self.sym(rule)),
@@ -153,6 +154,7 @@ impl<'a> Words<'a> {
             Kind::Diagnosis { rule, text, .. } => format!("⚠ {}: {}", self.sym(rule), self.sym(text)),
             Kind::Exec { argv, .. } => format!("{who}: exec {}", self.argv(argv)),
             Kind::Spawn { .. } if event.task == TaskId::LAB => format!("the lab {}", self.brief(seq, event)),
+            Kind::Clock { now } => format!("the lab's clock: {}", text::seconds(now)),
             Kind::Write { data, bytes, .. } | Kind::Read { data, bytes, .. } if !data.is_empty() => {
                 format!("{who}: {} {}", self.brief(seq, event), self.quote(data, bytes))
             }

@@ -74,16 +74,15 @@ impl Words<'_> {
     }
 
     /// A timer as it stands at the cursor: `ITIMER_REAL in 0.5 s, then every 1 s: SIGALRM`.
-    pub fn timer(&self, timer: &Timer) -> String {
+    pub fn timer(&self, task: TaskId, timer: &Timer) -> String {
+        let now = self.world.time_of(task);
         let name = timer_name(timer.kind, timer.id);
         let sends = timer.signal.map_or_else(String::new, |signal| format!(": {signal}"));
         let again =
             if timer.interval > 0 { format!(", then every {}", duration(timer.interval)) } else { String::new() };
         let when = match timer.due() {
             _ if timer.left == 0 => "does not run".to_owned(),
-            // A scenario's clock is the lab's, and its time stands in no event.
-            _ if self.scenario => format!("set to {}", duration(timer.left)),
-            Some(due) if due > self.world.t_ns() => format!("in {}", duration(due - self.world.t_ns())),
+            Some(due) if due > now => format!("in {}", duration(due - now)),
             Some(_) => "is due".to_owned(),
             None => format!("after {} of CPU time", duration(timer.left)),
         };
