@@ -147,7 +147,7 @@ impl Scribe {
                     Parties { tasks: vec![self.task(a), self.task(b)], channels: channel.into_iter().collect() };
                 Kind::Diagnosis { rule: text, text, parties: self.pen.keep(&parties.to_bytes()) }
             }
-            (45, _) => Kind::Clock { now: b },
+            (48, _) => Kind::Clock { now: b },
             (25.., Some(channel)) => self.meeting(what % KINDS, channel, [a, b, c], data),
             _ => fallback,
         }
