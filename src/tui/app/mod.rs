@@ -13,7 +13,7 @@ use ratatui::style::Style;
 pub use cursor::Cursor;
 pub use find::Find;
 pub use index::{Index, Stream};
-pub use scene::{Channels, Holder, TaskRow, Tree};
+pub use scene::{Channels, Holder, TaskRow, Tree, Waiter};
 
 use super::theme::{Role, Theme};
 use super::words::Words;
