@@ -176,7 +176,8 @@ impl Scribe {
     }
 
     fn told(&self, [a, b, c]: [u64; 3]) -> Told {
-        match a % 5 {
+        match a % 6 {
+            5 => Told::Unseen(b),
             0 => Told::Count { count: b, semaphore: c.is_multiple_of(2) },
             1 => Told::Signals(SignalSet(b)),
             2 => Told::Timer { left: b, interval: c, ticks: a },
