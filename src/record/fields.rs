@@ -87,7 +87,7 @@ impl<W: io::Write> Writer<W> {
             | Kind::Signal { .. }
             | Kind::Interrupted { .. }
             | Kind::Altstack { .. }
-            | Kind::Timer { .. } => self.signal_fields(event.kind),
+            | Kind::Timer { .. } => self.signal_fields(event),
             Kind::Syscall { .. } => self.lines.data_field("args", payload),
             Kind::Line { line, text } => {
                 self.lines.number_field("line", line);
@@ -311,8 +311,8 @@ impl<W: io::Write> Writer<W> {
         }
     }
 
-    fn signal_fields(&mut self, kind: Kind) {
-        match kind {
+    fn signal_fields(&mut self, event: &Event) {
+        match event.kind {
             Kind::Action { signal, disposition, flags, mask } => {
                 self.lines.text_field("signal", &signal.to_string());
                 self.lines.text_field("disposition", disposition.as_str());
@@ -337,6 +337,9 @@ impl<W: io::Write> Writer<W> {
                 self.lines.number_field("value", value);
                 if matches!(phase, Phase::Handler | Phase::Returned) || !blocked.is_empty() {
                     self.set("blocked", blocked);
+                }
+                if phase == Phase::Handler && self.world.handles_on_altstack(event.task, signal) {
+                    self.lines.text_field("stack", "alternate");
                 }
             }
             Kind::Interrupted { signal, then } => {
