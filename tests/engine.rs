@@ -115,7 +115,7 @@ fn compare_signals(world: &World, task: &Task, pid: i32, status: &Status, about:
     assert_eq!(leader.with_disposition(Disposition::Ignore), kernel.ignored, "{about}: SigIgn");
     assert_eq!(leader.with_disposition(Disposition::Handler), kernel.caught, "{about}: SigCgt");
     // A signal at whose delivery the task stands is in the kernel's hands, and in no queue.
-    let delivering = status.next.iter().any(|next| next.task == task.id && next.text.starts_with("take "));
+    let delivering = status.next.iter().any(|next| next.task == task.id && next.signal.is_some());
     let pending = SignalSet(kernel.pending.0 | kernel.shared_pending.0);
     if !delivering {
         // What is about to be ignored is still queued, because the task is traced.
