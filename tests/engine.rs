@@ -2,14 +2,18 @@
 
 #[path = "engine/locks.rs"]
 mod locks;
+#[path = "engine/readiness.rs"]
+mod readiness;
 #[path = "engine/sockets.rs"]
 mod sockets;
 mod support;
+#[path = "engine/terminals.rs"]
+mod terminals;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use proclab::control::{Command, Session, Start, Status, Subject, Update};
+use proclab::control::{Command, Session, Start, Subject, Update};
 use proclab::model::{Access, ChannelId, Disposition, Log, SignalSet, State, Task, World};
 use proclab::scenario::Scenario;
 use proclab::sys::{peek, procfs};
@@ -53,8 +57,14 @@ fn compare_every_step(name: &str, seed: u64) {
 }
 
 fn compare_steps_of(scenario: &Scenario, name: &str, seed: u64) {
+    compare_steps(Subject::Scenario(Box::new(scenario.clone())), name, seed);
+}
+
+/// The same of any run; returns its log.
+fn compare_steps(subject: Subject, name: &str, seed: u64) -> Log {
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let mut plan = support::plan(Subject::Scenario(Box::new(scenario.clone())));
+    let mut plan = support::plan(subject);
+    plan.serial = true;
     plan.seed = seed;
     plan.start = Start::Paused;
     let session = Session::start(plan).expect("the run starts");
@@ -63,8 +73,8 @@ fn compare_steps_of(scenario: &Scenario, name: &str, seed: u64) {
     loop {
         match session.updates().recv().expect("the session goes on") {
             Update::Batch(batch) => log.append(&batch),
-            Update::Status(status) => {
-                compare(&log, &status, &format!("{name}, seed {seed}, after {steps} steps"));
+            Update::Status(_) => {
+                compare(&log, &format!("{name}, seed {seed}, after {steps} steps"));
                 steps += 1;
                 session.send(Command::Step(None));
             }
@@ -72,9 +82,10 @@ fn compare_steps_of(scenario: &Scenario, name: &str, seed: u64) {
         }
     }
     assert!(steps > 5, "{name} took {steps} steps only");
+    log
 }
 
-fn compare(log: &Log, status: &Status, when: &str) {
+fn compare(log: &Log, when: &str) {
     let world = log.head();
     let pids = family(std::process::id() as i32);
     let mut links = BTreeMap::new();
@@ -82,9 +93,10 @@ fn compare(log: &Log, status: &Status, when: &str) {
         let Some(pid) = pids.get(&task.pid) else { panic!("{when}: {} is not there", log.name(task.name)) };
         let about = format!("{when}: {}", log.name(task.name));
         compare_state(task, *pid, &about);
-        compare_signals(world, task, *pid, status, &about);
+        compare_signals(world, task, *pid, &about);
         compare_descriptors(world, task, *pid, &mut links, &about);
     }
+    terminals::compare(world, &pids, when);
     locks::compare(world, &pids, &links, when);
     for channel in
         world.channels().filter(|channel| channel.alive && (channel.kind.is_pipe() || channel.kind.is_socket()))
@@ -108,26 +120,22 @@ fn compare_state(task: &Task, pid: i32, about: &str) {
     }
 }
 
-fn compare_signals(world: &World, task: &Task, pid: i32, status: &Status, about: &str) {
+fn compare_signals(world: &World, task: &Task, pid: i32, about: &str) {
     let kernel = procfs::status(pid).expect("it lives");
     assert_eq!(task.blocked, kernel.blocked, "{about}: SigBlk");
     let leader = world.task(task.process).expect("a leader");
-    assert_eq!(leader.with_disposition(Disposition::Ignore), kernel.ignored, "{about}: SigIgn");
-    assert_eq!(leader.with_disposition(Disposition::Handler), kernel.caught, "{about}: SigCgt");
-    // A signal at whose delivery the task stands is in the kernel's hands, and in no queue.
-    let delivering = status.next.iter().any(|next| next.task == task.id && next.signal.is_some());
-    let pending = SignalSet(kernel.pending.0 | kernel.shared_pending.0);
-    if !delivering {
-        // What is about to be ignored is still queued, because the task is traced.
-        let ignored = |signal| {
-            leader.action(signal).disposition == Disposition::Ignore
-                || (leader.action(signal).disposition == Disposition::Default
-                    && signal.default_action() == proclab::model::DefaultAction::Ignore)
-        };
-        let pending: SignalSet = pending.iter().filter(|signal| !ignored(*signal)).collect();
-        let known: SignalSet = task.pending_set().iter().filter(|signal| !ignored(*signal)).collect();
-        assert_eq!(known, pending, "{about}: pending");
-    }
+    let actions = world.actions(task.id).expect("its dispositions");
+    assert_eq!(actions.with_disposition(Disposition::Ignore), kernel.ignored, "{about}: SigIgn");
+    assert_eq!(actions.with_disposition(Disposition::Handler), kernel.caught, "{about}: SigCgt");
+    // What is about to be ignored is still queued, because the task is traced.
+    let ignored = |signal| {
+        actions.action(signal).disposition == Disposition::Ignore
+            || (actions.action(signal).disposition == Disposition::Default
+                && signal.default_action() == proclab::model::DefaultAction::Ignore)
+    };
+    let kept = |set: SignalSet| -> SignalSet { set.iter().filter(|signal| !ignored(*signal)).collect() };
+    assert_eq!(kept(task.pending.set()), kept(kernel.pending), "{about}: SigPnd");
+    assert_eq!(kept(leader.shared_pending.set()), kept(kernel.shared_pending), "{about}: ShdPnd");
 }
 
 fn compare_descriptors(world: &World, task: &Task, pid: i32, links: &mut Links, about: &str) {
@@ -151,6 +159,7 @@ fn compare_descriptors(world: &World, task: &Task, pid: i32, links: &mut Links, 
             _ => Access::ReadWrite,
         };
         assert_eq!(fd.access, access, "{about}: access");
+        readiness::compare(world, task, fd, pid, &about);
         if facts.mode & libc::S_IFMT == libc::S_IFREG {
             assert_eq!(fd.position, facts.position, "{about}: position");
         }
@@ -222,6 +231,8 @@ compare! {
     background_read: "jobs/background-read";
     orphaned_group: "jobs/orphaned-group";
     stop_and_continue: "jobs/stop-and-continue";
+    type_at_it: "jobs/type-at-it";
+    into_the_foreground: "jobs/into-the-foreground";
     coprocess_buffering: "pipes/coprocess-buffering";
     waits_inside_close: "pipes/waits-inside-close";
     safe_pipe_open: "pipes/safe-pipe-open";

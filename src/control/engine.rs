@@ -8,6 +8,7 @@ use super::bench::{self, Bench};
 use super::scheduler::{Scheduler, Tasks as _};
 use super::settle::Settling;
 use super::stepping::Bystanders;
+use super::typing::Typing;
 use super::{Answer, Breakpoint, Command, Ending, Next, Outcome, Pace, Plan, Start, Status, Subject, Update};
 use crate::model::{Header, TaskId};
 use crate::scenario::Limit;
@@ -53,11 +54,13 @@ pub(super) struct Engine {
     commands: Receiver<Command>,
     updates: SyncSender<Update>,
     pub(super) mode: Mode,
-    serial: bool,
+    pub(super) serial: bool,
     pub(super) scenario: bool,
     pub(super) breakpoints: Vec<Breakpoint>,
     /// The task that stopped at a breakpoint, which must not stop it again.
     pub(super) passing: Option<TaskId>,
+    /// Whether it was said that the kernel asks for connections again by itself.
+    pub(super) told_retry: bool,
     pub(super) paused_by: Option<String>,
     pub(super) answer: Option<Answer>,
     limit: Limit,
@@ -72,6 +75,7 @@ pub(super) struct Engine {
     pub(super) ending: Option<Outcome>,
     pub(super) looked_at: usize,
     pub(super) labels: Vec<(TaskId, String)>,
+    pub(super) typing: Typing,
 }
 
 impl Engine {
@@ -95,7 +99,7 @@ impl Engine {
             all: plan.all,
             capture: plan.capture,
             watch_memory: plan.watch_memory,
-            virtual_time: scenario.is_some(),
+            virtual_time: scenario.as_ref().is_some_and(|scenario| !scenario.real_time),
         };
         let is_scenario = scenario.is_some();
         let mut tracer = Tracer::new(&header, options, scenario);
@@ -127,6 +131,7 @@ impl Engine {
             scenario: is_scenario,
             breakpoints: Vec::new(),
             passing: None,
+            told_retry: false,
             paused_by: None,
             answer: None,
             limit,
@@ -139,6 +144,7 @@ impl Engine {
             ending: None,
             looked_at: 0,
             labels: Vec::new(),
+            typing: Typing::of(plan.terminal.as_ref()),
         })
     }
 
@@ -162,6 +168,7 @@ impl Engine {
         self.settle()?;
         loop {
             self.take_commands();
+            self.tracer.ring()?;
             if let Some(outcome) = self.is_over() {
                 return Ok(outcome);
             }
@@ -237,6 +244,8 @@ impl Engine {
                         self.ending = Some(Outcome::Failed(error.to_string()));
                     }
                 }
+                Command::Type(bytes) => self.type_by_hand(&bytes),
+                Command::Resize { rows, columns } => self.resize(rows, columns),
                 Command::End => self.ending = Some(Outcome::Stopped),
             }
         }
@@ -323,6 +332,8 @@ impl Engine {
             }
         }
         self.pulse.beat();
+        // Who waits for room at the terminal must not wait for another one's pause.
+        self.tracer.read_terminal();
         // As long as stops keep coming only the one that stopped can be ready.
         while !self.tracer.is_over() {
             let Some(tid) = self.take_stop()? else { return self.who_sleeps() };
@@ -360,6 +371,7 @@ impl Engine {
             }
         }
         self.tracer.write_progress();
+        self.tracer.look_at_timers();
         self.after_step();
         self.tell(true);
         if self.tracer.moving().is_empty() && self.tracer.ready().is_empty() && !self.tracer.is_over() {
@@ -370,10 +382,7 @@ impl Engine {
 
     /// Waits until a stop comes, a command, or the time.
     pub(super) fn wait_for_anything(&mut self, until: Option<Instant>) -> sys::Result<()> {
-        let until = match (until, self.deadline()) {
-            (Some(until), Some(deadline)) => Some(until.min(deadline)),
-            (until, deadline) => until.or(deadline),
-        };
+        let until = [until, self.deadline(), self.tracer.rings_at()].into_iter().flatten().min();
         self.pulse.rest_until(until);
         if self.take_stop()?.is_some() {
             self.settle()?;

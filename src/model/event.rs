@@ -6,7 +6,7 @@
 
 use super::{
     Access, Blob, ChannelId, ChannelKind, Disposition, End, FdFlags, Hold, How, LockKind, LockMode, MaskHow, Phase,
-    Shares, Signal, SignalSet, Status, Sym, TaskId, Via, Why,
+    Queue, Shares, Signal, SignalSet, Status, Sym, TaskId, Then, TimerChange, TimerKind, Told, Via, Why,
 };
 
 /// One thing that happened.
@@ -84,6 +84,27 @@ pub enum Kind {
         pgid: i32,
         /// Session.
         sid: i32,
+    },
+    /// The task's process has a controlling terminal now, or none any more (credentials(7)).
+    Control {
+        /// The terminal.
+        channel: Option<ChannelId>,
+    },
+    /// Another process group may read from a terminal and gets the signals of its keys (tcsetpgrp(3)).
+    Foreground {
+        /// The terminal.
+        channel: ChannelId,
+        /// The process group.
+        pgid: i32,
+    },
+    /// The window of a terminal has another size (`TIOCSWINSZ`).
+    Window {
+        /// The terminal.
+        channel: ChannelId,
+        /// Lines of text.
+        rows: u16,
+        /// Columns of text.
+        columns: u16,
     },
     /// A descriptor was made.
     Open {
@@ -335,11 +356,20 @@ pub enum Kind {
         on: Option<TaskId>,
         /// For what.
         why: Why,
+        /// What exactly, where the call says more; see [`Wanted`](super::Wanted).
+        wanted: Blob,
     },
     /// The task sleeps no more.
     Unblock {
         /// Where it waited.
         channel: Option<ChannelId>,
+    },
+    /// A descriptor that tells of something else tells something new.
+    Monitor {
+        /// What it leads to.
+        channel: ChannelId,
+        /// What it tells.
+        told: Told,
     },
     /// A disposition was set.
     Action {
@@ -367,14 +397,50 @@ pub enum Kind {
         phase: Phase,
         /// Which signal.
         signal: Signal,
+        /// Where it waits or has waited.
+        queue: Queue,
         /// Who sent it; none is the kernel or a process outside of the run.
         from: Option<TaskId>,
         /// `si_code`.
         code: i32,
-        /// `si_value` of `sigqueue` and timers, else 0.
+        /// What it carries: `si_value` of `sigqueue`, timers and queues, `si_status` of SIGCHLD, `si_addr`
+        /// of a fault (see [`Signal::carries`]); else 0.
         value: i64,
         /// The mask from now on, for `handler` and `returned`; else empty.
         blocked: SignalSet,
+    },
+    /// What becomes of a call that a signal has interrupted, once that is settled.
+    Interrupted {
+        /// Which signal.
+        signal: Signal,
+        /// What becomes of the call.
+        then: Then,
+    },
+    /// A task has given its handlers another stack (sigaltstack(2)).
+    Altstack {
+        /// Its lowest address.
+        base: u64,
+        /// How many bytes it has; 0 where there is none any more.
+        bytes: u64,
+        /// Whether the kernel forgets it while a handler runs there.
+        autodisarm: bool,
+    },
+    /// A timer was set, ran out, or is gone.
+    Timer {
+        /// Which kind.
+        kind: TimerKind,
+        /// What became of it.
+        change: TimerChange,
+        /// Of timer_create(2) the kernel's number, of a timerfd its descriptor; else 0.
+        id: i32,
+        /// What it sends, if it sends a signal.
+        signal: Option<Signal>,
+        /// Its clock (clock_gettime(2)).
+        clock: i32,
+        /// In how many nanoseconds it runs out; 0 where it does not run.
+        left: u64,
+        /// After how many nanoseconds it runs out again; 0 for never.
+        interval: u64,
     },
     /// A call that nothing above describes.
     Syscall {
@@ -394,6 +460,11 @@ pub enum Kind {
         text: Sym,
         /// Whether it is a `label` of the scenario.
         label: bool,
+    },
+    /// The lab's clock has moved on: nobody could move before it did.
+    Clock {
+        /// What it says now, in nanoseconds.
+        now: u64,
     },
     /// The task's last call failed because of a limit.
     Limit {
@@ -429,6 +500,7 @@ impl Kind {
                 data
             }
             Self::Syscall { args } => args,
+            Self::Block { wanted, .. } => wanted,
             Self::Diagnosis { parties, .. } => parties,
             _ => Blob::EMPTY,
         }
@@ -458,8 +530,12 @@ impl Kind {
             | Self::Lock { channel, .. }
             | Self::Load { channel, .. }
             | Self::Store { channel, .. }
+            | Self::Monitor { channel, .. }
+            | Self::Foreground { channel, .. }
+            | Self::Window { channel, .. }
             | Self::Seek { channel, .. } => Some(channel),
-            Self::Close { channel, .. }
+            Self::Control { channel }
+            | Self::Close { channel, .. }
             | Self::Dup { channel, .. }
             | Self::Block { channel, .. }
             | Self::Unblock { channel } => channel,
@@ -476,6 +552,9 @@ impl Kind {
             Self::Reap { .. } => "reap",
             Self::Reparent { .. } => "reparent",
             Self::Group { .. } => "group",
+            Self::Control { .. } => "terminal",
+            Self::Foreground { .. } => "foreground",
+            Self::Window { .. } => "window",
             Self::Open { .. } => "open",
             Self::Pass { .. } => "pass",
             Self::Close { .. } => "close",
@@ -503,12 +582,17 @@ impl Kind {
             Self::Seek { .. } => "seek",
             Self::Block { .. } => "block",
             Self::Unblock { .. } => "unblock",
+            Self::Monitor { .. } => "monitor",
             Self::Action { .. } => "action",
             Self::Mask { .. } => "mask",
             Self::Signal { .. } => "signal",
+            Self::Interrupted { .. } => "interrupted",
+            Self::Altstack { .. } => "altstack",
+            Self::Timer { .. } => "timer",
             Self::Syscall { .. } => "syscall",
             Self::Line { .. } => "line",
             Self::Note { .. } => "note",
+            Self::Clock { .. } => "clock",
             Self::Limit { .. } => "limit",
             Self::Diagnosis { .. } => "diagnosis",
             Self::Hold { .. } => "hold",

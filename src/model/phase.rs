@@ -56,6 +56,40 @@ impl MaskHow {
     }
 }
 
+/// What becomes of a call that a signal has interrupted (signal(7), "Interruption of system calls and
+/// library functions by signal handlers").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Then {
+    /// It begins again.
+    Restart,
+    /// It goes on where it was: after a stop, with the time that was left.
+    Continue,
+    /// It fails with EINTR, because `SA_RESTART` was not set.
+    Eintr,
+    /// It fails with EINTR, because it is a call that is never restarted after a handler.
+    EintrAlways,
+}
+
+impl Then {
+    /// Every one.
+    pub const ALL: [Self; 4] = [Self::Restart, Self::Continue, Self::Eintr, Self::EintrAlways];
+
+    /// Its name in a recording.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Restart => "restart",
+            Self::Continue => "continue",
+            Self::Eintr => "eintr",
+            Self::EintrAlways => "eintr-always",
+        }
+    }
+
+    /// The one with that name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|then| then.as_str() == text)
+    }
+}
+
 /// The phases of a signal's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
@@ -63,12 +97,16 @@ pub enum Phase {
     Generated,
     /// It waits, because it is blocked.
     Pending,
-    /// It was taken out of the queue to be acted on.
+    /// It was taken out of the queue; what will be done about it is still open.
+    Dequeued,
+    /// It is delivered: what its disposition says is done now.
     Delivered,
     /// The handler is about to execute its first instruction.
     Handler,
     /// The handler has returned.
     Returned,
+    /// The handler was left without returning: by `siglongjmp` or the like.
+    Left,
     /// It was thrown away, because it is ignored.
     Ignored,
     /// Its default action was taken.
@@ -90,12 +128,14 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Generated,
         Self::Pending,
+        Self::Dequeued,
         Self::Delivered,
         Self::Handler,
         Self::Returned,
+        Self::Left,
         Self::Ignored,
         Self::Default,
         Self::Suppressed,
@@ -110,9 +150,11 @@ impl Phase {
         match self {
             Self::Generated => "generated",
             Self::Pending => "pending",
+            Self::Dequeued => "dequeued",
             Self::Delivered => "delivered",
             Self::Handler => "handler",
             Self::Returned => "returned",
+            Self::Left => "left",
             Self::Ignored => "ignored",
             Self::Default => "default",
             Self::Suppressed => "suppressed",

@@ -24,6 +24,19 @@ pub enum DefaultAction {
     Continue,
 }
 
+/// What travels with a signal, as [`Signal::carries`] tells from its `si_code`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carries {
+    /// Nothing but its number.
+    Nothing,
+    /// `si_value`: the number that `sigqueue`, a timer or a message queue was given.
+    Value,
+    /// `si_status`: the exit status of a child, or the signal that ended, stopped or continued it.
+    Status,
+    /// `si_addr`: the address of a fault.
+    Address,
+}
+
 impl DefaultAction {
     /// The word that signal(7) uses: `Term`, `Core`, `Ign`, `Stop` or `Cont`.
     pub const fn as_str(self) -> &'static str {
@@ -154,6 +167,23 @@ impl Signal {
     /// Whether it is a real-time signal, which queues instead of being a bit.
     pub const fn is_realtime(self) -> bool {
         self.0 > 31
+    }
+
+    /// Whether it is one of those that an instruction causes, which are delivered before all others
+    /// (`SYNCHRONOUS_MASK` in kernel/signal.c).
+    pub const fn is_synchronous(self) -> bool {
+        matches!(self.0, 4 | 5 | 7 | 8 | 11 | 31)
+    }
+
+    /// What its `siginfo_t` carries besides who sent it (sigaction(2), "The `siginfo_t` argument to a
+    /// SA_SIGINFO handler").
+    pub const fn carries(self, code: i32) -> Carries {
+        match code {
+            libc::SI_QUEUE | libc::SI_TIMER | libc::SI_MESGQ => Carries::Value,
+            1.. if self.0 == Self::CHLD.0 => Carries::Status,
+            1.. if self.is_synchronous() => Carries::Address,
+            _ => Carries::Nothing,
+        }
     }
 
     /// Whether a program may catch, block or ignore it: not SIGKILL and not SIGSTOP.

@@ -1,8 +1,8 @@
 //! Logs for tests, written the way one would tell them.
 
 use super::{
-    Access, Blob, ChannelId, ChannelKind, Disposition, End, Event, FdFlags, Header, How, Kind, Log, Pen, Phase, Shares,
-    Signal, SignalSet, Status, TaskId, Via, Why, World,
+    Access, Blob, ChannelId, ChannelKind, Disposition, End, Event, FdFlags, Header, How, Kind, Log, Pen, Phase, Queue,
+    Shares, Signal, SignalSet, Status, TaskId, Via, Wanted, Why, World,
 };
 
 /// A log in the making. Tasks and channels go by name; names must exist.
@@ -10,6 +10,11 @@ use super::{
 pub(crate) struct Sketch {
     pen: Pen,
     log: Log,
+}
+
+/// One phase of a signal that was sent to a process by kill(2).
+const fn signal_kind(phase: Phase, signal: Signal, from: Option<TaskId>) -> Kind {
+    Kind::Signal { phase, signal, queue: Queue::Process, from, code: 0, value: 0, blocked: SignalSet::EMPTY }
 }
 
 impl Sketch {
@@ -150,21 +155,27 @@ impl Sketch {
     /// Sleeps for a semaphore that `on` holds.
     pub(crate) fn wait_for_value(&mut self, task: &str, channel: &str, on: &str) -> &mut Self {
         let (channel, on) = (Some(self.channel(channel)), Some(self.task(on)));
-        self.event(task, "semop", 0, Kind::Block { channel, on, why: Why::Value })
+        self.event(task, "semop", 0, Kind::Block { channel, on, why: Why::Value, wanted: Blob::EMPTY })
+    }
+
+    /// Sleeps at a channel for exactly this.
+    pub(crate) fn wants(&mut self, task: &str, call: &str, why: Why, channel: &str, wanted: &Wanted) -> &mut Self {
+        let (channel, wanted) = (Some(self.channel(channel)), self.pen.keep(&wanted.to_bytes()));
+        self.event(task, call, 0, Kind::Block { channel, on: None, why, wanted })
     }
 
     pub(crate) fn block(&mut self, task: &str, call: &str, why: Why) -> &mut Self {
-        self.event(task, call, 0, Kind::Block { channel: None, on: None, why })
+        self.event(task, call, 0, Kind::Block { channel: None, on: None, why, wanted: Blob::EMPTY })
     }
 
     pub(crate) fn block_at(&mut self, task: &str, call: &str, why: Why, channel: &str) -> &mut Self {
         let channel = Some(self.channel(channel));
-        self.event(task, call, 0, Kind::Block { channel, on: None, why })
+        self.event(task, call, 0, Kind::Block { channel, on: None, why, wanted: Blob::EMPTY })
     }
 
     pub(crate) fn block_on(&mut self, task: &str, call: &str, why: Why, on: &str) -> &mut Self {
         let on = Some(self.task(on));
-        self.event(task, call, 0, Kind::Block { channel: None, on, why })
+        self.event(task, call, 0, Kind::Block { channel: None, on, why, wanted: Blob::EMPTY })
     }
 
     pub(crate) fn unblock(&mut self, task: &str) -> &mut Self {
@@ -192,7 +203,7 @@ impl Sketch {
 
     pub(crate) fn signal(&mut self, task: &str, phase: Phase, signal: Signal, from: Option<&str>) -> &mut Self {
         let from = from.map(|from| self.task(from));
-        self.event(task, "", 0, Kind::Signal { phase, signal, from, code: 0, value: 0, blocked: SignalSet::EMPTY })
+        self.event(task, "", 0, signal_kind(phase, signal, from))
     }
 
     pub(crate) fn action(&mut self, task: &str, signal: Signal, disposition: Disposition) -> &mut Self {

@@ -1,6 +1,9 @@
 //! A task as the fold knows it: its place in the family, its state, its signals, its descriptors.
 
-use super::{Access, ChannelId, Disposition, End, FdFlags, Hold, How, Signal, SignalSet, Status, Sym, TaskId, Why};
+use super::{
+    Access, Altstack, ChannelId, Disposition, End, FdFlags, Hold, How, Pending, Pendings, Queue, Signal, SignalSet,
+    Status, Sym, TaskId, Timer, Wanted, Why,
+};
 
 /// One thread, as the kernel schedules it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,23 +24,40 @@ pub struct Task {
     pub program: Option<Sym>,
     /// What it is doing.
     pub state: State,
+    /// While it sleeps: what exactly it waits for.
+    pub wanted: Wanted,
     /// Its process group; 0 as long as nothing is known.
     pub pgid: i32,
     /// Its session; 0 as long as nothing is known.
     pub sid: i32,
+    /// The controlling terminal of its process.
+    pub terminal: Option<ChannelId>,
     /// Which descriptor table it uses.
     pub table: usize,
     /// Which signals it blocks.
     pub blocked: SignalSet,
-    /// What its process does about signals; kept at the thread-group leader.
+    /// What its process does about signals; kept where [`actions_of`](Self::actions_of) says.
     pub actions: Vec<Action>,
-    /// What was sent to it and not yet delivered, oldest first.
-    pub pending: Vec<Pending>,
+    /// What was sent to this thread alone and not yet delivered.
+    pub pending: Pendings,
+    /// What was sent to its process and not yet delivered; kept at the thread-group leader.
+    pub shared_pending: Pendings,
+    /// The signal that was taken out of a queue for it and has not been delivered yet.
+    pub at_hand: Option<Pending>,
     /// The System V identifiers it has and the shared memory mapped into it; kept at the thread-group
     /// leader.
     pub uses: Vec<Use>,
     /// The signals whose handlers run now, innermost last.
     pub handling: Vec<Signal>,
+    /// From which of these on handlers run on the alternate stack: 1 is the outermost; 0 for none.
+    pub on_altstack: usize,
+    /// The stack that it has given its handlers.
+    pub altstack: Option<Altstack>,
+    /// The timers of its process that run or could; kept at the thread-group leader.
+    pub timers: Vec<Timer>,
+    /// Who keeps the dispositions: itself, for a process that shares them with nobody (clone(2),
+    /// `CLONE_SIGHAND`).
+    pub actions_of: TaskId,
     /// The scenario statement that it executes or is about to execute: line (from 1) and text.
     pub line: Option<(u32, Sym)>,
     /// What the user keeps it from.
@@ -74,9 +94,12 @@ impl Task {
         self.actions.iter().filter(|action| action.disposition == disposition).map(|action| action.signal).collect()
     }
 
-    /// The signals that were sent and not yet delivered.
-    pub fn pending_set(&self) -> SignalSet {
-        self.pending.iter().map(|pending| pending.signal).collect()
+    /// One of its two queues; that of the process only a thread-group leader has.
+    pub const fn queue(&self, queue: Queue) -> &Pendings {
+        match queue {
+            Queue::Thread => &self.pending,
+            Queue::Process => &self.shared_pending,
+        }
     }
 }
 
@@ -119,17 +142,6 @@ pub struct Action {
     pub flags: u32,
     /// `sa_mask`.
     pub mask: SignalSet,
-}
-
-/// A signal that was sent and not yet delivered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pending {
-    /// Which.
-    pub signal: Signal,
-    /// Who sent it; none is the kernel or a process outside of the run.
-    pub from: Option<TaskId>,
-    /// Its `sigqueue` value.
-    pub value: i64,
 }
 
 /// A System V object that a process has got, or a stretch of shared memory that is mapped into it.

@@ -11,6 +11,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
+use super::readiness::PolledLine;
+
 /// A string, borrowed where it has no escapes. (`Option<Cow<str>>` would always copy.)
 #[derive(Debug)]
 pub(super) struct Text<'a>(pub Cow<'a, str>);
@@ -79,6 +81,7 @@ pub(super) struct Line<'a> {
     pub argv: Option<Vec<Data<'a>>>,
     pub asked: Option<u64>,
     pub at: Option<u64>,
+    pub autodisarm: Option<bool>,
     pub backlog: Option<u32>,
     #[serde(borrow)]
     pub blocked: Option<Vec<Text<'a>>>,
@@ -90,12 +93,17 @@ pub(super) struct Line<'a> {
     pub channels: Option<Vec<Text<'a>>>,
     #[serde(borrow)]
     pub child: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub change: Option<Text<'a>>,
     pub child_pid: Option<i32>,
+    pub clock: Option<i32>,
     pub cloexec: Option<bool>,
     pub code: Option<i32>,
+    pub columns: Option<u16>,
     #[serde(borrow)]
     pub connection: Option<Text<'a>>,
     pub core: Option<bool>,
+    pub count: Option<u64>,
     #[serde(borrow)]
     pub data: Option<Data<'a>>,
     pub delta: Option<i32>,
@@ -104,6 +112,8 @@ pub(super) struct Line<'a> {
     pub disposition: Option<Text<'a>>,
     #[serde(borrow)]
     pub end: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub events: Option<Vec<Text<'a>>>,
     pub fd: Option<i32>,
     #[serde(borrow)]
     pub flags: Option<Vec<Text<'a>>>,
@@ -114,9 +124,11 @@ pub(super) struct Line<'a> {
     pub how: Option<Text<'a>>,
     pub id: Option<i32>,
     pub index: Option<u32>,
+    pub interval: Option<u64>,
     #[serde(borrow)]
     pub kind: Option<Text<'a>>,
     pub label: Option<bool>,
+    pub left: Option<u64>,
     pub len: Option<u64>,
     #[serde(borrow)]
     pub limit: Option<Text<'a>>,
@@ -127,6 +139,7 @@ pub(super) struct Line<'a> {
     pub messages: Option<bool>,
     #[serde(borrow)]
     pub name: Option<Text<'a>>,
+    pub now: Option<u64>,
     pub offset: Option<u64>,
     #[serde(borrow)]
     pub old: Option<Data<'a>>,
@@ -139,10 +152,17 @@ pub(super) struct Line<'a> {
     pub pgid: Option<i32>,
     #[serde(borrow)]
     pub phase: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub polled: Option<Vec<PolledLine<'a>>>,
     pub position: Option<u64>,
+    pub positioned: Option<bool>,
     pub priority: Option<u32>,
+    pub rows: Option<u16>,
+    #[serde(borrow)]
+    pub queue: Option<Text<'a>>,
     #[serde(borrow)]
     pub rule: Option<Text<'a>>,
+    pub semaphore: Option<bool>,
     #[serde(borrow)]
     pub set: Option<Vec<Text<'a>>>,
     #[serde(borrow)]
@@ -155,6 +175,10 @@ pub(super) struct Line<'a> {
     pub tasks: Option<Vec<Text<'a>>>,
     #[serde(borrow)]
     pub text: Option<Text<'a>>,
+    pub ticks: Option<u64>,
+    pub timeout: Option<bool>,
+    #[serde(borrow)]
+    pub then: Option<Text<'a>>,
     #[serde(borrow)]
     pub to: Option<To<'a>>,
     #[serde(borrow, rename = "type")]

@@ -6,7 +6,8 @@ use super::line::{Data, Line, Text, To};
 use super::words;
 use crate::model::{
     Access, Blob, ChannelId, ChannelKind, Disposition, End, Event, Hold, How, Kind, LockKind, LockMode, MaskHow,
-    MessageType, Parties, Pen, Phase, Signal, SignalSet, Status, Sym, TaskId, Via, Why,
+    MessageType, Parties, Pen, Phase, Queue, Signal, SignalSet, Status, Sym, TaskId, Then, TimerChange, TimerKind, Via,
+    Why,
 };
 
 /// Descriptors and the like that a recording may make copies of by spawning tasks. It lies far
@@ -95,6 +96,13 @@ impl Resolver {
                 To::Number(_) => return Err("`to` is not the name of a task".to_owned()),
             },
             "group" => Kind::Group { pgid: need(line.pgid, "pgid")?, sid: need(line.sid, "sid")? },
+            "terminal" => Kind::Control { channel: self.any_channel(line)? },
+            "foreground" => Kind::Foreground { channel: self.channel(line)?, pgid: need(line.pgid, "pgid")? },
+            "window" => Kind::Window {
+                channel: self.channel(line)?,
+                rows: need(line.rows, "rows")?,
+                columns: need(line.columns, "columns")?,
+            },
             "open" | "pass" | "close" | "dup" | "flags" | "seek" => self.descriptor(line)?,
             "create" | "destroy" | "unlink" | "capacity" | "block" | "unblock" => self.at_channel(line)?,
             "write" | "read" => self.transfer(line)?,
@@ -102,10 +110,13 @@ impl Resolver {
             "get" | "attach" | "detach" => self.attachment(line)?,
             "address" | "listen" | "connect" | "accept" | "shutdown" => self.socket(line)?,
             "sem" | "lock" | "load" | "store" => self.shared(line)?,
+            "monitor" => Kind::Monitor { channel: self.channel(line)?, told: self.told(line)? },
             "action" | "mask" | "signal" => self.signal(line)?,
+            "interrupted" | "altstack" | "timer" => around_signals(line)?,
             "syscall" => Kind::Syscall { args: self.keep(need(line.args.as_ref(), "args")?) },
             "line" => Kind::Line { line: need(line.number, "line")?, text: self.sym(line.text.as_ref(), "text")? },
             "note" => Kind::Note { text: self.sym(line.text.as_ref(), "text")?, label: line.label.unwrap_or_default() },
+            "clock" => Kind::Clock { now: need(line.now, "now")? },
             "limit" => Kind::Limit {
                 limit: self.sym(line.limit.as_ref(), "limit")?,
                 value: need(line.value.and_then(|value| u64::try_from(value).ok()), "value")?,
@@ -188,6 +199,7 @@ impl Resolver {
                 channel: self.any_channel(line)?,
                 on: line.on.as_ref().map(|on| self.task(on)).transpose()?,
                 why: parse(line.why.as_ref(), "why", |why| Some(Why::parse(why).unwrap_or(Why::Other)))?,
+                wanted: self.wanted(line)?,
             },
             _ => Kind::Unblock { channel: self.any_channel(line)? },
         })
@@ -203,6 +215,7 @@ impl Resolver {
             (Some(fd), None) => match (line.priority, &line.peer) {
                 (Some(priority), _) => Via::Mq(fd, priority),
                 (None, Some(_)) => Via::Socket(fd, self.sym(line.peer.as_ref(), "peer")?),
+                (None, None) if line.positioned == Some(true) => Via::At(fd),
                 (None, None) => Via::Fd(fd),
             },
         };
@@ -315,6 +328,10 @@ impl Resolver {
             _ => Kind::Signal {
                 phase: parse(line.phase.as_ref(), "phase", Phase::parse)?,
                 signal: signal(need(line.signal.as_ref(), "signal")?)?,
+                queue: line
+                    .queue
+                    .as_ref()
+                    .map_or(Ok(Queue::Process), |word| Queue::parse(word).ok_or_else(|| unknown("queue", word)))?,
                 from: line.from.as_ref().map(|from| self.task(from)).transpose()?,
                 code: line.code.unwrap_or(0),
                 value: line.value.unwrap_or(0),
@@ -347,11 +364,11 @@ impl Resolver {
         Ok(self.pen.intern(need(text, field)?))
     }
 
-    fn task(&self, name: &str) -> Result<TaskId, String> {
+    pub(super) fn task(&self, name: &str) -> Result<TaskId, String> {
         self.tasks.get(name).copied().ok_or_else(|| format!("no task is called {} yet", quoted(name)))
     }
 
-    fn channel_called(&self, name: &str) -> Result<ChannelId, String> {
+    pub(super) fn channel_called(&self, name: &str) -> Result<ChannelId, String> {
         self.channels.get(name).copied().ok_or_else(|| format!("no channel is called {} yet", quoted(name)))
     }
 
@@ -372,17 +389,41 @@ fn end(line: &Line<'_>) -> Result<End, String> {
     }
 }
 
-fn need<T>(field: Option<T>, name: &str) -> Result<T, String> {
+pub(super) fn need<T>(field: Option<T>, name: &str) -> Result<T, String> {
     field.ok_or_else(|| format!("the field `{name}` is missing"))
 }
 
-fn parse<T>(word: Option<&Text<'_>>, field: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, String> {
+pub(super) fn parse<T>(word: Option<&Text<'_>>, field: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, String> {
     let word = need(word, field)?;
     parse(word).ok_or_else(|| unknown(field, word))
 }
 
-fn signal(name: &str) -> Result<Signal, String> {
+pub(super) fn signal(name: &str) -> Result<Signal, String> {
     Signal::parse(name).ok_or_else(|| unknown("signal", name))
+}
+
+/// What has to do with signals and is none: calls they interrupt, stacks for handlers, timers.
+fn around_signals(line: &Line<'_>) -> Result<Kind, String> {
+    Ok(match &*line.event {
+        "interrupted" => Kind::Interrupted {
+            signal: signal(need(line.signal.as_ref(), "signal")?)?,
+            then: parse(line.then.as_ref(), "then", Then::parse)?,
+        },
+        "altstack" => Kind::Altstack {
+            base: need(line.at, "at")?,
+            bytes: need(line.bytes, "bytes")?,
+            autodisarm: line.autodisarm.unwrap_or_default(),
+        },
+        _ => Kind::Timer {
+            kind: parse(line.kind.as_ref(), "kind", TimerKind::parse)?,
+            change: parse(line.change.as_ref(), "change", TimerChange::parse)?,
+            id: line.id.unwrap_or(0),
+            signal: line.signal.as_ref().map(|name| signal(name)).transpose()?,
+            clock: line.clock.unwrap_or(0),
+            left: need(line.left, "left")?,
+            interval: line.interval.unwrap_or(0),
+        },
+    })
 }
 
 fn status(line: &Line<'_>) -> Result<Status, String> {
@@ -393,7 +434,7 @@ fn status(line: &Line<'_>) -> Result<Status, String> {
     }
 }
 
-fn unknown(what: &str, word: &str) -> String {
+pub(super) fn unknown(what: &str, word: &str) -> String {
     format!("{} is no {what}", quoted(word))
 }
 

@@ -105,6 +105,7 @@ impl<W: io::Write> Writer<W> {
         self.lines.raw(event.kind.name());
         self.lines.raw("\"");
         self.name_channel(event);
+        self.inside(event);
         // Who could end a sleep is read off the world in which the task sleeps; everything else off
         // the world in which the event finds it.
         if let Kind::Block { .. } = event.kind {
@@ -124,11 +125,21 @@ impl<W: io::Write> Writer<W> {
         if self.lines.len() >= CHUNK { self.hand_on() } else { Ok(()) }
     }
 
+    /// Inside of which handlers the task is, outermost first.
+    fn inside(&mut self, event: &Event) {
+        if let Some(task) = self.world.task(event.task).filter(|task| !task.handling.is_empty()) {
+            self.lines.texts_field("handling", task.handling.iter().map(|signal| signal.to_string().into()));
+        }
+    }
+
     fn call(&mut self, event: &Event) {
         let Some(call) = event.call else { return };
         self.lines.text_field("call", self.names.get(call));
         // A call that has not returned yet, or never does, has no result.
-        let returns = !matches!(event.kind, Kind::Block { .. } | Kind::Unblock { .. } | Kind::Exit { .. });
+        let returns = !matches!(
+            event.kind,
+            Kind::Block { .. } | Kind::Unblock { .. } | Kind::Exit { .. } | Kind::Interrupted { .. }
+        );
         if returns || event.ret != 0 {
             self.lines.number_field("ret", event.ret);
         }

@@ -5,8 +5,10 @@
 #![allow(unsafe_code, reason = "this is where it lives; every block has its SAFETY sentence")]
 
 pub mod call;
+pub mod clock;
 pub mod detour;
 mod error;
+pub mod fdinfo;
 pub mod ipc;
 pub mod memory;
 pub mod peek;
@@ -17,6 +19,7 @@ pub mod seccomp;
 pub mod signal;
 pub mod sockets;
 pub mod spawn;
+pub mod terminal;
 
 pub use error::{Error, Result};
 pub use pulse::Pulse;

@@ -123,6 +123,24 @@ pub struct FdFacts {
     pub filesystem: i64,
 }
 
+/// Device and inode of what a descriptor of this process leads to.
+pub fn identity(fd: &impl std::os::fd::AsFd) -> super::Result<(u64, u64)> {
+    let facts = nix::sys::stat::fstat(fd).map_err(|errno| super::Error::new("fstat", "a descriptor", errno as i32))?;
+    Ok((facts.st_dev, facts.st_ino))
+}
+
+/// The controlling terminal of a process, as a device, and the process group in its foreground, in the
+/// PID namespace of this process; `None` if it has none.
+pub fn terminal(tid: i32) -> Option<(u64, i32)> {
+    let stat = fs::read_to_string(format!("/proc/{tid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(4);
+    let device: u32 = fields.next()?.parse::<i64>().ok()? as u32;
+    let foreground = fields.next()?.parse().ok()?;
+    // `new_encode_dev` of linux/kdev_t.h.
+    let (major, minor) = ((device & 0xfff00) >> 8, (device & 0xff) | ((device >> 12) & 0xfff00));
+    (device != 0).then_some((libc::makedev(major, minor), foreground))
+}
+
 /// Looks at one descriptor; `None` if it is not there.
 pub fn fd(tid: i32, fd: i32) -> Option<FdFacts> {
     let path = format!("/proc/{tid}/fd/{fd}");
@@ -143,6 +161,58 @@ pub fn fd(tid: i32, fd: i32) -> Option<FdFacts> {
         position: field("pos:").and_then(|text| text.parse().ok()).unwrap_or(0),
         filesystem: filesystem.map_or(0, |facts| facts.filesystem_type().0),
     })
+}
+
+/// What a pidfd refers to (pidfd_open(2)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pidfd {
+    /// The process, or the thread, as this process sees it.
+    pub pid: i32,
+    /// Whether it was opened with `PIDFD_THREAD`.
+    pub thread: bool,
+}
+
+/// Looks at a pidfd; `None` if it is none, or if what it referred to is gone.
+pub fn pidfd(tid: i32, fd: i32) -> Option<Pidfd> {
+    let info = fs::read_to_string(format!("/proc/{tid}/fdinfo/{fd}")).ok()?;
+    let field = |key: &str| info.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
+    let pid = field("Pid:")?.parse().ok().filter(|pid| *pid > 0)?;
+    let flags = field("flags:").and_then(|text| i32::from_str_radix(text, 8).ok()).unwrap_or(0);
+    Some(Pidfd { pid, thread: flags & libc::O_EXCL != 0 })
+}
+
+/// How a timerfd is set (timerfd_create(2)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timerfd {
+    /// Its clock.
+    pub clock: i32,
+    /// How long until it runs out, in nanoseconds; 0 where it does not run.
+    pub left: u64,
+    /// After how long it runs out again, in nanoseconds; 0 for never.
+    pub interval: u64,
+}
+
+/// Looks at a timerfd; `None` if it is none.
+pub fn timerfd(tid: i32, fd: i32) -> Option<Timerfd> {
+    let info = fs::read_to_string(format!("/proc/{tid}/fdinfo/{fd}")).ok()?;
+    let field = |key: &str| info.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
+    let time = |text: &str| {
+        let (seconds, nanos) = text.strip_prefix('(')?.strip_suffix(')')?.split_once(',')?;
+        let (seconds, nanos): (u64, u64) = (seconds.trim().parse().ok()?, nanos.trim().parse().ok()?);
+        Some(seconds.saturating_mul(1_000_000_000).saturating_add(nanos).min(i64::MAX as u64))
+    };
+    let (left, interval) = (time(field("it_value:")?)?, time(field("it_interval:")?)?);
+    Some(Timerfd { clock: field("clockid:")?.parse().ok()?, left, interval })
+}
+
+/// The addresses of the mapping that `address` lies in; `None` if nothing is mapped there.
+pub fn mapped_range(tid: i32, address: u64) -> Option<std::ops::Range<u64>> {
+    let maps = fs::read_to_string(format!("/proc/{tid}/maps")).ok()?;
+    let range = |line: &str| {
+        let (start, end) = line.split_ascii_whitespace().next()?.split_once('-')?;
+        Some(u64::from_str_radix(start, 16).ok()?..u64::from_str_radix(end, 16).ok()?)
+    };
+    maps.lines().filter_map(range).find(|range| range.contains(&address))
 }
 
 /// All descriptors, lowest number first.

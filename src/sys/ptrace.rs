@@ -7,7 +7,10 @@
 use std::mem::MaybeUninit;
 
 use super::error::{Error, Result, check};
-use crate::model::{Signal, SignalSet, Status};
+use crate::model::{Carries, Queue, Signal, SignalSet, Status};
+
+/// `PTRACE_PEEKSIGINFO_SHARED` of linux/ptrace.h, which the libc crate has for some architectures only.
+const PEEKSIGINFO_SHARED: u32 = 1;
 
 /// The options that every tracee is seized with; children inherit them.
 const OPTIONS: i32 = libc::PTRACE_O_TRACEFORK
@@ -172,19 +175,41 @@ pub struct SignalInfo {
     pub code: i32,
     /// `si_pid`, in the PID namespace of the receiver, for codes that have it; else 0.
     pub pid: i32,
-    /// `si_value`, for `SI_QUEUE`; else 0.
+    /// What it carries ([`Signal::carries`]); else 0.
     pub value: i64,
+    /// `si_timerid`, the kernel's number of a timer, for `SI_TIMER`; else 0.
+    pub timer: i32,
+    /// Where it was queued; of a signal that was taken out, where its code says that it must have been.
+    pub queue: Queue,
 }
 
 impl SignalInfo {
+    /// What is said of a signal of which only number and queue are known: the kernel's own (`SI_KERNEL`).
+    pub const fn unknown(queue: Queue) -> Self {
+        Self { code: libc::SI_KERNEL, pid: 0, value: 0, timer: 0, queue }
+    }
+
     fn of(info: &libc::siginfo_t) -> Self {
         let from_process = matches!(info.si_code, libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL | libc::SI_MESGQ)
             || (info.si_signo == libc::SIGCHLD && info.si_code > 0);
         // SAFETY: for these codes the kernel fills the member with `si_pid` (sigaction(2)).
         let pid = if from_process { unsafe { info.si_pid() } } else { 0 };
-        // SAFETY: for these codes the kernel fills the member with `si_value` (sigaction(2)).
-        let value = if info.si_code == libc::SI_QUEUE { unsafe { info.si_value().sival_ptr as i64 } } else { 0 };
-        Self { code: info.si_code, pid, value }
+        let carries = Signal::new(info.si_signo).map_or(Carries::Nothing, |signal| signal.carries(info.si_code));
+        // SAFETY: the kernel fills the member of the union that belongs to the code (sigaction(2)), and
+        // `carries` says which that is.
+        let value = unsafe {
+            match carries {
+                Carries::Nothing => 0,
+                Carries::Value => info.si_value().sival_ptr as i64,
+                Carries::Status => i64::from(info.si_status()),
+                Carries::Address => info.si_addr() as i64,
+            }
+        };
+        // SAFETY: of timers `si_timerid` stands where others have `si_pid` (sigaction(2)).
+        let timer = if info.si_code == libc::SI_TIMER { unsafe { info.si_pid() } } else { 0 };
+        let own = info.si_code == libc::SI_TKILL || carries == Carries::Address;
+        let queue = if own { Queue::Thread } else { Queue::Process };
+        Self { code: info.si_code, pid, value, timer, queue }
     }
 }
 
@@ -247,12 +272,12 @@ impl Stopped {
     /// The signals that are queued for it, or with `shared` for its process, in the order in which they
     /// were queued (`PTRACE_PEEKSIGINFO`). One that comes from an instruction is in no queue.
     pub fn queued_signals(&self, shared: bool) -> Result<Vec<(Signal, SignalInfo)>> {
-        const AT_ONCE: usize = 16;
+        const AT_ONCE: usize = 128;
         let mut queued = Vec::new();
         loop {
             let which = libc::ptrace_peeksiginfo_args {
                 off: queued.len() as u64,
-                flags: if shared { libc::PTRACE_PEEKSIGINFO_SHARED } else { 0 },
+                flags: if shared { PEEKSIGINFO_SHARED } else { 0 },
                 nr: AT_ONCE as i32,
             };
             let mut infos = [const { MaybeUninit::<libc::siginfo_t>::zeroed() }; AT_ONCE];
@@ -262,7 +287,8 @@ impl Stopped {
                 // SAFETY: it was zeroed, then filled by the kernel; every bit pattern is valid.
                 let info = unsafe { info.assume_init_ref() };
                 if let Some(signal) = Signal::new(info.si_signo) {
-                    queued.push((signal, SignalInfo::of(info)));
+                    let queue = if shared { Queue::Process } else { Queue::Thread };
+                    queued.push((signal, SignalInfo { queue, ..SignalInfo::of(info) }));
                 }
             }
             if (count as usize) < AT_ONCE {
@@ -327,6 +353,11 @@ impl Stopped {
         self.set_registers(&mut registers)
     }
 
+    /// Its stack pointer.
+    pub fn stack_pointer(&self) -> Result<u64> {
+        Ok(stack_pointer(&self.registers()?))
+    }
+
     /// The address of its next instruction.
     pub fn instruction_pointer(&self) -> Result<u64> {
         Ok(instruction_pointer(&self.registers()?))
@@ -358,6 +389,11 @@ fn instruction_pointer(registers: &libc::user_regs_struct) -> u64 {
     registers.rip
 }
 
+#[cfg(target_arch = "x86_64")]
+fn stack_pointer(registers: &libc::user_regs_struct) -> u64 {
+    registers.rsp
+}
+
 #[cfg(target_arch = "aarch64")]
 fn set_argument(registers: &mut libc::user_regs_struct, index: usize, value: u64) {
     registers.regs[index.min(5)] = value;
@@ -371,4 +407,9 @@ fn set_return(registers: &mut libc::user_regs_struct, value: i64) {
 #[cfg(target_arch = "aarch64")]
 fn instruction_pointer(registers: &libc::user_regs_struct) -> u64 {
     registers.pc
+}
+
+#[cfg(target_arch = "aarch64")]
+fn stack_pointer(registers: &libc::user_regs_struct) -> u64 {
+    registers.sp
 }

@@ -23,6 +23,11 @@ const OFFSET_ARCH: u32 = 4;
 /// The low half of the fourth argument of a call (linux/seccomp.h, `seccomp_data`).
 const OFFSET_FOURTH: u32 = 16 + 3 * 8;
 
+/// Where the arguments begin.
+const OFFSET_ARGUMENTS: u32 = 16;
+/// Calls that may bring a signal mask along, and in which argument.
+const MASKED: [(i64, u32); 3] = [(libc::SYS_pselect6, 5), (libc::SYS_epoll_pwait, 4), (libc::SYS_epoll_pwait2, 4)];
+
 const fn op(code: u32, k: u32, jump_true: u8, jump_false: u8) -> libc::sock_filter {
     libc::sock_filter { code: code as u16, jt: jump_true, jf: jump_false, k }
 }
@@ -34,6 +39,10 @@ impl Filter {
         for number in numbers {
             if i64::from(number) == libc::SYS_mmap {
                 program.extend(Self::shared_mapping(number));
+                continue;
+            }
+            if let Some((_, index)) = MASKED.iter().find(|(call, _)| *call == i64::from(number)) {
+                program.extend(Self::with_argument(number, *index));
                 continue;
             }
             program.push(op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, number, 0, 1));
@@ -56,6 +65,20 @@ impl Filter {
             op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, number, 0, 4),
             op(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, OFFSET_FOURTH, 0, 0),
             op(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, libc::MAP_SHARED as u32, 0, 1),
+            op(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_TRACE, 0, 0),
+            op(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW, 0, 0),
+        ]
+    }
+
+    /// A call that stops only if an argument is not null.
+    fn with_argument(number: u32, index: u32) -> [libc::sock_filter; 7] {
+        let low = OFFSET_ARGUMENTS + index * 8;
+        [
+            op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, number, 0, 6),
+            op(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, low, 0, 0),
+            op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 0, 2),
+            op(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, low + 4, 0, 0),
+            op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, 0),
             op(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_TRACE, 0, 0),
             op(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW, 0, 0),
         ]

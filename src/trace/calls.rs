@@ -119,12 +119,26 @@ pub enum Family {
     },
     /// `alarm`.
     Alarm,
+    /// `setitimer`: which, new value.
+    Setitimer,
+    /// `timer_create`: clock, event, where its number goes.
+    TimerCreate,
+    /// `timer_settime`: number, flags, new value.
+    TimerSettime,
+    /// `timer_delete`: number.
+    TimerDelete,
+    /// `timerfd_settime`: descriptor, flags, new value.
+    TimerfdSettime,
+    /// `sigaltstack`: new stack.
+    Sigaltstack,
     /// `poll`: timeout in milliseconds, third argument.
     Poll,
     /// `ppoll`.
     Ppoll,
     /// `select`, `epoll_wait` and their kin.
     Select,
+    /// `epoll_ctl`: instance, operation, descriptor, event.
+    EpollCtl,
     /// `msgget`: key, flags.
     Msgget,
     /// `msgsnd`: queue, message, length.
@@ -241,6 +255,7 @@ const TRACED: &[(&str, Family)] = &[
     ("signalfd", Family::NewFd),
     ("signalfd4", Family::NewFd),
     ("timerfd_create", Family::NewFd),
+    ("epoll_ctl", Family::EpollCtl),
     ("epoll_create", Family::NewFd),
     ("epoll_create1", Family::NewFd),
     ("inotify_init", Family::NewFd),
@@ -298,6 +313,12 @@ const TRACED: &[(&str, Family)] = &[
     ("nanosleep", Family::Sleep { time: 0 }),
     ("clock_nanosleep", Family::Sleep { time: 2 }),
     ("alarm", Family::Alarm),
+    ("setitimer", Family::Setitimer),
+    ("timer_create", Family::TimerCreate),
+    ("timer_settime", Family::TimerSettime),
+    ("timer_delete", Family::TimerDelete),
+    ("timerfd_settime", Family::TimerfdSettime),
+    ("sigaltstack", Family::Sigaltstack),
     ("msgget", Family::Msgget),
     ("msgsnd", Family::Msgsnd),
     ("msgrcv", Family::Msgrcv),
@@ -330,15 +351,16 @@ const TRACED: &[(&str, Family)] = &[
     ("linkat", Family::Link { old: 1, new: 3 }),
     ("poll", Family::Poll),
     ("ppoll", Family::Ppoll),
+    // These stop only where they bring a mask along.
+    ("pselect6", Family::Select),
+    ("epoll_pwait", Family::Select),
+    ("epoll_pwait2", Family::Select),
 ];
 
 /// Calls that do not stop, but in which a task may be found asleep.
 const WAITING: &[(&str, Family)] = &[
     ("select", Family::Select),
-    ("pselect6", Family::Select),
     ("epoll_wait", Family::Select),
-    ("epoll_pwait", Family::Select),
-    ("epoll_pwait2", Family::Select),
     ("futex", Family::Futex),
     ("mprotect", Family::Mprotect),
 ];

@@ -5,7 +5,7 @@ use super::hands::BY_HAND;
 use super::tracee::Rest;
 use super::tracer::{Result, Tracer};
 use super::watch::Faulted;
-use crate::model::{DefaultAction, Disposition, Kind, Phase, Signal, SignalSet, TaskId};
+use crate::model::{DefaultAction, Disposition, Kind, Phase, Queue, Signal, SignalSet, TaskId, Then};
 use crate::sys::ptrace::{Resume, SignalInfo, Stopped};
 
 /// `SA_RESETHAND` of sigaction(2).
@@ -29,22 +29,20 @@ impl Tracer {
             self.write_handler(tid, &stopped, entered, info)?;
         }
         self.wake(tid);
-        let mut info = stopped.signal_info()?;
-        let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
-        if signal == Signal::ALRM && std::mem::take(&mut tracee.alarm_sent) {
-            stopped.set_signal_from_kernel()?;
-            info = stopped.signal_info()?;
-        }
-        let task = tracee.task;
+        let mut info = Self::signal_at(&stopped)?;
+        let Some(task) = self.task_of(tid) else { return Ok(()) };
         if info.code > 0 {
             self.write_forced(task, signal, stopped.signal_mask()?);
         }
+        info.queue = self.queue_of(task, signal, info);
         self.write_generated(task, signal, info);
         let info = self.with_sender(task, signal, info);
         if self.is_ignored(task, signal) {
             self.phase(task, Phase::Ignored, signal, info);
             return stopped.resume(Resume::Continue, Some(signal));
         }
+        self.signal_taken(tid, signal);
+        self.phase(task, Phase::Dequeued, signal, info);
         self.set_rest(tid, Rest::Signal(stopped, signal, info));
         Ok(())
     }
@@ -52,27 +50,23 @@ impl Tracer {
     /// The kernel and processes outside of the run send signals too: then this is the first that is
     /// seen of it.
     fn write_generated(&mut self, task: TaskId, signal: Signal, info: SignalInfo) {
-        let process = self.world().task(task).map_or(task, |task| task.process);
-        let known = self
-            .world()
-            .tasks()
-            .any(|other| other.process == process && other.pending.iter().any(|pending| pending.signal == signal));
-        if known {
+        if self.queue(task, info.queue).is_some_and(|waiting| waiting.set().contains(signal)) {
             return;
         }
-        let from = self.sender(info);
-        if let Some(sender) = from.filter(|_| info.code <= 0) {
-            let target = if info.code == libc::SI_TKILL { task } else { process };
+        let target = if info.queue == Queue::Thread { task } else { self.process_of(task) };
+        if let Some(sender) = self.sender(task, signal, info).filter(|_| info.code <= 0) {
             self.seen_early.push((sender, target, signal));
         }
-        let blocked = SignalSet::EMPTY;
-        let kind = Kind::Signal { phase: Phase::Generated, signal, from, code: info.code, value: info.value, blocked };
-        self.recorder.plain(process, kind);
+        self.write_expired(target, signal, info);
+        self.phase(target, Phase::Generated, signal, info);
     }
 
-    fn sender(&self, info: SignalInfo) -> Option<TaskId> {
+    fn sender(&self, task: TaskId, signal: Signal, info: SignalInfo) -> Option<TaskId> {
         if info.pid == BY_HAND {
             return Some(TaskId::LAB);
+        }
+        if info.code == libc::SI_KERNEL {
+            return self.terminal_sender(task, signal, info);
         }
         self.world().tasks().skip(1).rev().find(|task| info.pid != 0 && task.pid == info.pid).map(|task| task.id)
     }
@@ -90,9 +84,10 @@ impl Tracer {
     }
 
     pub(super) fn phase(&mut self, task: TaskId, phase: Phase, signal: Signal, info: SignalInfo) {
-        let from = self.sender(info);
+        let from = self.sender(task, signal, info);
         let blocked = SignalSet::EMPTY;
-        let kind = Kind::Signal { phase, signal, from, code: info.code, value: info.value, blocked };
+        let SignalInfo { code, value, queue, .. } = info;
+        let kind = Kind::Signal { phase, signal, queue, from, code, value, blocked };
         self.recorder.plain(task, kind);
     }
 
@@ -102,8 +97,12 @@ impl Tracer {
         self.interrupt_call(tid, task, &stopped, signal)?;
         self.phase(task, Phase::Delivered, signal, info);
         if self.disposition(task, signal) == Disposition::Handler {
+            let on_altstack =
+                self.world().task(task).is_some_and(|task| task.altstack.is_some() && task.on_altstack == 0);
+            let stack = if on_altstack { Some(stopped.stack_pointer()?) } else { None };
             if let Some(tracee) = self.tracees.get_mut(&tid) {
                 tracee.entering = Some((signal, info));
+                tracee.stack = stack.or(tracee.stack);
             }
             return stopped.resume(Resume::OneInstruction, Some(signal));
         }
@@ -119,12 +118,23 @@ impl Tracer {
         if self.disposition(task, signal) != Disposition::Handler {
             return Ok(());
         }
-        let Some((call, value)) = self.tracees.get_mut(&tid).and_then(|tracee| tracee.suspended.take()) else {
-            return Ok(());
-        };
+        let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
+        if let Some(call) = tracee.failed.take() {
+            tracee.then = Some((call, Then::EintrAlways));
+        }
+        let Some((call, value)) = tracee.suspended.take() else { return Ok(()) };
         let flags = self.world().action(task, signal).map_or(0, |action| action.flags);
         let restarts = value == ERESTARTNOINTR || (value == ERESTARTSYS && flags & libc::SA_RESTART as u32 != 0);
         let seen = if restarts { value } else { i64::from(-libc::EINTR) };
+        let then = match value {
+            _ if restarts => Then::Restart,
+            ERESTARTSYS => Then::Eintr,
+            _ => Then::EintrAlways,
+        };
+        if let Some(tracee) = self.tracees.get_mut(&tid) {
+            tracee.then = Some((call, then));
+            tracee.masked = false;
+        }
         self.conclude(tid, stopped, &call, seen)
     }
 
@@ -136,12 +146,12 @@ impl Tracer {
 
     fn write_handler(&mut self, tid: i32, stopped: &Stopped, signal: Signal, info: SignalInfo) -> Result<()> {
         let blocked = stopped.signal_mask()?;
-        let from = self.sender(info);
-        let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
-        tracee.interrupted.push(tracee.statement);
-        let task = tracee.task;
-        let kind = Kind::Signal { phase: Phase::Handler, signal, from, code: info.code, value: info.value, blocked };
+        let Some(task) = self.task_of(tid) else { return Ok(()) };
+        let from = self.sender(task, signal, info);
+        let SignalInfo { code, value, queue, .. } = info;
+        let kind = Kind::Signal { phase: Phase::Handler, signal, queue, from, code, value, blocked };
         self.recorder.plain(task, kind);
+        self.push_frame(tid, stopped, signal)?;
         let flags = self.world().action(task, signal).map_or(0, |action| action.flags);
         if flags & SA_RESETHAND != 0 {
             let mask = SignalSet::EMPTY;
@@ -149,16 +159,5 @@ impl Tracer {
             self.recorder.plain(task, kind);
         }
         Ok(())
-    }
-
-    /// After a handler the statement that it interrupted is the current one again.
-    pub(super) fn resume_interrupted_statement(&mut self, tid: i32) {
-        let Some(tracee) = self.tracees.get_mut(&tid) else { return };
-        let Some(statement) = tracee.interrupted.pop() else { return };
-        tracee.statement = statement;
-        let task = tracee.task;
-        if let Some(statement) = statement.filter(|_| tracee.actor) {
-            self.write_line(task, statement);
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::tracee::Rest;
 use super::tracer::{Result, Tracer, unless_gone};
-use crate::model::{Hold, Kind, Phase, Signal, State, Task, TaskId};
+use crate::model::{Hold, Kind, Phase, Queue, Signal, State, Task, TaskId};
 use crate::sys::ptrace::{Resume, SignalInfo};
 use crate::sys::signal::{self, Receiver};
 use crate::sys::{Error, procfs};
@@ -49,7 +49,8 @@ impl Tracer {
         };
         let queued = if alone { before.pending } else { before.shared_pending };
         let coalesced = !signal.is_realtime() && queued.contains(signal);
-        let info = SignalInfo { code, pid: BY_HAND, value: value.map_or(0, i64::from) };
+        let queue = if alone { Queue::Thread } else { Queue::Process };
+        let info = SignalInfo { code, pid: BY_HAND, value: value.map_or(0, i64::from), ..SignalInfo::unknown(queue) };
         self.write_sent(target, alone, signal, info, coalesced);
         if signal == Signal::KILL {
             self.expect_end(process);
@@ -100,14 +101,16 @@ impl Tracer {
         }
         let number = i64::from(by.number());
         self.phase(task, Phase::Replaced, signal, SignalInfo { value: number, ..info });
-        let info = SignalInfo { code: libc::SI_USER, pid: BY_HAND, value: 0 };
-        self.phase(task, Phase::Generated, by, info);
+        let info = SignalInfo { code: libc::SI_USER, pid: BY_HAND, ..SignalInfo::unknown(info.queue) };
+        let target = if info.queue == Queue::Thread { task } else { self.process_of(task) };
+        self.phase(target, Phase::Generated, by, info);
         let blocked = by.is_catchable() && stopped.signal_mask().is_ok_and(|mask| mask.contains(by));
         if blocked {
             self.phase(task, Phase::Pending, by, info);
         } else if self.is_ignored(task, by) {
             self.phase(task, Phase::Ignored, by, info);
         } else {
+            self.phase(task, Phase::Dequeued, by, info);
             self.set_rest(tid, Rest::Signal(stopped, by, info));
             return Ok(Some(Stopped { signal, again: None }));
         }
@@ -159,7 +162,10 @@ impl Tracer {
             // From outside of its PID namespace a task sees 0.
             && (info.pid == 0 || info.pid == nix::unistd::getpid().as_raw());
         let process = self.process_of(task);
-        let sent = |it: &Task| it.pending.iter().any(|sent| sent.signal == signal && sent.from == Some(TaskId::LAB));
+        let sent = |it: &Task| {
+            let waiting = [it.pending.first(signal), it.shared_pending.first(signal)];
+            waiting.into_iter().flatten().any(|sent| sent.from == Some(TaskId::LAB))
+        };
         if from_lab && self.world().tasks().any(|it| it.process == process && sent(it)) {
             return SignalInfo { pid: BY_HAND, ..info };
         }

@@ -1,5 +1,6 @@
 //! Which limit a call went past, asked of the kernel when the call has failed.
 
+use super::calls::Family;
 use super::decode::Ended;
 use super::tracer::Tracer;
 use crate::model::{Kind, Mark};
@@ -32,6 +33,16 @@ impl Tracer {
     /// Writes which limit a failed call went past, if it was one.
     pub(super) fn write_limit(&mut self, ended: &Ended<'_>) {
         let errno = i32::try_from(-ended.ret).unwrap_or(0);
+        if errno == libc::EAGAIN
+            && matches!(ended.call.family, Family::Sigqueue | Family::Tgsigqueue | Family::TimerCreate)
+        {
+            if let Some(value) = procfs::soft_limit(ended.tid, "Max pending signals") {
+                let limit = self.recorder.intern("RLIMIT_SIGPENDING");
+                let kind = Kind::Limit { limit, value: value.min(i64::MAX as u64), asked: 0 };
+                self.recorder.plain(ended.task, kind);
+            }
+            return;
+        }
         if !matches!(errno, libc::E2BIG | libc::EINVAL | libc::EMSGSIZE | libc::ENOSPC | libc::EMFILE | libc::EPERM) {
             return;
         }

@@ -60,7 +60,13 @@ impl Tracer {
             // A signal has interrupted it; what becomes of it depends on the signal.
             tracee.suspended = Some((call, value));
         } else {
+            tracee.failed = (value == i64::from(-libc::EINTR)).then_some(call);
+            let masked = std::mem::take(&mut tracee.masked);
+            let task = tracee.task;
             self.conclude(tid, &stopped, &call, value)?;
+            if masked {
+                self.write_mask_if_changed(task, stopped.signal_mask()?);
+            }
             self.write_changes_by_call(tid, Outcome { call: call.name, ret: value });
         }
         match self.close_pages(tid, stopped)? {

@@ -3,14 +3,10 @@
 //! A blocked signal makes no stop. Children end, timers ring, terminals have keys: when everything
 //! stands still, the queues are asked.
 
-use super::tracee::Rest;
 use super::tracer::Tracer;
-use crate::model::{Kind, Phase, Signal, SignalSet, TaskId};
+use crate::model::{Kind, Pendings, Phase, Queue, Signal, SignalSet, TaskId};
 use crate::sys::procfs;
 use crate::sys::ptrace::SignalInfo;
-
-/// What is said of a signal of which only the number is known: the kernel's own (`SI_KERNEL`).
-const UNKNOWN: SignalInfo = SignalInfo { code: libc::SI_KERNEL, pid: 0, value: 0 };
 
 impl Tracer {
     /// Writes what has changed in the queues of all processes. Only when nobody moves: while calls are
@@ -20,67 +16,86 @@ impl Tracer {
         living.sort_unstable();
         for (task, tid) in living {
             if self.tracees.get(&tid).is_some_and(|tracee| !tracee.ended) {
-                self.look_at_queue(task, tid);
+                self.look_at_queues_of(task, tid);
             }
         }
     }
 
-    fn look_at_queue(&mut self, task: TaskId, tid: i32) {
+    fn look_at_queues_of(&mut self, task: TaskId, tid: i32) {
         let Some(status) = procfs::status(tid) else { return };
         let Some(known) = self.world().task(task) else { return };
+        let (own, shared) = (known.pending.set(), known.shared_pending.set());
         let is_leader = known.process == task;
-        // What is sent to a process the log keeps with its leader.
-        let queued = if is_leader { status.pending.0 | status.shared_pending.0 } else { status.pending.0 };
-        let (queued, known) = (SignalSet(queued), known.pending_set());
+        self.compare_queue(task, tid, Queue::Thread, own, status.pending);
+        if is_leader {
+            self.compare_queue(task, tid, Queue::Process, shared, status.shared_pending);
+        }
+    }
+
+    fn compare_queue(&mut self, task: TaskId, tid: i32, queue: Queue, known: SignalSet, mut queued: SignalSet) {
+        // What kills is in no queue for long, and shows as the end.
+        queued.remove(Signal::KILL);
         if queued == known {
             return;
         }
-        let at_hand = self.at_hand(task);
-        let new: Vec<Signal> = queued.iter().filter(|signal| !known.contains(*signal)).collect();
+        let new = SignalSet(queued.0 & !known.0);
         if !new.is_empty() {
-            self.write_new(task, tid, &new, at_hand);
+            self.write_new(task, tid, queue, new);
         }
-        for signal in known.iter().filter(|signal| !queued.contains(*signal) && Some(*signal) != at_hand) {
-            // A signal of the process may be in the hands of another of its threads.
-            if signal != Signal::KILL && !self.is_at_hand_elsewhere(task, signal) {
-                self.phase(task, Phase::Discarded, signal, UNKNOWN);
-            }
+        for signal in SignalSet(known.0 & !queued.0).iter().filter(|signal| *signal != Signal::KILL) {
+            self.phase(task, Phase::Discarded, signal, SignalInfo::unknown(queue));
         }
     }
 
-    fn write_new(&mut self, task: TaskId, tid: i32, new: &[Signal], at_hand: Option<Signal>) {
+    fn write_new(&mut self, task: TaskId, tid: i32, queue: Queue, new: SignalSet) {
         let rest = self.tracees.get(&tid).and_then(|tracee| tracee.rest.as_ref());
-        let queues = rest.map(|rest| [rest.stopped().queued_signals(false), rest.stopped().queued_signals(true)]);
-        let entries: Vec<(Signal, SignalInfo)> = match queues {
+        let peeked = rest.map(|rest| rest.stopped().queued_signals(queue == Queue::Process));
+        let entries: Vec<(Signal, SignalInfo)> = match peeked {
             // It may have been killed meanwhile: then nothing is left to be told.
-            Some(queues) => queues.into_iter().filter_map(Result::ok).flatten().collect(),
-            None => new.iter().map(|signal| (*signal, UNKNOWN)).collect(),
+            Some(peeked) => peeked.unwrap_or_default(),
+            None => new.iter().map(|signal| (signal, SignalInfo::unknown(queue))).collect(),
         };
-        for (signal, info) in entries.into_iter().filter(|(signal, _)| new.contains(signal)) {
-            if Some(signal) == at_hand {
-                continue;
-            }
-            let alarm = signal == Signal::ALRM && self.tracees.get(&tid).is_some_and(|tracee| tracee.alarm_sent);
-            let info = if alarm { UNKNOWN } else { info };
+        for (signal, info) in entries.into_iter().filter(|(signal, _)| new.contains(*signal)) {
+            let from_lab = info.code == crate::sys::signal::OF_THE_LAB;
+            let info = if from_lab { SignalInfo::unknown(queue) } else { info };
+            self.write_expired(task, signal, info);
             self.phase(task, Phase::Generated, signal, info);
-            if self.world().task(task).is_some_and(|task| task.blocked.contains(signal)) {
+            if self.is_blocked_by_all(task, queue, signal) {
                 self.phase(task, Phase::Pending, signal, info);
             }
         }
     }
 
-    /// The signal that a task is about to take, which is in no queue any more.
-    fn at_hand(&self, task: TaskId) -> Option<Signal> {
-        let tracee = self.tids.get(&task).and_then(|tid| self.tracees.get(tid))?;
-        match &tracee.rest {
-            Some(Rest::Signal(_, signal, _)) => Some(*signal),
-            _ => tracee.entering.map(|(signal, _)| signal),
+    /// Whether a signal has to wait: one of a thread if that blocks it, one of a process if all of its
+    /// threads do.
+    pub(super) fn is_blocked_by_all(&self, task: TaskId, queue: Queue, signal: Signal) -> bool {
+        let blocks = |task: &crate::model::Task| task.blocked.contains(signal);
+        match queue {
+            Queue::Thread => self.world().task(task).is_some_and(blocks),
+            Queue::Process => {
+                let process = self.process_of(task);
+                let leader = self.world().task(process).is_some_and(blocks);
+                leader && self.world().living().filter(|other| other.process == process).all(blocks)
+            }
         }
     }
 
-    fn is_at_hand_elsewhere(&self, task: TaskId, signal: Signal) -> bool {
-        let mut threads = self.world().living().filter(|other| other.process == task);
-        threads.any(|thread| self.at_hand(thread.id) == Some(signal))
+    /// The signals that wait in a queue, as the log has it.
+    pub(super) fn queue(&self, task: TaskId, queue: Queue) -> Option<&Pendings> {
+        let holder = if queue == Queue::Thread { task } else { self.process_of(task) };
+        self.world().task(holder).map(|holder| holder.queue(queue))
+    }
+
+    /// In which queue the signal was that `task` has taken: its own comes first (`dequeue_signal` in
+    /// kernel/signal.c).
+    pub(super) fn queue_of(&self, task: TaskId, signal: Signal, info: SignalInfo) -> Queue {
+        let first = |queue| self.queue(task, queue).and_then(|waiting| waiting.first(signal));
+        match (info.queue, first(Queue::Thread), first(Queue::Process)) {
+            (Queue::Thread, ..) => Queue::Thread,
+            (Queue::Process, Some(own), None) if own.code == info.code => Queue::Thread,
+            (Queue::Process, Some(own), Some(_)) if own.code == info.code && own.value == info.value => Queue::Thread,
+            (Queue::Process, ..) => Queue::Process,
+        }
     }
 
     /// A signal that an instruction has caused cannot wait: if it is blocked the kernel unblocks it and

@@ -1,10 +1,11 @@
 //! A task as the tracer holds it: what it is in the middle of, and what would be its next step.
 
-use crate::model::{ChannelId, Hold, Signal, Status, Sym, TaskId};
+use crate::model::{ChannelId, Hold, Signal, Status, Sym, TaskId, Then};
 use crate::scenario::StatementId;
 use crate::sys::ptrace::{SignalInfo, Stopped};
 
 use super::calls::Family;
+use super::frames::Frame;
 
 /// A call between its entry and its exit.
 #[derive(Debug, Clone, Copy)]
@@ -70,6 +71,15 @@ pub enum Ahead {
     LastName(ChannelId),
 }
 
+/// What a call about a timer brings back that the lab's clock has taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimerAnswer {
+    /// alarm(2) returns how many seconds were left.
+    Seconds(u64),
+    /// setitimer(2) finds what it gave where it gave it.
+    Given([u8; 32]),
+}
+
 /// What the tracer knows of a task besides what stands in the log.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and they combine freely")]
@@ -99,8 +109,18 @@ pub struct Tracee {
     pub blocked: bool,
     /// The statement that it executes.
     pub statement: Option<StatementId>,
-    /// The statements that handlers have interrupted, innermost last.
-    pub interrupted: Vec<Option<StatementId>>,
+    /// The handlers that run, innermost last.
+    pub frames: Vec<Frame>,
+    /// A call that a signal has interrupted whose handler is about to be entered, and what becomes of it.
+    pub then: Option<(Call, Then)>,
+    /// The call that has just failed with EINTR by itself.
+    pub failed: Option<Call>,
+    /// The stack pointer of what a handler on the alternate stack has interrupted.
+    pub stack: Option<u64>,
+    /// The signal that has stopped it in the middle of a call.
+    pub stopped_by: Option<Signal>,
+    /// Whether the call that it is in has brought a mask along.
+    pub masked: bool,
     /// Whether a statement has begun and its first call belongs to the same step.
     pub fresh: bool,
     /// The signal whose handler is about to be entered.
@@ -115,10 +135,10 @@ pub struct Tracee {
     pub listening: bool,
     /// Whether the lab's clock has ended its sleep.
     pub expired: bool,
-    /// What its `alarm` returns in the lab's clock.
-    pub alarm_left: Option<u64>,
-    /// Whether a SIGALRM of the lab's clock is under way to it.
-    pub alarm_sent: bool,
+    /// When the lab's clock ends what the present statement waits for, however often it does.
+    pub deadline: Option<u64>,
+    /// What the call about a timer that it is in brings back from the lab's clock.
+    pub timer_answer: Option<TimerAnswer>,
     /// Whether it has left a call too early for the log, and waits until that has caught up.
     pub held: bool,
     /// Whether it waits at a scenario's barrier.
@@ -143,7 +163,12 @@ impl Tracee {
             progress: 0,
             blocked: false,
             statement: None,
-            interrupted: Vec::new(),
+            frames: Vec::new(),
+            then: None,
+            failed: None,
+            stack: None,
+            stopped_by: None,
+            masked: false,
             fresh: false,
             entering: None,
             ended: false,
@@ -151,8 +176,8 @@ impl Tracee {
             asked: false,
             listening: false,
             expired: false,
-            alarm_left: None,
-            alarm_sent: false,
+            deadline: None,
+            timer_answer: None,
             held: false,
             at_barrier: false,
             hold: Hold::Nothing,

@@ -13,11 +13,13 @@ use super::channels::{CallNames, Channels};
 use super::clock::Clock;
 use super::decode::Unnamed;
 use super::launch::{Muster, Output};
+use super::real::RealTimer;
 use super::recorder::{Outcome, Recorder};
 use super::sockets::Sockets;
+use super::terminals::LabTerminal;
 use super::tracee::{Ahead, Call, Rest, Tracee};
 use super::watch::Watch;
-use crate::model::{Blocked, ChannelId, Header, How, Kind, Shares, State, Status, TaskId, World};
+use crate::model::{Blocked, ChannelId, Header, How, Kind, Shares, State, Status, TaskId, Then, World};
 use crate::scenario::{Scenario, StatementId};
 use crate::sys::ptrace::{CallInfo, Resume, Stopped, Why};
 use crate::sys::{Error, procfs, ptrace, seccomp};
@@ -49,6 +51,8 @@ pub struct Tracer {
     pub(super) calls: Calls,
     pub(super) call_names: CallNames,
     pub(super) clock: Clock,
+    /// Timers that run in real time, where a scenario could wait for one.
+    pub(super) real_timers: Vec<RealTimer>,
     pub(super) options: Options,
     pub(super) scenario: Option<Arc<Scenario>>,
     pub(super) buffer: Vec<u8>,
@@ -64,6 +68,8 @@ pub struct Tracer {
     pub(super) root_status: Option<Status>,
     /// Where the root processes' output is taken from.
     pub(super) outputs: Vec<Output>,
+    /// The terminal that the lab gives to the run, if it does.
+    pub(super) terminal: Option<LabTerminal>,
     /// How many bytes of output may still be kept whole.
     pub(super) output_budget: usize,
     /// Whose accesses to shared memory are watched.
@@ -80,6 +86,8 @@ pub struct Tracer {
     names: HashMap<String, u32>,
 }
 
+/// `CLONE_CLEAR_SIGHAND` of clone(2): the new task catches nothing.
+const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 /// Output is kept whole as long as all of it stays below this many bytes.
 const OUTPUT_BUDGET: usize = 8 << 20;
 
@@ -101,6 +109,7 @@ impl Tracer {
             calls: Calls::default(),
             call_names: CallNames::default(),
             clock: Clock::default(),
+            real_timers: Vec::new(),
             options,
             scenario,
             buffer: Vec::new(),
@@ -112,6 +121,7 @@ impl Tracer {
             muster: Muster::default(),
             root_status: None,
             outputs: Vec::new(),
+            terminal: None,
             output_budget: OUTPUT_BUDGET,
             next_task: 1,
             names: HashMap::default(),
@@ -198,6 +208,16 @@ impl Tracer {
         }
     }
 
+    /// The phase of a signal that is a task's next step: the signal's name before its delivery, `handler`
+    /// before the first instruction of its handler.
+    pub fn next_phase(&self, task: TaskId) -> Option<String> {
+        match self.rest(task)? {
+            Rest::Signal(_, signal, _) => Some(signal.to_string()),
+            Rest::Handler(_) => Some("handler".to_owned()),
+            _ => None,
+        }
+    }
+
     /// The task of a TID.
     pub fn task_of(&self, tid: i32) -> Option<TaskId> {
         self.tracees.get(&tid).map(|tracee| tracee.task)
@@ -268,10 +288,11 @@ impl Tracer {
             Why::Seccomp => self.at_entry(tid, stopped),
             Why::Call => self.at_exit(tid, stopped),
             Why::Signal(signal) => self.at_signal(tid, stopped, signal),
-            Why::GroupStop(_) => {
+            Why::GroupStop(signal) => {
                 self.wake(tid);
                 if let Some(tracee) = self.tracees.get_mut(&tid) {
                     tracee.listening = true;
+                    tracee.stopped_by = tracee.suspended.map(|_| signal);
                 }
                 stopped.listen()
             }
@@ -297,17 +318,27 @@ impl Tracer {
     }
 
     fn at_entry(&mut self, tid: i32, stopped: Stopped) -> Result<()> {
-        let CallInfo::Entry { number, args, arch, .. } = stopped.call_info()? else {
+        let CallInfo::Entry { number, args, arch, sp } = stopped.call_info()? else {
             return self.pass(tid, stopped);
         };
         if arch != seccomp::NATIVE_ARCH {
             return self.pass(tid, stopped);
         }
-        let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
         let family = self.calls.family(number);
+        let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
+        tracee.failed = None;
+        if !tracee.frames.is_empty() && family != Family::Sigreturn {
+            self.write_left(tid, sp);
+        }
+        let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
+        let stopped_by = tracee.stopped_by.take();
         if let Some((call, value)) = tracee.suspended.take() {
             if family == Family::Restart || (call.number == number && call.args == args) {
-                // It goes on as if nothing had been.
+                // It goes on as if nothing had been; after a stop that is worth saying.
+                if let (Some(signal), Some(task)) = (stopped_by, self.task_of(tid)) {
+                    let then = if family == Family::Restart { Then::Continue } else { Then::Restart };
+                    self.recorder.in_call(task, call.name, Kind::Interrupted { signal, then });
+                }
                 let Some(stopped) = self.open_pages(tid, stopped, &call)? else { return Ok(()) };
                 if let Some(tracee) = self.tracees.get_mut(&tid) {
                     tracee.call = Some(call);
@@ -434,9 +465,12 @@ impl Tracer {
             newborn.statement = statement;
         }
         // A handler that forks leaves the child in the handler too.
-        let interrupted = self.tracees.get(&tid).map(|maker| maker.interrupted.clone()).unwrap_or_default();
-        if let Some(newborn) = self.tracees.get_mut(&child) {
-            newborn.interrupted = interrupted;
+        let frames = self.tracees.get(&tid).map(|maker| maker.frames.clone()).unwrap_or_default();
+        if let Some(newborn) = self.tracees.get_mut(&child).filter(|_| how != How::Thread) {
+            newborn.frames = frames;
+        }
+        if flags & CLONE_CLEAR_SIGHAND != 0 {
+            self.write_handlers_cleared(task);
         }
         debug_assert_eq!(self.task_of(child), Some(task));
         if let Some(waiting) = self.strangers.remove(&child) {

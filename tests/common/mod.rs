@@ -6,7 +6,7 @@ pub mod meetings;
 
 use proclab::model::{
     Access, Blob, ChannelId, ChannelKind, Disposition, End, Event, FdFlags, Header, How, Kind, Log, MaskHow, Parties,
-    Pen, Phase, Shares, Signal, SignalSet, Status, TaskId, Via, Why,
+    Pen, Phase, Queue, Shares, Signal, SignalSet, Status, TaskId, Via, Why,
 };
 use proclab::scenario::Scenario;
 
@@ -41,6 +41,11 @@ impl Writer {
     pub fn finish(mut self) -> Log {
         self.log.append(&self.pen.take());
         self.log
+    }
+
+    /// Payload for the next event.
+    pub fn keep(&mut self, bytes: &[u8]) -> Blob {
+        self.pen.keep(bytes)
     }
 
     pub fn start(&mut self, name: &str, pid: i32) -> TaskId {
@@ -122,7 +127,7 @@ impl Writer {
     }
 
     pub fn block(&mut self, task: TaskId, call: &str, channel: Option<ChannelId>, on: Option<TaskId>, why: Why) {
-        self.event(task, call, 0, Kind::Block { channel, on, why });
+        self.event(task, call, 0, Kind::Block { channel, on, why, wanted: Blob::EMPTY });
     }
 
     pub fn unblock(&mut self, task: TaskId, call: &str, channel: Option<ChannelId>) {
@@ -138,7 +143,12 @@ impl Writer {
     }
 
     pub fn signal(&mut self, task: TaskId, phase: Phase, signal: Signal, from: Option<TaskId>, blocked: SignalSet) {
-        self.event(task, "", 0, Kind::Signal { phase, signal, from, code: 0, value: 0, blocked });
+        self.event(
+            task,
+            "",
+            0,
+            Kind::Signal { phase, signal, queue: Queue::Process, from, code: 0, value: 0, blocked },
+        );
     }
 
     pub fn catch(&mut self, task: TaskId, signal: Signal) {
@@ -347,6 +357,7 @@ pub fn foreign() -> Log {
         Kind::Signal {
             phase: Phase::Default,
             signal: Signal::PIPE,
+            queue: Queue::Process,
             from: None,
             code: 0,
             value: 0,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{SA_NOCLDWAIT, World};
 use crate::model::task::{Fd, State, Table, Task};
-use crate::model::{Disposition, Hold, How, Owner, Shares, Signal, Status, Sym, TaskId};
+use crate::model::{Disposition, Hold, How, Owner, Pendings, Shares, Signal, Status, Sym, TaskId, TimerKind, Wanted};
 
 impl World {
     #[expect(clippy::too_many_arguments, reason = "the fields of one event")]
@@ -14,6 +14,7 @@ impl World {
             let mut gap = self.tasks[0].as_ref().clone();
             gap.id = TaskId::from_index(self.tasks.len());
             gap.process = gap.id;
+            gap.actions_of = gap.id;
             gap.state = State::Dead;
             self.tasks.push(Arc::new(gap));
         }
@@ -28,7 +29,8 @@ impl World {
             self.tables.push(Arc::new(Table::default()));
             self.tables.len() - 1
         };
-        let leader_actions = self.task(maker.process).map(|leader| leader.actions.clone()).unwrap_or_default();
+        let keeper = self.task(maker.process).map_or(maker.id, |leader| leader.actions_of);
+        let actions = self.task(keeper).map(|keeper| keeper.actions.clone()).unwrap_or_default();
         self.tasks.push(Arc::new(Task {
             id,
             name,
@@ -38,14 +40,23 @@ impl World {
             how,
             program: maker.program,
             state: State::Running,
+            wanted: Wanted::Nothing,
             pgid: maker.pgid,
             sid: maker.sid,
+            terminal: maker.terminal,
             table,
             blocked: maker.blocked,
-            actions: if thread { Vec::new() } else { leader_actions },
-            pending: Vec::new(),
+            actions: if thread || shares.actions { Vec::new() } else { actions },
+            pending: Pendings::default(),
+            shared_pending: Pendings::default(),
+            at_hand: None,
             uses: Vec::new(),
-            handling: maker.handling.clone(),
+            // A new thread starts in a function of its own, and without a stack for handlers.
+            handling: if thread { Vec::new() } else { maker.handling.clone() },
+            on_altstack: if thread { 0 } else { maker.on_altstack },
+            altstack: maker.altstack.filter(|_| !thread),
+            timers: Vec::new(),
+            actions_of: if thread || shares.actions { keeper } else { id },
             line: maker.line,
             hold: Hold::Nothing,
             status: None,
@@ -78,7 +89,19 @@ impl World {
     pub(super) fn exec(&mut self, id: TaskId, path: Sym, name: Sym) {
         self.unshare_table(id);
         self.drop_uses(id);
+        let actions = self.actions(id).map(|keeper| keeper.actions.clone()).unwrap_or_default();
+        // What is left of its timers is left in real time, whichever clock they ran by so far.
+        let (now, t_ns) = (self.time_of(id), self.t_ns);
         self.change(id, |task| {
+            for timer in &mut task.timers {
+                timer.since = t_ns.saturating_add(timer.since).saturating_sub(now);
+            }
+            // What it has shared is its own from now on.
+            task.actions = actions;
+            task.actions_of = id;
+            task.on_altstack = 0;
+            task.altstack = None;
+            task.timers.retain(|timer| timer.kind != TimerKind::Posix);
             task.program = Some(path);
             task.name = name;
             task.line = None;
@@ -113,6 +136,9 @@ impl World {
             task.state = if reaped_at_once { State::Dead } else { State::Zombie };
             task.status = Some(status);
             task.pending.clear();
+            task.shared_pending.clear();
+            task.at_hand = None;
+            task.timers.clear();
         });
         let table = Arc::make_mut(&mut self.tables[task.table]);
         table.users = table.users.saturating_sub(1);
@@ -124,6 +150,7 @@ impl World {
         }
         if task.is_process() {
             self.drop_uses(id);
+            self.end_session(&task);
         }
     }
 

@@ -1,13 +1,16 @@
 //! Dispositions and the life of a signal.
 
 use super::{SA_NOCLDWAIT, World};
-use crate::model::task::{Action, Pending, State, Task};
-use crate::model::{DefaultAction, Disposition, Phase, Signal, SignalSet, TaskId};
+use crate::model::task::{Action, State, Task};
+use crate::model::{DefaultAction, Disposition, Pending, Pendings, Phase, Queue, Signal, SignalSet, TaskId};
+
+/// `SA_ONSTACK` of sigaction(2): the handler runs on the alternate stack.
+const SA_ONSTACK: u32 = 0x0800_0000;
 
 impl World {
     pub(super) fn set_action(&mut self, id: TaskId, action: Action) {
-        let Some(leader) = self.task(id).map(|task| task.process) else { return };
-        self.change(leader, |task| {
+        let Some(keeper) = self.actions(id).map(|keeper| keeper.id) else { return };
+        self.change(keeper, |task| {
             task.actions.retain(|known| known.signal != action.signal);
             if action.disposition != Disposition::Default || action.flags & SA_NOCLDWAIT != 0 {
                 task.actions.push(action);
@@ -16,38 +19,50 @@ impl World {
         });
     }
 
-    pub(super) fn signal(&mut self, id: TaskId, phase: Phase, pending: Pending, blocked: SignalSet) {
+    pub(super) fn signal(&mut self, id: TaskId, phase: Phase, queue: Queue, pending: Pending, blocked: SignalSet) {
         let signal = pending.signal;
         match phase {
             Phase::Generated => {
-                self.change(id, |task| {
-                    if !task.is_alive() {
-                        return;
-                    }
-                    if signal.is_realtime() || !task.pending.iter().any(|known| known.signal == signal) {
-                        task.pending.push(pending);
-                    }
-                });
+                self.change_queue(id, queue, |waiting| waiting.push(pending));
                 if signal == Signal::CONT {
                     self.continue_process(id);
                 }
             }
-            Phase::Pending | Phase::Coalesced => {}
+            Phase::Pending => {}
+            Phase::Coalesced => self.change_queue(id, queue, |waiting| waiting.coalesce(signal)),
+            Phase::Dequeued => {
+                self.change_queue(id, queue, |waiting| waiting.remove(signal));
+                self.change(id, |task| task.at_hand = Some(pending));
+            }
+            Phase::Delivered | Phase::Suppressed | Phase::Replaced if self.is_at_hand(id, signal) => {
+                self.change(id, |task| task.at_hand = None);
+            }
             Phase::Delivered
             | Phase::Ignored
             | Phase::Suppressed
             | Phase::Replaced
             | Phase::Accepted
             | Phase::Discarded => {
-                self.dequeue(id, signal);
+                self.change_queue(id, queue, |waiting| waiting.remove(signal));
             }
-            Phase::Handler => self.change(id, |task| {
-                task.handling.push(signal);
-                task.blocked = blocked;
-            }),
-            Phase::Returned => self.change(id, |task| {
+            Phase::Handler => {
+                let flags = self.action(id, signal).map_or(0, |action| action.flags);
+                self.change(id, |task| {
+                    task.handling.push(signal);
+                    if task.on_altstack == 0 && flags & SA_ONSTACK != 0 && task.altstack.is_some() {
+                        task.on_altstack = task.handling.len();
+                    }
+                    task.blocked = blocked;
+                });
+            }
+            Phase::Returned | Phase::Left => self.change(id, |task| {
                 task.handling.pop();
-                task.blocked = blocked;
+                if task.handling.len() < task.on_altstack {
+                    task.on_altstack = 0;
+                }
+                if phase == Phase::Returned {
+                    task.blocked = blocked;
+                }
             }),
             Phase::Default => match signal.default_action() {
                 DefaultAction::Stop => self.change_process(id, |task| {
@@ -69,18 +84,21 @@ impl World {
         });
     }
 
-    /// A signal to a process may be delivered to any of its threads.
-    pub(super) fn dequeue(&mut self, id: TaskId, signal: Signal) {
-        let Some(process) = self.task(id).map(|task| task.process) else { return };
-        let holds = |task: &Task| task.pending.iter().any(|pending| pending.signal == signal);
-        let own = self.task(id).filter(|task| holds(task)).map(|task| task.id);
-        let holder =
-            own.or_else(|| self.tasks().find(|task| task.process == process && holds(task)).map(|task| task.id));
-        if let Some(holder) = holder {
-            self.change(holder, |task| {
-                if let Some(index) = task.pending.iter().position(|pending| pending.signal == signal) {
-                    task.pending.remove(index);
-                }
+    fn is_at_hand(&self, id: TaskId, signal: Signal) -> bool {
+        self.task(id).and_then(|task| task.at_hand).is_some_and(|at_hand| at_hand.signal == signal)
+    }
+
+    /// What was sent to a process waits with its leader, whichever of the threads it concerns.
+    fn change_queue(&mut self, id: TaskId, queue: Queue, change: impl FnOnce(&mut Pendings)) {
+        let Some(task) = self.task(id) else { return };
+        let (holder, alive) = match queue {
+            Queue::Thread => (id, task.is_alive()),
+            Queue::Process => (task.process, self.task(task.process).is_some_and(Task::is_alive)),
+        };
+        if alive {
+            self.change(holder, |task| match queue {
+                Queue::Thread => change(&mut task.pending),
+                Queue::Process => change(&mut task.shared_pending),
             });
         }
     }

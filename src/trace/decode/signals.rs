@@ -4,9 +4,11 @@ use super::super::calls::Family;
 use super::super::tracee::Call;
 use super::super::tracer::{Result, Tracer};
 use super::Ended;
-use crate::model::{Disposition, Kind, MaskHow, Phase, Signal, SignalSet, State, Task, TaskId};
-use crate::sys::memory;
-use crate::sys::ptrace::Stopped;
+use crate::model::{
+    Carries, Disposition, Kind, MaskHow, Pendings, Phase, Queue, Signal, SignalSet, State, Task, TaskId,
+};
+use crate::sys::ptrace::{SignalInfo, Stopped};
+use crate::sys::{memory, procfs};
 
 impl Tracer {
     pub(super) fn killed(&mut self, ended: &Ended<'_>) {
@@ -22,47 +24,75 @@ impl Tracer {
             return self.syscall_event(ended);
         }
         let (code, value) = code_and_value(ended);
-        for target in targets {
+        for (target, queue) in targets {
             let early = (ended.task, target, signal);
             if let Some(index) = self.seen_early.iter().position(|seen| *seen == early) {
                 self.seen_early.swap_remove(index);
                 continue;
             }
-            let blocked = SignalSet::EMPTY;
-            let pending = |task: &Task| !signal.is_realtime() && task.pending_set().contains(signal);
-            let was_pending = self.world().task(target).is_some_and(pending);
-            let kind = Kind::Signal { phase: Phase::Generated, signal, from: Some(ended.task), code, value, blocked };
+            let (from, blocked) = (Some(ended.task), SignalSet::EMPTY);
+            let pending = |waiting: &Pendings| !signal.is_realtime() && waiting.set().contains(signal);
+            let was_pending = self.queue(target, queue).is_some_and(pending);
+            let kind = Kind::Signal { phase: Phase::Generated, signal, queue, from, code, value, blocked };
             self.recorder.of_call(target, ended.outcome(), kind);
-            let Some(task) = self.world().task(target).filter(|task| task.is_alive()) else { continue };
-            // What was sent to a process that had it pending already is not queued a second time.
-            let phase = match task.blocked.contains(signal) {
+            if !self.world().task(target).is_some_and(Task::is_alive) {
+                continue;
+            }
+            // What was sent to somebody who had it pending already is not queued a second time.
+            let phase = match self.is_blocked_by_all(target, queue, signal) {
                 _ if was_pending => Phase::Coalesced,
                 true => Phase::Pending,
                 false => continue,
             };
-            let kind = Kind::Signal { phase, signal, from: Some(ended.task), code, value, blocked };
+            let kind = Kind::Signal { phase, signal, queue, from, code, value, blocked };
             self.recorder.plain(target, kind);
         }
     }
 
-    /// Whom a kill meant (kill(2)).
-    fn targets(&self, ended: &Ended<'_>) -> Vec<TaskId> {
+    /// Whom a kill meant, and whether one thread or a process (kill(2)).
+    fn targets(&self, ended: &Ended<'_>) -> Vec<(TaskId, Queue)> {
         let world = self.world();
-        let one = |pid: i32| world.by_pid(pid).map(|task| task.id).into_iter().collect::<Vec<_>>();
+        let thread = |pid: i32| world.by_pid(pid).map(|task| (task.id, Queue::Thread)).into_iter().collect();
+        // A process may be named by any of its threads.
+        let process =
+            |pid: i32| world.by_pid(pid).map(|task| (task.process, Queue::Process)).into_iter().collect::<Vec<_>>();
         match ended.call.family {
-            Family::Tgkill | Family::Tgsigqueue => return one(ended.int(1)),
-            Family::Tkill | Family::Sigqueue => return one(ended.int(0)),
-            Family::PidfdSendSignal => return Vec::new(),
+            Family::Tgkill | Family::Tgsigqueue => return thread(ended.int(1)),
+            Family::Tkill => return thread(ended.int(0)),
+            Family::Sigqueue => return process(ended.int(0)),
+            Family::PidfdSendSignal => return self.targets_of_pidfd(ended),
             _ => {}
         }
-        let mine = world.task(ended.task).map_or(0, |task| task.pgid);
-        let processes = || world.tasks().skip(1).filter(|task| task.is_process() && task.state != State::Dead);
+        let own = world.task(ended.task);
+        let (mine, myself) = own.map_or((0, ended.task), |task| (task.pgid, task.process));
+        let those = |meant: &dyn Fn(&Task) -> bool| -> Vec<(TaskId, Queue)> {
+            let processes = world.tasks().skip(1).filter(|task| task.is_process() && task.state != State::Dead);
+            processes.filter(|task| meant(task)).map(|task| (task.id, Queue::Process)).collect()
+        };
         match ended.int(0) {
-            pid @ 1.. => one(pid),
-            0 => processes().filter(|task| task.pgid == mine).map(|task| task.id).collect(),
-            -1 => processes().filter(|task| task.id != ended.task).map(|task| task.id).collect(),
-            group => processes().filter(|task| task.pgid == -group).map(|task| task.id).collect(),
+            pid @ 1.. => process(pid),
+            0 => those(&|task| task.pgid == mine),
+            -1 => those(&|task| task.id != myself),
+            group => those(&|task| task.pgid == -group),
         }
+    }
+
+    /// The task that a pidfd refers to; with `PIDFD_SIGNAL_PROCESS_GROUP` its whole group, and for a
+    /// descriptor that was opened with `PIDFD_THREAD` one thread (pidfd_send_signal(2)).
+    fn targets_of_pidfd(&self, ended: &Ended<'_>) -> Vec<(TaskId, Queue)> {
+        const THREAD: u64 = 1;
+        const GROUP: u64 = 4;
+        let Some(pidfd) = procfs::pidfd(ended.tid, ended.int(0)) else { return Vec::new() };
+        let Some(task) = self.task_of(pidfd.pid).and_then(|task| self.world().task(task)) else { return Vec::new() };
+        let flags = ended.call.args[3];
+        if flags & GROUP != 0 {
+            let group = self.world().tasks().skip(1).filter(|it| it.is_process() && it.state != State::Dead);
+            return group.filter(|it| it.pgid == task.pgid).map(|it| (it.id, Queue::Process)).collect();
+        }
+        if flags & THREAD != 0 || (flags == 0 && pidfd.thread) {
+            return vec![(task.id, Queue::Thread)];
+        }
+        vec![(task.process, Queue::Process)]
     }
 
     pub(super) fn sigaction(&mut self, ended: &Ended<'_>) {
@@ -93,30 +123,47 @@ impl Tracer {
             return self.plain_call(ended);
         };
         let address = ended.call.args[1];
-        let number = |at: u64| memory::read_i32(ended.tid, address + at).filter(|_| address != 0);
-        self.write_accepted(ended, signal, number(8).unwrap_or(0), number(16).unwrap_or(0), number(24).unwrap_or(0));
+        Self::hide_the_lab(ended.tid, address + 8);
+        let number = |at: u64| memory::read_i32(ended.tid, address + at).filter(|_| address != 0).unwrap_or(0);
+        // siginfo_t: code at 8, then by its kind pid (16), status (24), value (24) or address (16).
+        let code = number(8);
+        let long = |at: u64| memory::read_u64(ended.tid, address + at).unwrap_or(0).cast_signed();
+        let value = match signal.carries(code) {
+            Carries::Nothing => 0,
+            Carries::Value => long(24),
+            Carries::Status => i64::from(number(24)),
+            Carries::Address => long(16),
+        };
+        self.write_accepted(ended, signal, code, number(16), value);
     }
 
     /// The signals that were read from a signalfd, each in a structure of 128 bytes (signalfd(2)).
     pub(super) fn read_signals(&mut self, ended: &Ended<'_>) {
         for at in (0..ended.ret.max(0) as u64).step_by(128) {
-            let number = |offset: u64| memory::read_i32(ended.tid, ended.call.args[1] + at + offset);
-            let Some(signal) = number(0).and_then(Signal::new) else { return };
-            self.write_accepted(
-                ended,
-                signal,
-                number(8).unwrap_or(0),
-                number(12).unwrap_or(0),
-                number(44).unwrap_or(0),
-            );
+            let start = ended.call.args[1] + at;
+            let number = |offset: u64| memory::read_i32(ended.tid, start + offset).unwrap_or(0);
+            let long = |offset: u64| memory::read_u64(ended.tid, start + offset).unwrap_or(0).cast_signed();
+            let Some(signal) = Signal::new(number(0)) else { return };
+            // ssi_code, ssi_pid; ssi_ptr, ssi_status, ssi_addr.
+            let code = number(8);
+            let value = match signal.carries(code) {
+                Carries::Nothing => 0,
+                Carries::Value => long(48),
+                Carries::Status => i64::from(number(40)),
+                Carries::Address => long(72),
+            };
+            self.write_accepted(ended, signal, code, number(12), value);
         }
     }
 
-    fn write_accepted(&mut self, ended: &Ended<'_>, signal: Signal, code: i32, pid: i32, value: i32) {
-        let from = self.world().by_pid(pid).filter(|_| pid != 0).map(|task| task.id);
-        let value = if code == libc::SI_QUEUE { i64::from(value) } else { 0 };
+    fn write_accepted(&mut self, ended: &Ended<'_>, signal: Signal, code: i32, pid: i32, value: i64) {
+        self.signal_taken(ended.tid, signal);
+        let has_pid = code <= 0 && code != libc::SI_TIMER || signal == Signal::CHLD;
+        let from = self.world().by_pid(pid).filter(|_| pid != 0 && has_pid).map(|task| task.id);
         let blocked = SignalSet::EMPTY;
-        let kind = Kind::Signal { phase: Phase::Accepted, signal, from, code, value, blocked };
+        let queue = if code == libc::SI_TKILL { Queue::Thread } else { Queue::Process };
+        let queue = self.queue_of(ended.task, signal, SignalInfo { code, pid, value, timer: 0, queue });
+        let kind = Kind::Signal { phase: Phase::Accepted, signal, queue, from, code, value, blocked };
         self.recorder.of_call(ended.task, ended.outcome(), kind);
     }
 
@@ -125,12 +172,55 @@ impl Tracer {
         let address = match self.recorder.names().get(call.name) {
             "rt_sigsuspend" => call.args[0],
             "ppoll" => call.args[3],
+            "epoll_pwait" | "epoll_pwait2" => call.args[4],
+            // A structure of two words: where the set is, and how large.
+            "pselect6" => match memory::read_u64(tid, call.args[5]) {
+                Some(address) => address,
+                None => return,
+            },
             _ => return,
         };
         let Some(set) = memory::read_u64(tid, address).filter(|_| address != 0) else { return };
         let set = SignalSet(set & !(SignalSet::EMPTY.with(Signal::KILL).with(Signal::STOP).0));
         if self.world().task(task).is_some_and(|task| task.blocked != set) {
             self.recorder.in_call(task, call.name, Kind::Mask { how: MaskHow::Set, set, blocked: set });
+            if let Some(tracee) = self.tracees.get_mut(&tid) {
+                tracee.masked = true;
+            }
+        }
+    }
+
+    /// rt_sigtimedwait(2) unblocks what it waits for as long as it sleeps.
+    pub(in crate::trace) fn write_mask_of_sleep(&mut self, tid: i32, task: TaskId, call: &Call) {
+        if self.recorder.names().get(call.name) != "rt_sigtimedwait" {
+            return;
+        }
+        let Some(awaited) = memory::read_u64(tid, call.args[0]) else { return };
+        let Some(before) = self.world().task(task).map(|task| task.blocked) else { return };
+        let (set, blocked) = (SignalSet(before.0 & awaited), SignalSet(before.0 & !awaited));
+        if !set.is_empty() {
+            self.recorder.in_call(task, call.name, Kind::Mask { how: MaskHow::Unblock, set, blocked });
+            if let Some(tracee) = self.tracees.get_mut(&tid) {
+                tracee.masked = true;
+            }
+        }
+    }
+
+    /// The mask that a call has brought along is over with the call.
+    pub(in crate::trace) fn write_mask_if_changed(&mut self, task: TaskId, blocked: SignalSet) {
+        if self.world().task(task).is_some_and(|task| task.blocked != blocked) {
+            self.recorder.plain(task, Kind::Mask { how: MaskHow::Set, set: blocked, blocked });
+        }
+    }
+
+    /// A child that was made with `CLONE_CLEAR_SIGHAND` catches nothing (clone(2)).
+    pub(in crate::trace) fn write_handlers_cleared(&mut self, task: TaskId) {
+        let Some(caught) = self.world().actions(task).map(|it| it.with_disposition(Disposition::Handler)) else {
+            return;
+        };
+        for signal in caught.iter() {
+            let (disposition, mask) = (Disposition::Default, SignalSet::EMPTY);
+            self.recorder.plain(task, Kind::Action { signal, disposition, flags: 0, mask });
         }
     }
 
@@ -157,11 +247,19 @@ impl Tracer {
         let blocked = stopped.signal_mask()?;
         let signal = self.world().task(ended.task).and_then(|task| task.handling.last().copied());
         if let Some(signal) = signal {
-            let kind = Kind::Signal { phase: Phase::Returned, signal, from: None, code: 0, value: 0, blocked };
+            let kind = Kind::Signal {
+                phase: Phase::Returned,
+                signal,
+                queue: Queue::Process,
+                from: None,
+                code: 0,
+                value: 0,
+                blocked,
+            };
             let outcome = super::super::recorder::Outcome { call: ended.call.name, ret: 0 };
             self.recorder.of_call(ended.task, outcome, kind);
         }
-        self.resume_interrupted_statement(ended.tid);
+        self.pop_frame(ended.tid);
         Ok(())
     }
 }
@@ -169,12 +267,17 @@ impl Tracer {
 /// `si_code` and `si_value` that the receiver will see.
 fn code_and_value(ended: &Ended<'_>) -> (i32, i64) {
     let info = match ended.call.family {
-        Family::Kill | Family::PidfdSendSignal => return (libc::SI_USER, 0),
+        Family::Kill => return (libc::SI_USER, 0),
         Family::Tkill | Family::Tgkill => return (libc::SI_TKILL, 0),
-        Family::Sigqueue => ended.call.args[2],
+        Family::PidfdSendSignal if ended.call.args[2] == 0 => {
+            let thread = ended.call.args[3] & 1 != 0;
+            return (if thread { libc::SI_TKILL } else { libc::SI_USER }, 0);
+        }
+        Family::Sigqueue | Family::PidfdSendSignal => ended.call.args[2],
         _ => ended.call.args[3],
     };
     // siginfo_t: si_code at 8, si_value at 24 (after pid and uid).
     let code = memory::read_i32(ended.tid, info + 8).unwrap_or(libc::SI_QUEUE);
-    (code, memory::read_u64(ended.tid, info + 24).unwrap_or(0) as i64)
+    let value = memory::read_u64(ended.tid, info + 24).unwrap_or(0).cast_signed();
+    (code, if matches!(code, libc::SI_QUEUE | libc::SI_TIMER | libc::SI_MESGQ) { value } else { 0 })
 }

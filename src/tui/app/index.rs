@@ -32,7 +32,7 @@ struct Users {
 pub struct Index {
     rows: Vec<u32>,
     of_task: Vec<Vec<u32>>,
-    signals: Vec<Vec<u32>>,
+    signals: Vec<Vec<(u32, u8)>>,
     diagnoses: Vec<u32>,
     output: Vec<u32>,
     ends: Vec<(u32, Access)>,
@@ -117,7 +117,8 @@ impl Index {
                 self.meet(seq, event);
             }
             Kind::Diagnosis { .. } => self.diagnoses.push(seq),
-            Kind::Signal { .. } => push_at(&mut self.signals, event.task, seq),
+            Kind::Signal { .. } | Kind::Interrupted { .. } => self.note_life(seq, event.task),
+            _ if self.is_handling(event.task) && self.is_row(event) => self.note_life(seq, event.task),
             _ => {}
         }
         if self.rows.is_empty() || self.is_row(event) {
@@ -141,7 +142,11 @@ impl Index {
             Kind::Line { .. } => false,
             // The lab takes away what it captures; that is no step of the run.
             Kind::Read { .. } => event.task != TaskId::LAB,
-            Kind::Create { .. } | Kind::Group { .. } => !newborn(),
+            Kind::Create { .. } | Kind::Group { .. } | Kind::Control { .. } | Kind::Foreground { .. } => !newborn(),
+            // The window that a terminal is made with.
+            Kind::Window { channel, .. } => !self
+                .last
+                .is_some_and(|last| matches!(last.kind, Kind::Open { channel: opened, .. } if opened == channel)),
             Kind::Open { channel, .. } => !self.goes_on(event, channel) && !newborn(),
             Kind::Get { channel, .. } | Kind::Attach { channel, .. } => !self.goes_on(event, channel),
             // An address that became known by the way.
@@ -275,9 +280,20 @@ impl Index {
         rows.get(rows.partition_point(|row| u64::from(*row) < seq)).map(|row| u64::from(*row))
     }
 
-    /// The signal events of a task before an event.
-    pub fn signals_before(&self, task: TaskId, seq: u64) -> &[u32] {
-        before(self.signals.get(task.index()).map_or(&[], Vec::as_slice), seq)
+    /// The signal events of a task before an event, and what it did inside of handlers; with the number
+    /// of handlers that it was in.
+    pub fn signals_before(&self, task: TaskId, seq: u64) -> &[(u32, u8)] {
+        let all = self.signals.get(task.index()).map_or(&[][..], Vec::as_slice);
+        &all[..all.partition_point(|(known, _)| u64::from(*known) < seq)]
+    }
+
+    fn is_handling(&self, task: TaskId) -> bool {
+        self.world.task(task).is_some_and(|task| !task.handling.is_empty())
+    }
+
+    fn note_life(&mut self, seq: u32, task: TaskId) {
+        let depth = self.world.task(task).map_or(0, |task| task.handling.len()).min(usize::from(u8::MAX)) as u8;
+        at(&mut self.signals, task.index()).push((seq, depth));
     }
 
     /// The rows of a task before an event.

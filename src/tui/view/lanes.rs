@@ -168,8 +168,8 @@ fn on_signal(phase: Phase, signal: Signal, life: Life, forward: bool) -> Life {
     let up = Life { handlers: life.handlers + 1, ..life };
     let down = Life { handlers: life.handlers.saturating_sub(1), ..life };
     match (phase, forward) {
-        (Phase::Handler, true) | (Phase::Returned, false) => up,
-        (Phase::Handler, false) | (Phase::Returned, true) => down,
+        (Phase::Handler, true) | (Phase::Returned | Phase::Left, false) => up,
+        (Phase::Handler, false) | (Phase::Returned | Phase::Left, true) => down,
         (Phase::Default, _) if signal.default_action() == DefaultAction::Stop => {
             Life { doing: if forward { Doing::Stopped } else { Doing::Moving }, ..life }
         }

@@ -4,16 +4,15 @@ use ratatui::text::{Line, Span};
 
 use crate::model::{Disposition, Signal, Task};
 use crate::tui::app::App;
-use crate::tui::text;
 use crate::tui::theme::Role;
+use crate::tui::{text, words};
 
 /// The table, with a heading.
 pub fn lines(app: &App, task: &Task, width: usize) -> Vec<Line<'static>> {
-    let leader = app.world().task(task.process).unwrap_or(task);
     let here = text::pad("here", columns(width));
     let heading = format!(" {:>2}  {:12} {:6} {here} {}", "nr", "signal", "default", "what it is for");
     let mut lines = vec![Line::default(), Line::styled(text::fit(&heading, width), app.style(Role::Strong))];
-    lines.extend(Signal::all().map(|signal| row(app, task, leader, signal, width)));
+    lines.extend(Signal::all().map(|signal| row(app, task, signal, width)));
     lines
 }
 
@@ -22,9 +21,23 @@ const fn columns(width: usize) -> usize {
     if width < 100 { 17 } else { 28 }
 }
 
-fn row(app: &App, task: &Task, leader: &Task, signal: Signal, width: usize) -> Line<'static> {
-    let is_pending = task.pending_set().contains(signal) || leader.pending_set().contains(signal);
-    let disposition = match leader.action(signal).disposition {
+fn row(app: &App, task: &Task, signal: Signal, width: usize) -> Line<'static> {
+    let world = app.world();
+    let leader = world.task(task.process).unwrap_or(task);
+    let action = world.action(task.id, signal).unwrap_or_else(|| task.action(signal));
+    let counts = [(task.pending.count(signal), "thread"), (leader.shared_pending.count(signal), "process")];
+    let is_pending = counts.iter().any(|(count, _)| *count > 0);
+    let counts: Vec<String> = counts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, whose)| format!("{count} for the {whose}"))
+        .collect();
+    let pending = if counts == ["1 for the process"] { String::new() } else { format!(" {}", counts.join(", ")) };
+    let pending = format!("pending{pending}");
+    let flags = flags(action.flags);
+    let others = action.mask;
+    let blocks = if others.is_empty() { String::new() } else { format!("blocks {}", words::signals(others)) };
+    let disposition = match action.disposition {
         Disposition::Handler => "caught",
         Disposition::Ignore => "ignored",
         Disposition::Default if !signal.is_catchable() => "cannot be caught",
@@ -33,8 +46,10 @@ fn row(app: &App, task: &Task, leader: &Task, signal: Signal, width: usize) -> L
     let states = [
         (disposition, !disposition.is_empty()),
         ("blocked", task.blocked.contains(signal)),
-        ("pending", is_pending),
+        (pending.as_str(), is_pending),
         ("handling", task.handling.contains(&signal)),
+        (flags.as_str(), !flags.is_empty()),
+        (blocks.as_str(), !blocks.is_empty()),
     ];
     let here: Vec<&str> = states.iter().filter(|(_, is)| *is).map(|(word, _)| *word).collect();
     let here = here.join(", ");
@@ -53,6 +68,21 @@ fn row(app: &App, task: &Task, leader: &Task, signal: Signal, width: usize) -> L
         Span::styled(middle, app.style(role)),
         Span::styled(text::fit(about(signal), room), app.style(Role::Faded)),
     ])
+}
+
+/// `sa_flags` that change something, without the `SA_` of their names.
+fn flags(flags: u32) -> String {
+    const NAMES: [(i32, &str); 7] = [
+        (libc::SA_NOCLDSTOP, "NOCLDSTOP"),
+        (libc::SA_NOCLDWAIT, "NOCLDWAIT"),
+        (libc::SA_SIGINFO, "SIGINFO"),
+        (libc::SA_ONSTACK, "ONSTACK"),
+        (libc::SA_RESTART, "RESTART"),
+        (libc::SA_NODEFER, "NODEFER"),
+        (libc::SA_RESETHAND, "RESETHAND"),
+    ];
+    let set = NAMES.iter().filter(|(bit, _)| flags & bit.cast_unsigned() != 0).map(|(_, name)| *name);
+    set.collect::<Vec<_>>().join(" ")
 }
 
 /// What a signal is for, after the table in signal(7). Numbers are those of x86-64 and aarch64.

@@ -8,7 +8,8 @@ use super::arrows::{Pen, flow};
 use super::lanes::{Doing, Lane, Lanes, Life};
 use super::put;
 use crate::model::{
-    Access, ChannelId, ChannelKind, End, Event, Kind, LockKind, LockMode, Mark, Phase, TaskId, Via, Why, errno_name,
+    Access, ChannelId, ChannelKind, End, Event, Kind, LockKind, LockMode, Mark, Phase, TaskId, Then, TimerChange, Via,
+    Why, errno_name,
 };
 use crate::tui::app::App;
 use crate::tui::text;
@@ -107,7 +108,7 @@ impl Diagram<'_> {
         let label_role = if here { Role::Cursor } else { Role::Faded };
         put(buf, self.area, self.area.x + 1, y, &label, self.app.style(label_role));
         // What the lab itself says has no lane, and may be a whole sentence.
-        let says = event.task == TaskId::LAB && matches!(event.kind, Kind::Note { .. });
+        let says = event.task == TaskId::LAB && matches!(event.kind, Kind::Note { .. } | Kind::Clock { .. });
         let room = if says { self.area.width.saturating_sub(number) } else { words };
         let text = text::fit(&self.app.words().brief(*seq, event), usize::from(room));
         let role = if here { Role::Cursor } else { role };
@@ -132,7 +133,7 @@ impl Diagram<'_> {
             Kind::Write { .. } | Kind::Read { .. } | Kind::Load { .. } | Kind::Store { .. } | Kind::Pass { .. } => {
                 Role::Bytes
             }
-            Kind::Signal { .. } | Kind::Hold { .. } => Role::Signal,
+            Kind::Signal { .. } | Kind::Interrupted { .. } | Kind::Timer { .. } | Kind::Hold { .. } => Role::Signal,
             Kind::Block { .. } => Role::Blocked,
             Kind::Unblock { .. } => Role::Ready,
             Kind::Diagnosis { .. } | Kind::Drop { .. } | Kind::Limit { .. } => Role::Bad,
@@ -220,7 +221,19 @@ impl Diagram<'_> {
                     None => pen.outside(lane.x, name),
                 }
             }
+            Kind::Signal { phase: Phase::Handler, signal, .. } => {
+                self.mark(lane, "◆", &format!("in {}", signal.to_string().trim_start_matches("SIG")), pen);
+            }
             Kind::Signal { .. } | Kind::Hold { .. } => pen.text(lane.x, "◆"),
+            Kind::Interrupted { then, .. } => {
+                let label = match then {
+                    Then::Restart => "restarts",
+                    Then::Continue => "goes on",
+                    Then::Eintr | Then::EintrAlways => "EINTR",
+                };
+                self.mark(lane, "↺", label, pen);
+            }
+            Kind::Timer { change: TimerChange::Expire, .. } => self.mark(lane, "◷", "timer", pen),
             Kind::Unblock { .. } | Kind::Exec { .. } | Kind::Create { .. } | Kind::Note { .. } => {
                 pen.text(lane.x, "●");
             }

@@ -3,10 +3,13 @@
 //! Everything that comes out of here is safe to show; see [`super::text`].
 
 mod meeting;
+mod signal;
+pub mod terminal;
+mod waiting;
 
 use crate::model::{
     Access, Blocked, ChannelId, ChannelKind, Disposition, Event, Hold, How, Kind, Log, MaskHow, Parties, Phase, Signal,
-    SignalSet, State, Status, TaskId, Why, World,
+    SignalSet, State, Status, TaskId, Wanted, World,
 };
 
 use super::app::Index;
@@ -76,6 +79,12 @@ impl<'a> Words<'a> {
             Kind::Reap { child, status } => format!("reaps {}: {}", self.task(child), ended(status)),
             Kind::Reparent { to } => format!("parent is now {}", self.task(to)),
             Kind::Group { pgid, sid } => format!("group {pgid}, session {sid}"),
+            Kind::Control { channel: Some(channel) } => format!("controlling terminal {}", self.channel(channel)),
+            Kind::Control { channel: None } => "has no controlling terminal any more".to_owned(),
+            Kind::Foreground { channel, pgid } => {
+                format!("group {pgid} in the foreground of {}", self.channel(channel))
+            }
+            Kind::Window { channel, rows, columns } => format!("window of {}: {columns}×{rows}", self.channel(channel)),
             Kind::Open { fd, channel, access, .. } => format!("fd {fd} is {}", self.end(channel, access)),
             Kind::Close { fd, channel } => self.close(seq, fd, channel),
             Kind::Dup { fd, to, channel, .. } => {
@@ -106,9 +115,7 @@ impl<'a> Words<'a> {
                 )
             }
             Kind::Seek { channel, position, .. } => format!("lseek {} to {position}", self.channel(channel)),
-            Kind::Block { channel, on, why } => {
-                format!("waits in {}", self.waiting(&Blocked { call: event.call, channel, on, why }))
-            }
+            Kind::Block { .. } => format!("waits in {}", self.next(seq, event)),
             Kind::Unblock { .. } => "wakes".to_owned(),
             _ => self.brief_signal(seq, event),
         }
@@ -122,13 +129,16 @@ impl<'a> Words<'a> {
                 Disposition::Handler => format!("catches {signal}"),
             },
             Kind::Mask { how, set, blocked } => mask(how, set, blocked),
-            Kind::Signal { phase: Phase::Replaced, signal, value, .. } => replaced(signal, value),
-            Kind::Signal { phase, signal, from, .. } => self.phase(phase, signal, from),
+            Kind::Signal { .. } => self.phase(seq, event),
+            Kind::Interrupted { .. } | Kind::Altstack { .. } | Kind::Timer { .. } => {
+                self.around_signals(event).unwrap_or_default()
+            }
             Kind::Syscall { args } => {
                 let call = self.call(event, "syscall");
                 format!("{call}({}) = {}", text::clean_bytes(self.log.bytes(args), QUOTE), event.ret)
             }
             Kind::Line { line, text } => format!("line {line}: {}", self.sym(text)),
+            Kind::Clock { now } => format!("clock {}", text::seconds(now)),
             Kind::Note { text, label: true } => format!("label {}", self.sym(text)),
             Kind::Note { text, label: false } => format!("note: {}", self.sym(text)),
             Kind::Diagnosis { rule, .. } => format!("⚠ {}", self.sym(rule)),
@@ -144,6 +154,7 @@ impl<'a> Words<'a> {
             Kind::Diagnosis { rule, text, .. } => format!("⚠ {}: {}", self.sym(rule), self.sym(text)),
             Kind::Exec { argv, .. } => format!("{who}: exec {}", self.argv(argv)),
             Kind::Spawn { .. } if event.task == TaskId::LAB => format!("the lab {}", self.brief(seq, event)),
+            Kind::Clock { now } => format!("the lab's clock: {}", text::seconds(now)),
             Kind::Write { data, bytes, .. } | Kind::Read { data, bytes, .. } if !data.is_empty() => {
                 format!("{who}: {} {}", self.brief(seq, event), self.quote(data, bytes))
             }
@@ -159,7 +170,10 @@ impl<'a> Words<'a> {
     /// The event as something that is about to happen.
     pub fn next(&self, seq: u64, event: &Event) -> String {
         match event.kind {
-            Kind::Block { channel, on, why } => self.waiting(&Blocked { call: event.call, channel, on, why }),
+            Kind::Block { channel, on, why, wanted } => {
+                let wanted = Wanted::from_bytes(self.log.bytes(wanted));
+                self.waiting(&Blocked { call: event.call, channel, on, why }, &wanted)
+            }
             Kind::Signal { phase: Phase::Delivered, signal, .. } => format!("about to be delivered {signal}"),
             _ => self.brief(seq, event),
         }
@@ -245,95 +259,14 @@ impl<'a> Words<'a> {
         after.map_while(end).collect()
     }
 
-    /// `read p: empty`, `wait: no child has ended`.
-    pub fn waiting(&self, blocked: &Blocked) -> String {
-        let call = blocked.call.map_or_else(|| "a call".to_owned(), |call| self.sym(call));
-        let place = match (blocked.channel, blocked.why) {
-            (Some(channel), Why::Empty) => format!(" {}", self.end(channel, Access::Read)),
-            (Some(channel), Why::Full) => format!(" {}", self.end(channel, Access::Write)),
-            (Some(channel), _) => format!(" {}", self.channel(channel)),
-            (None, _) => String::new(),
-        };
-        match (blocked.why, blocked.on) {
-            (Why::Child | Why::Vfork, Some(child)) => format!("{call} for {}", self.task(child)),
-            (Why::Lock | Why::Value, Some(holder)) => format!("{call}{place}: held by {}", self.task(holder)),
-            (Why::Other, _) => format!("{call}{place}"),
-            (Why::Empty | Why::NoPeer, _) if self.listens(blocked.channel) => {
-                format!("{call}{place}: nobody has connected")
-            }
-            (Why::Lock, _) if blocked.channel.is_none() => format!("{call}: until it is woken"),
-            (why, _) => format!("{call}{place}: {}", reason(why)),
-        }
-    }
-
-    /// The same of a task that sleeps now, when more is known: the value of the semaphore.
-    pub fn waiting_now(&self, blocked: &Blocked) -> String {
-        let channel = blocked.channel.and_then(|id| self.world.channel(id));
-        let single = channel.filter(|it| it.kind == ChannelKind::Sem && it.semaphores.len() <= 1 && it.capacity <= 1);
-        match (blocked.why, single) {
-            (Why::Value, Some(semaphore)) => {
-                let call = blocked.call.map_or_else(|| "a call".to_owned(), |call| self.sym(call));
-                let holder = blocked.on.map_or_else(String::new, |on| format!("; held by {}", self.task(on)));
-                format!("{call} {}: its value is {}{holder}", self.channel(semaphore.id), semaphore.value(0))
-            }
-            _ => self.waiting(blocked),
-        }
-    }
-
     fn listens(&self, channel: Option<ChannelId>) -> bool {
         channel.and_then(|id| self.log.head().channel(id)).is_some_and(|channel| channel.backlog().is_some())
-    }
-
-    /// One phase of a signal's life.
-    pub fn phase(&self, phase: Phase, signal: Signal, from: Option<TaskId>) -> String {
-        match phase {
-            Phase::Generated => format!("{signal} from {}", self.sender(from)),
-            Phase::Pending => format!("{signal} pending: it is blocked"),
-            Phase::Delivered => format!("{signal} delivered"),
-            Phase::Handler => format!("{signal}: handler entered"),
-            Phase::Returned => format!("{signal}: handler returned"),
-            Phase::Ignored => format!("{signal} ignored"),
-            Phase::Default => format!("{signal}: default action {}", signal.default_action().as_str()),
-            Phase::Suppressed => format!("{signal} suppressed by you"),
-            Phase::Replaced => format!("{signal} replaced by you"),
-            Phase::Coalesced => format!("{signal} coalesced: one is pending already"),
-            Phase::Accepted => format!("{signal} accepted"),
-            Phase::Discarded => format!("{signal} discarded: undone by another signal"),
-        }
-    }
-
-    /// Who sent a signal.
-    pub fn sender(&self, from: Option<TaskId>) -> String {
-        match from {
-            None => "the kernel".to_owned(),
-            Some(TaskId::LAB) => "you".to_owned(),
-            Some(task) => self.task(task),
-        }
     }
 
     /// The tasks of a diagnosis, by name.
     pub fn parties(&self, parties: crate::model::Blob) -> Vec<String> {
         let parties = Parties::from_bytes(self.log.bytes(parties));
         parties.tasks.iter().map(|task| self.task(*task)).collect()
-    }
-}
-
-/// Why a task sleeps.
-pub const fn reason(why: Why) -> &'static str {
-    match why {
-        Why::Empty => "empty",
-        Why::Full => "full",
-        Why::NoPeer => "nobody at the other end",
-        Why::Child => "no child has ended",
-        Why::Signal => "no signal has come",
-        Why::Time => "time is not over",
-        Why::Poll => "nothing is ready",
-        Why::Lock => "somebody holds the lock",
-        Why::Value => "its value does not allow it",
-        Why::Backlog => "the backlog is full",
-        Why::Vfork => "until the child execs or ends",
-        Why::Barrier => "not everybody has come",
-        Why::Other => "asleep",
     }
 }
 
@@ -344,12 +277,6 @@ const fn held(hold: Hold) -> &'static str {
         Hold::Steps => "held by you",
         Hold::Deliveries => "held by you before deliveries",
     }
-}
-
-/// A signal in whose place the user put the one with this number.
-fn replaced(signal: Signal, by: i64) -> String {
-    let by = i32::try_from(by).ok().and_then(Signal::new);
-    by.map_or_else(|| format!("{signal} replaced by you"), |by| format!("{signal} replaced by {by}, by you"))
 }
 
 /// How a task ended.
