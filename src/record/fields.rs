@@ -100,13 +100,7 @@ impl<W: io::Write> Writer<W> {
                 }
             }
             Kind::Clock { now } => self.lines.number_field("now", now),
-            Kind::Limit { limit, value, asked } => {
-                self.sym("limit", limit);
-                self.lines.number_field("value", value);
-                if asked > 0 {
-                    self.lines.number_field("asked", asked);
-                }
-            }
+            Kind::Limit { limit, value, asked } => self.limit_fields(limit, value, asked),
             Kind::Diagnosis { rule, text, .. } => {
                 self.sym("rule", rule);
                 self.sym("text", text);
@@ -125,6 +119,14 @@ impl<W: io::Write> Writer<W> {
                 self.lines.number_field("columns", columns);
             }
             _ => {}
+        }
+    }
+
+    fn limit_fields(&mut self, limit: Sym, value: u64, asked: u64) {
+        self.sym("limit", limit);
+        self.lines.number_field("value", value);
+        if asked > 0 {
+            self.lines.number_field("asked", asked);
         }
     }
 
