@@ -47,7 +47,7 @@ impl Tracer {
             let channel = self.world().fd(task, fd as i32).map(|entry| entry.channel);
             Cause { channel, why: Some(why), on: None }
         };
-        let by_id = |id: u64, why| Cause { channel: self.msg_queue(id as i32), why: Some(why), on: None };
+        let by_id = |id: u64, why| Cause { channel: self.msg_queue(tid, id as i32), why: Some(why), on: None };
         let only = |why| Cause { why: Some(why), ..Cause::default() };
         let args = &call.args;
         match call.family {
@@ -123,7 +123,7 @@ impl Tracer {
     }
 
     fn semop_cause(&self, tid: i32, task: TaskId, call: &Call) -> Cause {
-        let channel = self.set(call.args[0]);
+        let channel = self.set(tid, call.args[0]);
         let index = channel.and_then(|channel| self.refused(tid, call, channel));
         let on = channel.zip(index).and_then(|(channel, index)| self.semaphore_holder(task, channel, index));
         Cause { channel, why: Some(Why::Value), on }

@@ -41,21 +41,21 @@ impl Tracer {
         if ended.failed() {
             return self.syscall_event(ended);
         }
-        let id = ended.ret as i32;
-        let channel = self.channels.known(Identity::Set(id)).unwrap_or_else(|| {
+        let (space, id) = (Self::ipc_space(ended.tid), ended.ret as i32);
+        let channel = self.channels.known(Identity::Set(space, id)).unwrap_or_else(|| {
             let name = self.declared_name(ended).unwrap_or_else(|| key_name("sem", ended.int(0)));
-            self.make_ipc(ended, Identity::Set(id), ChannelKind::Sem, &name, ended.call.args[1])
+            self.make_ipc(ended, Identity::Set(space, id), ChannelKind::Sem, &name, ended.call.args[1])
         });
         self.recorder.of_call(ended.task, ended.outcome(), Kind::Get { channel, id });
     }
 
     /// The semaphore set with this identifier.
-    pub(in crate::trace) fn set(&self, id: u64) -> Option<ChannelId> {
-        self.channels.known(Identity::Set(id as i32))
+    pub(in crate::trace) fn set(&self, tid: i32, id: u64) -> Option<ChannelId> {
+        self.channels.known(Identity::Set(Self::ipc_space(tid), id as i32))
     }
 
     pub(super) fn semop(&mut self, ended: &Ended<'_>) {
-        let Some(channel) = self.set(ended.call.args[0]).filter(|_| !ended.failed()) else {
+        let Some(channel) = self.set(ended.tid, ended.call.args[0]).filter(|_| !ended.failed()) else {
             return self.syscall_event(ended);
         };
         for operation in operations(ended.tid, ended.call) {
@@ -80,7 +80,7 @@ impl Tracer {
         if call.family != Family::Semop {
             return false;
         }
-        let Some(channel) = self.set(call.args[0]) else { return false };
+        let Some(channel) = self.set(tid, call.args[0]) else { return false };
         let removed = value == i64::from(-libc::EIDRM);
         if value != 0 && !removed {
             return false;
@@ -91,13 +91,13 @@ impl Tracer {
         if !removed && self.refused(tid, call, channel).is_none() {
             return false;
         }
-        let may_follow = |other: &super::super::tracee::Tracee| {
+        let may_follow = |tid: i32, other: &super::super::tracee::Tracee| {
             let same = |call: Call| {
-                matches!(call.family, Family::Semop | Family::Semctl) && self.set(call.args[0]) == Some(channel)
+                matches!(call.family, Family::Semop | Family::Semctl) && self.set(tid, call.args[0]) == Some(channel)
             };
             !other.held && !other.blocked && other.call.is_some_and(same)
         };
-        self.tracees.iter().any(|(other, tracee)| *other != tid && may_follow(tracee))
+        self.tracees.iter().any(|(other, tracee)| *other != tid && may_follow(*other, tracee))
     }
 
     /// The first semaphore of a semop whose value does not allow it; none if all do.
@@ -113,7 +113,7 @@ impl Tracer {
     }
 
     pub(super) fn semctl(&mut self, ended: &Ended<'_>) {
-        let Some(channel) = self.set(ended.call.args[0]).filter(|_| !ended.failed()) else {
+        let Some(channel) = self.set(ended.tid, ended.call.args[0]).filter(|_| !ended.failed()) else {
             return self.plain_call(ended);
         };
         let argument = ended.call.args[3];
