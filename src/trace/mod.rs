@@ -4,6 +4,7 @@
 //! besides the log's own world is only what cannot be logged: proofs of being stopped, and calls
 //! between their entry and their exit.
 
+mod access;
 mod block;
 pub mod calls;
 mod changes;
@@ -13,12 +14,14 @@ mod decode;
 mod delivery;
 mod describe;
 mod ending;
+mod forced;
 mod instruction;
 mod journal;
 mod launch;
 mod limits;
 mod passage;
 mod pending;
+mod reach;
 mod recorder;
 mod sleep;
 mod sockets;

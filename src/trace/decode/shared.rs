@@ -129,7 +129,7 @@ impl Tracer {
         let Some(channel) = channel else { return self.plain_call(ended) };
         let access = access_of(ended.int(2));
         if ended.int(2) & libc::PROT_EXEC != 0 {
-            self.watch.leave_alone(self.process_of(ended.task), address);
+            self.watch.executes(self.process_of(ended.task), address);
         }
         let kind = Kind::Attach { channel, address, bytes, offset, access };
         self.recorder.of_call(ended.task, ended.outcome(), kind);
@@ -210,7 +210,7 @@ impl Tracer {
             let kind = Kind::Attach { channel, address, bytes, offset, access };
             self.recorder.of_call(ended.task, ended.outcome(), kind);
             if ended.int(2) & libc::PROT_EXEC != 0 {
-                self.watch.leave_alone(self.process_of(ended.task), address);
+                self.watch.executes(self.process_of(ended.task), address);
             }
         }
     }
