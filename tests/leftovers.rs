@@ -104,8 +104,12 @@ impl Place {
     }
 
     fn bare(&self, namespaces: bool) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_proclab"));
-        command.env("XDG_RUNTIME_DIR", self.directory.path()).env_remove("PROCLAB_NO_NAMESPACES");
+        // A shell that runs the tests in the background lets them ignore SIGINT, and the lab too.
+        let mut command = Command::new("env");
+        command
+            .args(["--default-signal", env!("CARGO_BIN_EXE_proclab")])
+            .env("XDG_RUNTIME_DIR", self.directory.path())
+            .env_remove("PROCLAB_NO_NAMESPACES");
         if !namespaces {
             command.env("PROCLAB_NO_NAMESPACES", "1");
         }
@@ -183,14 +187,14 @@ fn kill(pid: i32, signal: i32) {
 #[test]
 fn a_run_without_namespaces_ends_and_leaves_nothing() {
     let (place, foreign) = (Place::new(), Foreign::new());
-    let output = place.proclab(false, "exit 0").output().expect("proclab");
+    // Its parent is the first process of the run, whose PID is in the names.
+    let output = place.proclab(false, "exec sh -c \"echo $PPID\"").output().expect("proclab");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success() && !said.contains("cannot"), "{said}");
     let objects = place.objects();
     assert_eq!(objects.len(), 6, "{objects:?}");
     assert!(!objects.iter().any(is_there), "{objects:?}");
-    let first = place.log().iter().find(|line| line["event"] == "spawn").expect("a root")["child_pid"].as_i64();
-    let init = first.expect("a PID") as i32 - 1;
+    let init: i32 = String::from_utf8_lossy(&output.stdout).trim().parse().expect("a PID");
     let ours = |entry: &std::fs::DirEntry| {
         let name = entry.file_name().to_string_lossy().into_owned();
         name.starts_with(&proclab::actor::own::prefix(init))
@@ -213,6 +217,98 @@ fn a_signal_that_ends_the_lab_leaves_nothing() {
     assert_eq!((place.left(), place.outside()), (Vec::<PathBuf>::new(), [false, false]));
 }
 
+/// Whether anything of the run is left that the test can name, with namespaces or without.
+fn nothing_is_left(place: &Place, init: i32, namespaces: bool, how: &str) {
+    assert_eq!((place.left(), place.outside()), (Vec::<PathBuf>::new(), [false, false]), "{how}");
+    if !namespaces {
+        let (files, mq) = Place::names(init);
+        assert!(files.iter().all(|file| !file.exists()) && !ipc::mq_exists(&mq), "{how}");
+        let objects = place.objects();
+        assert!(objects.len() == 6 && !objects.iter().any(is_there), "{how}: {objects:?}");
+    }
+}
+
+/// Every other way in which a run ends, with namespaces and without.
+#[test]
+fn however_a_run_ends_nothing_is_left() {
+    let foreign = Foreign::new();
+    for namespaces in [false, true] {
+        for signal in [libc::SIGINT, libc::SIGHUP, libc::SIGTERM] {
+            let place = Place::new();
+            let (mut child, mut lines, init) = start(&place, namespaces);
+            kill(child.id().cast_signed(), signal);
+            wait_for_all(&mut child, &mut lines);
+            nothing_is_left(&place, init, namespaces, &format!("signal {signal}, namespaces {namespaces}"));
+        }
+        let say = r#"fork said { exec sh -c "echo $PPID" }; wait said"#;
+        // Without namespaces the PID of the root is one of this machine, and what the child says is that.
+        let endings = [
+            ("stuck", "pause", &[][..], 600, 1_000_000),
+            ("out of time", "exec sleep 600", &["--timeout", "1"], 600, 1_000_000),
+            ("at the limit of events", "forever { note \"again\" }", &[], 600, 400),
+            ("at the limit of seconds", "exec sleep 600", &[], 1, 1_000_000),
+            ("killed", "raise SIGKILL", &[], 600, 1_000_000),
+        ];
+        for (how, rest, options, seconds, events) in endings {
+            let place = Place::new();
+            let mut command = place.proclab(namespaces, &format!("{say}\n{rest}"));
+            let file = place.path("leaves.kdl");
+            let text = std::fs::read_to_string(&file).expect("the scenario");
+            let limit = format!("limit seconds={seconds} events={events}");
+            std::fs::write(&file, text.replace("limit seconds=600", &limit)).expect("written");
+            let output = command.args(options).output().expect("proclab");
+            let root: i32 = String::from_utf8_lossy(&output.stdout).trim().parse().expect("a PID");
+            let made = place.log().iter().filter(|line| line["event"] == "create").count();
+            assert!(made > 10, "{how}: {}", String::from_utf8_lossy(&output.stderr));
+            assert_eq!((place.left(), place.outside()), (Vec::<PathBuf>::new(), [false, false]), "{how}, root {root}");
+            if !namespaces {
+                let objects = place.objects();
+                assert!(objects.len() == 6 && !objects.iter().any(is_there), "{how}: {objects:?}");
+            }
+        }
+    }
+    assert!(foreign.is_whole());
+}
+
+/// The terminal of the lab is closed: its screen is gone, and so is the run.
+#[test]
+fn a_terminal_that_is_closed_ends_the_run() {
+    for namespaces in [false, true] {
+        let place = Place::new();
+        // Only written; `run` is what is started on the terminal.
+        drop(place.proclab(namespaces, "write stdout \"ready\\n\"\n exec sleep 600"));
+        let mut bare = place.bare(namespaces);
+        bare.arg("run").arg(place.path("leaves.kdl"));
+        let arguments: Vec<_> = [bare.get_program()].into_iter().chain(bare.get_args()).collect();
+        let line = arguments.iter().map(|it| it.to_string_lossy()).collect::<Vec<_>>().join(" ");
+        let mut script = Command::new("script");
+        script.args(["-qfc", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        script.envs(bare.get_envs().filter_map(|(key, value)| Some((key, value?))));
+        if namespaces {
+            script.env_remove("PROCLAB_NO_NAMESPACES");
+        }
+        let mut child = script.spawn().expect("script of util-linux");
+        let mut shown = BufReader::new(child.stdout.take().expect("piped"));
+        // The socket is the last that the scenario makes before it sleeps.
+        use std::io::Write as _;
+        let mut keys = child.stdin.take().expect("piped");
+        keys.write_all(b" ").expect("a key");
+        let reader = std::thread::spawn(move || std::io::copy(&mut shown, &mut std::io::sink()));
+        while !place.outside()[1] {
+            assert!(child.try_wait().expect("script").is_none(), "namespaces {namespaces}: it has ended");
+            std::thread::yield_now();
+        }
+        kill(child.id().cast_signed(), libc::SIGKILL);
+        let _ = child.wait();
+        drop(keys);
+        let _ = reader.join();
+        // The lab is no child of this process: it has ended when nothing of it is left.
+        while !place.left().is_empty() || place.outside() != [false, false] {
+            std::thread::yield_now();
+        }
+    }
+}
+
 #[test]
 fn a_lab_that_is_killed_is_cleaned_up_after_by_the_next() {
     let (place, foreign) = (Place::new(), Foreign::new());
@@ -233,7 +329,9 @@ fn a_lab_that_is_killed_is_cleaned_up_after_by_the_next() {
         })
         .collect();
     assert!(objects.len() == 6 && objects.iter().all(is_there), "{objects:?}");
-    // Somebody else's file bears the segment's name by now.
+    // Somebody else's queue bears the queue's name by now, and somebody else's file the segment's.
+    posix::mq_unlink(&mq).expect("removed");
+    posix::mq_open(&mq, 0, &posix::limits(1, 8)).expect("another");
     std::fs::remove_file(&files[0]).expect("removed");
     std::fs::write(&files[0], "another").expect("written");
     let output = place.bare(false).args(["check", "pipes/one-pipe"]).output().expect("proclab");
@@ -241,7 +339,8 @@ fn a_lab_that_is_killed_is_cleaned_up_after_by_the_next() {
     assert!(output.status.success(), "{said}");
     assert!(said.contains("left by a run whose lab was killed") && said.contains("message queue"), "{said}");
     assert!(!objects.iter().any(is_there), "{objects:?}");
-    assert!(!files[1].exists() && !ipc::mq_exists(&mq));
+    assert!(!files[1].exists() && ipc::mq_exists(&mq), "the queue is not the run's");
+    posix::mq_unlink(&mq).expect("removed");
     assert_eq!((place.left(), place.outside()), (Vec::<PathBuf>::new(), [false, false]));
     assert_eq!(std::fs::read_to_string(&files[0]).expect("it is not the run's"), "another");
     std::fs::remove_file(&files[0]).expect("removed");
@@ -301,4 +400,29 @@ fn what_a_run_finds_stays() {
         place.log().iter().filter(found).filter_map(|line| Some(line["kind"].as_str()?.to_owned())).collect();
     assert_eq!(found, kinds.iter().map(|kind| kind.as_str().to_owned()).collect());
     assert_eq!((place.left(), place.outside()), (Vec::<PathBuf>::new(), [false, false]));
+}
+
+/// Objects of another IPC namespace bear the same identifiers as those of this one, and are others.
+#[test]
+fn objects_of_two_namespaces_are_told_apart() {
+    let own = sysv::msgget(libc::IPC_PRIVATE).expect("a queue") as i32;
+    let place = Place::new();
+    // As many queues as it takes in a new namespace to come to the identifier of ours.
+    let inner = "my @made = map { msgget(0x7000 + $_, 01600) } 1 .. 2; msgsnd($made[0], pack(q(l!a*), 1, q(in)), 0);";
+    let outer = "my $id = msgget(0x7001, 01600); msgsnd($id, pack(q(l! a*), 1, q(outer)), 0); msgctl($id, 0, 0);";
+    let line = format!("unshare -i perl -e '{inner}' && perl -e '{outer}'");
+    let mut command = place.bare(false);
+    command.args(["record", "-o"]).arg(place.path("log")).args(["--", "sh", "-c", &line]);
+    let output = command.stdin(Stdio::null()).output().expect("proclab");
+    let whole = is_there(&("msg".to_owned(), own));
+    let removed = sysv::msg_remove(own);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(whole && removed == Ok(0), "what bears the identifier here is not the run's");
+    let log = place.log();
+    let of = |event: &str| log.iter().filter(|line| line["event"] == event).cloned().collect::<Vec<_>>();
+    let made: Vec<_> = of("create").into_iter().filter(|line| line["kind"] == "msg").collect();
+    assert_eq!(made.len(), 3, "{made:?}");
+    let written: BTreeSet<String> =
+        of("write").iter().filter(|line| line["call"] == "msgsnd").map(|line| line["channel"].to_string()).collect();
+    assert_eq!(written.len(), 2, "{written:?}");
 }

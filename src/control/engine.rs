@@ -346,7 +346,7 @@ impl Engine {
             {
                 return Ok(());
             }
-            if self.tell(false) || self.pulse.is_called() {
+            if self.tell(false) || self.pulse.is_called() || self.tracer.do_others_rest() {
                 return Ok(());
             }
         }

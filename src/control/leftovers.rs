@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::model::{ChannelKind, errno_name};
 use crate::sys::call::{Answer, posix, sysv};
+use crate::sys::ipc;
 use crate::trace::{Journal, Made};
 
 /// Removes what stands in a journal, as far as it is still there. Returns what it was, and what could not
@@ -30,7 +31,7 @@ fn describe(made: &Made) -> String {
         Made::Object(ChannelKind::Msg, id) => format!("message queue {id}"),
         Made::Object(ChannelKind::Shm, id) => format!("shared memory segment {id}"),
         Made::Object(_, id) => format!("semaphore set {id}"),
-        Made::Queue(name) => format!("message queue /{}", String::from_utf8_lossy(name)),
+        Made::Queue(name, ..) => format!("message queue /{}", String::from_utf8_lossy(name)),
         Made::File(path, ..) => path.display().to_string(),
     }
 }
@@ -43,8 +44,12 @@ fn remove_one(made: &Made) -> Result<(), i32> {
         Made::Object(ChannelKind::Shm, id) => done(sysv::shm_remove(*id)),
         Made::Object(ChannelKind::Sem, id) => done(sysv::sem_remove(*id)),
         Made::Object(..) => Err(libc::EINVAL),
-        Made::Queue(name) => {
+        Made::Queue(name, device, inode) => {
             let name = CString::new([b"/", name.as_slice()].concat()).map_err(|_| libc::EINVAL)?;
+            // Another one may bear its name by now.
+            if ipc::mq_identity(&name).is_some_and(|identity| identity != (*device, *inode)) {
+                return Err(libc::ENOENT);
+            }
             done(posix::mq_unlink(&name))
         }
         Made::File(path, device, inode) => remove_file(path, (*device, *inode)),

@@ -6,6 +6,7 @@
 //! SIGKILL.
 
 use super::error::Result;
+use super::memory;
 use super::ptrace::{self, Resume, Stopped, Wait, Why};
 use crate::model::{Signal, SignalSet};
 
@@ -53,8 +54,17 @@ pub enum Step {
     Signal(Signal, Fault),
 }
 
+/// How far a repeated string instruction is.
+#[derive(Debug, Clone, Copy)]
+pub struct Rounds {
+    /// How many rounds it has left.
+    pub left: u64,
+    /// Whether it goes from higher addresses to lower ones.
+    pub backward: bool,
+}
+
 /// The signals that an instruction can raise.
-const FAULTS: [i32; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP];
+pub const FAULTS: [i32; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP];
 
 impl Stopped {
     /// Changes its signal mask.
@@ -137,9 +147,21 @@ impl Stopped {
         Err(super::Error::new("ptrace", format!("process {pid}"), libc::EBUSY))
     }
 
-    /// The address of the instruction that makes a call, of a tracee that has just made one.
-    pub fn gate(&self) -> Result<u64> {
-        Ok(self.instruction_pointer()?.wrapping_sub(GATE_LENGTH))
+    /// What the signal that it stopped for carries, to give it back later.
+    pub fn carried(&self) -> Result<Fault> {
+        Ok(Fault { info: self.raw_signal_info()?, address: 0 })
+    }
+
+    /// The address of the instruction that makes a call, if it stands behind one.
+    pub fn gate(&self) -> Result<Option<u64>> {
+        let gate = self.instruction_pointer()?.wrapping_sub(GATE_LENGTH);
+        let code = memory::read_array::<{ GATE.len() }>(self.pid(), gate);
+        Ok(code.filter(|code| *code == GATE).map(|_| gate))
+    }
+
+    /// How a repeated string instruction stands that it is before or in.
+    pub fn rounds(&self) -> Result<Rounds> {
+        Ok(rounds(&self.registers()?))
     }
 
     /// The address of some bytes that the program does not use: on the stack, beyond what a function may
@@ -165,6 +187,29 @@ impl Stopped {
         stopped.set_registers(&mut saved)?;
         stopped.set_signal_mask(mask)?;
         Ok(Detour::Back(stopped, value))
+    }
+
+    /// Makes a call at `gate` without a single step, which would end in a SIGTRAP; the tracee is left at
+    /// no signal then.
+    pub fn call_at_without_steps(self, gate: u64, number: i64, args: [u64; 6]) -> Result<Detour<i64>> {
+        let mut saved = self.registers()?;
+        let mask = self.hold_signals()?;
+        let mut registers = saved;
+        set_call(&mut registers, number, args);
+        go_to(&mut registers, gate, number);
+        self.set_registers(&mut registers)?;
+        // At its entry and at its exit.
+        let mut at = self;
+        for _ in 0..2 {
+            at = match at.excursion(Resume::ToCallExit, |why| why == Why::Call)? {
+                Detour::Back(stopped, _) => stopped,
+                Detour::Gone(wait) => return Ok(Detour::Gone(wait)),
+            };
+        }
+        let value = returned(&at.registers()?);
+        at.set_registers(&mut saved)?;
+        at.set_signal_mask(mask)?;
+        Ok(Detour::Back(at, value))
     }
 
     /// Makes a call of a tracee that stands before another one, and comes back to there.
@@ -198,7 +243,14 @@ mod registers {
     use libc::user_regs_struct as Registers;
 
     /// `syscall`.
+    pub(super) const GATE: [u8; 2] = [0x0f, 0x05];
     pub(super) const GATE_LENGTH: u64 = 2;
+    /// The direction flag.
+    const BACKWARD: u64 = 1 << 10;
+
+    pub(super) fn rounds(registers: &Registers) -> super::Rounds {
+        super::Rounds { left: registers.rcx, backward: registers.eflags & BACKWARD != 0 }
+    }
 
     pub(super) fn set_call(registers: &mut Registers, number: i64, args: [u64; 6]) {
         registers.orig_rax = number as u64;
@@ -235,7 +287,13 @@ mod registers {
     use libc::user_regs_struct as Registers;
 
     /// `svc #0`.
+    pub(super) const GATE: [u8; 4] = [0x01, 0x00, 0x00, 0xd4];
     pub(super) const GATE_LENGTH: u64 = 4;
+
+    /// There are no such instructions.
+    pub(super) fn rounds(_registers: &Registers) -> super::Rounds {
+        super::Rounds { left: 0, backward: false }
+    }
 
     pub(super) fn set_call(registers: &mut Registers, number: i64, args: [u64; 6]) {
         registers.regs[8] = number as u64;
@@ -263,4 +321,4 @@ mod registers {
     }
 }
 
-use registers::{GATE_LENGTH, call_number, go_to, instruction, returned, set_call, stack_pointer};
+use registers::{GATE, GATE_LENGTH, call_number, go_to, instruction, returned, rounds, set_call, stack_pointer};

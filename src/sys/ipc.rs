@@ -2,7 +2,8 @@
 //! something only in the IPC namespace that they come from (ipc_namespaces(7)): here, in that of the lab.
 
 use std::ffi::CStr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 
 use super::error::{Result, check};
 use crate::model::ChannelKind;
@@ -97,6 +98,18 @@ pub fn mq_exists(name: &CStr) -> bool {
         }
     }
     nix::errno::Errno::last_raw() == libc::EACCES
+}
+
+/// Device and inode of the POSIX queue with this name, if it may be opened.
+pub fn mq_identity(name: &CStr) -> Option<(u64, u64)> {
+    // SAFETY: a system call on a string that ends with NUL.
+    let queue = unsafe { libc::mq_open(name.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+    if queue < 0 {
+        return None;
+    }
+    // SAFETY: the descriptor was just made, and nobody else has it.
+    let queue = std::fs::File::from(unsafe { OwnedFd::from_raw_fd(queue) });
+    queue.metadata().ok().map(|facts| (facts.dev(), facts.ino()))
 }
 
 /// What mq_getattr(3) says of a queue.

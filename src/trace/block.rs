@@ -62,7 +62,8 @@ impl Tracer {
             let channel = self.world().fd(task, fd as i32).map(|entry| entry.channel);
             Cause { channel, why: Some(why), ..Cause::default() }
         };
-        let by_id = |id: u64, why| Cause { channel: self.msg_queue(id as i32), why: Some(why), ..Cause::default() };
+        let by_id =
+            |id: u64, why| Cause { channel: self.msg_queue(tid, id as i32), why: Some(why), ..Cause::default() };
         let only = |why| Cause { why: Some(why), ..Cause::default() };
         let args = &call.args;
         match call.family {
@@ -145,7 +146,7 @@ impl Tracer {
     }
 
     fn semop_cause(&self, tid: i32, task: TaskId, call: &Call) -> Cause {
-        let channel = self.set(call.args[0]);
+        let channel = self.set(tid, call.args[0]);
         let refused = channel.and_then(|channel| self.refused(tid, call, channel));
         let on = channel.zip(refused).and_then(|(channel, (index, _))| self.semaphore_holder(task, channel, index));
         let wanted = refused.map(|(index, delta)| Exactly::Operation { index, delta }).unwrap_or_default();

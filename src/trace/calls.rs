@@ -363,6 +363,7 @@ const WAITING: &[(&str, Family)] = &[
     ("epoll_wait", Family::Select),
     ("futex", Family::Futex),
     ("mprotect", Family::Mprotect),
+    ("pkey_mprotect", Family::Mprotect),
 ];
 
 /// The marker that scenario processes make before each statement: a number no kernel has. The call

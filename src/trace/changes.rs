@@ -14,6 +14,21 @@ const COMPARED: usize = 64 << 10;
 /// How many bytes a cell has.
 const CELL: usize = 8;
 
+/// The first place from `at` on where two stretches of the same length differ. Most are equal, and whole
+/// stretches are compared fast.
+fn first_difference(before: &[u8], now: &[u8], at: usize) -> Option<usize> {
+    const STRETCH: usize = 4096;
+    let mut from = at;
+    while from < now.len() {
+        let to = (from + STRETCH).min(now.len());
+        if now[from..to] != before[from..to] {
+            return (from..to).find(|index| now[*index] != before[*index]);
+        }
+        from = to;
+    }
+    None
+}
+
 impl Tracer {
     /// A call has changed memory that it was told of.
     pub(super) fn write_changes_by_call(&mut self, tid: i32, outcome: Outcome) {
@@ -41,7 +56,7 @@ impl Tracer {
         }
         let before = channel.memory.read(region.offset, now.len());
         let mut at = 0;
-        while let Some(start) = (at..now.len()).find(|index| now[*index] != before[*index]) {
+        while let Some(start) = first_difference(&before, &now, at) {
             let end = self.end_of_change(&before, &now, start);
             let data = self.recorder.keep(&[&before[start..end], &now[start..end]].concat());
             let kind = Kind::Store { channel: region.channel, offset: region.offset + start as u64, data };

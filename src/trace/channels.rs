@@ -12,12 +12,12 @@ use crate::sys::procfs::FdFacts;
 pub enum Identity {
     /// Device and inode number, of whatever a descriptor leads to.
     Inode(u64, u64),
-    /// The identifier of a System V message queue.
-    Msg(i32),
-    /// The identifier of a System V segment.
-    Segment(i32),
-    /// The identifier of a System V semaphore set.
-    Set(i32),
+    /// IPC namespace and identifier of a System V message queue.
+    Msg(u64, i32),
+    /// The same of a System V segment.
+    Segment(u64, i32),
+    /// The same of a System V semaphore set.
+    Set(u64, i32),
     /// A process, for its own memory.
     Memory(TaskId),
 }
@@ -45,8 +45,8 @@ pub struct Channels {
     by_identity: HashMap<Identity, ChannelId>,
     identities: HashMap<ChannelId, Identity>,
     names: HashSet<String>,
-    /// The POSIX queues by their names, which need not be in any file system.
-    queues: HashMap<Vec<u8>, ChannelId>,
+    /// The POSIX queues by IPC namespace and name, which need not be in any file system.
+    queues: HashMap<(u64, Vec<u8>), ChannelId>,
     /// Whether the call that is being looked at made what it opened.
     made_now: bool,
     count: usize,
@@ -115,13 +115,13 @@ impl Channels {
     }
 
     /// A POSIX queue is called so in the kernel, until that name is removed.
-    pub fn name_queue(&mut self, name: Vec<u8>, channel: ChannelId) {
-        self.queues.insert(name, channel);
+    pub fn name_queue(&mut self, space: u64, name: Vec<u8>, channel: ChannelId) {
+        self.queues.insert((space, name), channel);
     }
 
     /// The POSIX queue of this name.
-    pub fn queue_named(&self, name: &[u8]) -> Option<ChannelId> {
-        self.queues.get(name).copied()
+    pub fn queue_named(&self, space: u64, name: Vec<u8>) -> Option<ChannelId> {
+        self.queues.get(&(space, name)).copied()
     }
 
     /// The name of a POSIX queue is free again.

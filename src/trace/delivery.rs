@@ -1,10 +1,10 @@
 //! A signal on its last stretch: about to be delivered, at its handler, ignored, or taking its
 //! default action.
 
+use super::access::Faulted;
 use super::hands::BY_HAND;
 use super::tracee::Rest;
 use super::tracer::{Result, Tracer};
-use super::watch::Faulted;
 use crate::model::{DefaultAction, Disposition, Kind, Phase, Queue, Signal, SignalSet, TaskId, Then};
 use crate::sys::ptrace::{Resume, SignalInfo, Stopped};
 
@@ -13,13 +13,18 @@ const SA_RESETHAND: u32 = 0x8000_0000;
 
 impl Tracer {
     pub(super) fn at_signal(&mut self, tid: i32, stopped: Stopped, signal: Signal) -> Result<()> {
-        let (stopped, signal) = match signal {
-            Signal::SEGV => match self.at_fault(tid, stopped)? {
-                Faulted::Seen => return Ok(()),
-                Faulted::Own(stopped, signal) => (stopped, signal),
-            },
-            signal => (stopped, signal),
-        };
+        if signal != Signal::SEGV {
+            return self.at_own_signal(tid, stopped, signal);
+        }
+        match self.at_fault(tid, stopped)? {
+            Faulted::Passed => Ok(()),
+            Faulted::Own(stopped) => self.at_own_signal(tid, stopped, signal),
+            Faulted::Watched(stopped, fault) => self.rest_before_access(tid, stopped, fault),
+        }
+    }
+
+    /// A signal that is not of the lab's making.
+    pub(super) fn at_own_signal(&mut self, tid: i32, stopped: Stopped, signal: Signal) -> Result<()> {
         let entering = self.tracees.get_mut(&tid).and_then(|tracee| tracee.entering.take());
         if let Some((entered, info)) = entering {
             if signal == Signal::TRAP {
@@ -104,9 +109,12 @@ impl Tracer {
                 tracee.entering = Some((signal, info));
                 tracee.stack = stack.or(tracee.stack);
             }
+            // The frame of the handler may lie in watched memory.
+            let Some(stopped) = self.open_for_signal(tid, stopped)? else { return Ok(()) };
             return stopped.resume(Resume::OneInstruction, Some(signal));
         }
         self.phase(task, Phase::Default, signal, info);
+        let Some(stopped) = self.open_for_signal(tid, stopped)? else { return Ok(()) };
         stopped.resume(Resume::Continue, Some(signal))
     }
 
@@ -140,6 +148,7 @@ impl Tracer {
 
     fn at_handler(&mut self, tid: i32, stopped: Stopped, signal: Signal, info: SignalInfo) -> Result<()> {
         self.write_handler(tid, &stopped, signal, info)?;
+        let Some(stopped) = self.shut_after_signal(tid, stopped)? else { return Ok(()) };
         self.set_rest(tid, Rest::Handler(stopped));
         Ok(())
     }

@@ -28,6 +28,7 @@ impl Tracer {
                 let handling = self.world().task(task).and_then(|task| task.handling.last().copied());
                 handling.map_or_else(|| "the handler".to_owned(), |signal| format!("the handler of {signal}"))
             }
+            Rest::Access(stopped, fault) => self.access_text(task, stopped, fault),
             Rest::Anywhere(_) => "compute".to_owned(),
         })
     }

@@ -13,16 +13,18 @@ pub struct Shape {
     pub reads: bool,
     /// Whether it writes only under a condition: `cmpxchg`.
     pub conditional: bool,
+    /// Whether it does that again and again: `rep movs`.
+    pub repeats: bool,
 }
 
 #[cfg(target_arch = "x86_64")]
 impl Shape {
     const fn of(bytes: usize) -> Self {
-        Self { bytes: Some(bytes), reads: false, conditional: false }
+        Self { bytes: Some(bytes), reads: false, conditional: false, repeats: false }
     }
 
     const fn both(bytes: usize) -> Self {
-        Self { bytes: Some(bytes), reads: true, conditional: false }
+        Self { bytes: Some(bytes), reads: true, conditional: false, repeats: false }
     }
 }
 
@@ -30,6 +32,19 @@ impl Shape {
 #[cfg(target_arch = "x86_64")]
 pub fn shape(code: &[u8]) -> Shape {
     x86::shape(code).unwrap_or_default()
+}
+
+/// Whether the instruction that `code` begins with stores (and does not load) or loads; `None` if that is
+/// not known, or if it reaches two places.
+#[cfg(target_arch = "x86_64")]
+pub fn stores(code: &[u8]) -> Option<bool> {
+    x86::stores(code)
+}
+
+/// Memory is watched on x86-64 only ([`crate::sys::detour::POSSIBLE`]).
+#[cfg(not(target_arch = "x86_64"))]
+pub fn stores(_code: &[u8]) -> Option<bool> {
+    None
 }
 
 /// Memory is watched on x86-64 only ([`crate::sys::detour::POSSIBLE`]).
@@ -108,6 +123,57 @@ mod x86 {
         }
     }
 
+    /// Prefixes of the legacy kind, and the first byte behind them.
+    const fn is_prefix(byte: u8) -> bool {
+        matches!(byte, 0x66 | 0xf2 | 0xf3 | 0x2e | 0x36 | 0x3e | 0x26 | 0x64 | 0x65 | 0x67 | 0xf0)
+    }
+
+    pub(super) fn stores(code: &[u8]) -> Option<bool> {
+        let skip = code.iter().take_while(|byte| is_prefix(**byte)).count();
+        let rest = code.get(skip..)?;
+        let rest = if rest.first()? & 0xf0 == 0x40 { rest.get(1..)? } else { rest };
+        let short = code[..skip].contains(&0x66);
+        match *rest.first()? {
+            0x0f => two_byte_stores(*rest.get(1)?, short || code[..skip].contains(&0xf3)),
+            0xc5 => two_byte_stores(*rest.get(2)?, rest.get(1)? & 3 != 0),
+            0xc4 => two_byte_stores(*rest.get(3)?, rest.get(2)? & 3 != 0).filter(|_| rest[1] & 0x1f == 1),
+            0x62 => two_byte_stores(*rest.get(4)?, rest.get(2)? & 3 != 0).filter(|_| rest[1] & 7 == 1),
+            opcode => match opcode {
+                0x88 | 0x89 | 0x8f | 0xc6 | 0xc7 | 0xa2 | 0xa3 | 0xaa | 0xab => Some(true),
+                0x8a | 0x8b | 0x63 | 0x69 | 0x6b | 0x84 | 0x85 | 0xa0 | 0xa1 | 0xac..=0xaf => Some(false),
+                0x38..=0x3b => Some(false),
+                0x00..=0x3b if opcode & 6 == 2 => Some(false),
+                0x80..=0x83 if operation(rest.get(1).copied()) == 7 => Some(false),
+                0xf6 | 0xf7 if !matches!(operation(rest.get(1).copied()), 2 | 3) => Some(false),
+                _ => None,
+            },
+        }
+    }
+
+    /// With 0F before them: those that move, and those that everybody uses.
+    const fn two_byte_stores(opcode: u8, prefixed: bool) -> Option<bool> {
+        match opcode {
+            0x11 | 0x13 | 0x17 | 0x29 | 0x2b | 0x7f | 0x90..=0x9f | 0xc3 | 0xd6 | 0xe7 => Some(true),
+            // With F3 it is `movq` from memory; that is rare enough to be left open.
+            0x7e if !prefixed => Some(true),
+            0x10
+            | 0x12
+            | 0x16
+            | 0x28
+            | 0x2a..=0x2f
+            | 0x40..=0x4f
+            | 0x51..=0x6f
+            | 0xa3
+            | 0xaf
+            | 0xb6..=0xb8
+            | 0xbc..=0xbf
+            | 0xd0..=0xd5
+            | 0xd8..=0xe6
+            | 0xe8..=0xfe => Some(false),
+            _ => None,
+        }
+    }
+
     const fn length(l: u8) -> usize {
         16 << l
     }
@@ -142,6 +208,8 @@ mod x86 {
         Some(match opcode {
             // Arithmetic: with a register either way, or (80 to 83) with a constant; 7 is `cmp`.
             0x38..=0x3b => Shape::of(sized),
+            // Into a register memory is only read.
+            0x00..=0x3b if opcode & 7 < 4 && opcode & 2 != 0 => Shape::of(sized),
             0x00..=0x3b if opcode & 7 < 4 => Shape::both(sized),
             0x80..=0x83 if operation(modrm) == 7 => Shape::of(sized),
             0x80..=0x83 => Shape::both(sized),
@@ -150,7 +218,8 @@ mod x86 {
             0x84 | 0x85 | 0x88..=0x8b | 0xc6 | 0xc7 => Shape::of(sized),
             0x86 | 0x87 => Shape::both(sized),
             0x8f => Shape::of(prefixes.stack()),
-            0xa0..=0xa7 | 0xaa..=0xaf => Shape::of(sized),
+            0xa4..=0xa7 | 0xaa..=0xaf => Shape { repeats: prefixes.repeat.is_some(), ..Shape::of(sized) },
+            0xa0..=0xa3 => Shape::of(sized),
             0xc0 | 0xc1 | 0xd0..=0xd3 => Shape::both(sized),
             // The x87: the size of what is loaded and stored stands in the opcode.
             0xd8..=0xda if operation(modrm) < 4 || opcode != 0xd9 => Shape::of(4),
@@ -253,15 +322,34 @@ mod tests {
         assert_eq!(of(&[0x48, 0xff, 0x07]), Shape::both(8), "incq (%rdi)");
         let cmpxchg = Shape { conditional: true, ..Shape::both(8) };
         assert_eq!(of(&[0xf0, 0x48, 0x0f, 0xb1, 0x17]), cmpxchg, "lock cmpxchg %rdx,(%rdi)");
-        assert_eq!(of(&[0xf3, 0x48, 0xa5]), Shape::of(8), "rep movsq");
-        assert_eq!(of(&[0xf3, 0xa4]), Shape::of(1), "rep movsb");
+        let repeated = |bytes| Shape { repeats: true, ..Shape::of(bytes) };
+        assert_eq!(of(&[0xf3, 0x48, 0xa5]), repeated(8), "rep movsq");
+        assert_eq!(of(&[0xf3, 0xa4]), repeated(1), "rep movsb");
+        assert_eq!(of(&[0xa4]), Shape::of(1), "movsb");
         assert_eq!(of(&[0x0f, 0x11, 0x07]), Shape::of(16), "movups %xmm0,(%rdi)");
         assert_eq!(of(&[0xf2, 0x0f, 0x10, 0x07]), Shape::of(8), "movsd (%rdi),%xmm0");
         assert_eq!(of(&[0xc5, 0xfe, 0x6f, 0x06]), Shape::of(32), "vmovdqu (%rsi),%ymm0");
         assert_eq!(of(&[0xc5, 0xf8, 0x11, 0x07]), Shape::of(16), "vmovups %xmm0,(%rdi)");
         assert_eq!(of(&[0x62, 0xf1, 0xfe, 0x48, 0x6f, 0x06]), Shape::of(64), "vmovdqu64 (%rsi),%zmm0");
         assert_eq!(of(&[0x66, 0x0f, 0xd6, 0x07]), Shape::of(8), "movq %xmm0,(%rdi)");
+        assert_eq!(of(&[0x03, 0x07]), Shape::of(4), "add (%rdi),%eax");
+        assert_eq!(of(&[0x01, 0x07]), Shape::both(4), "add %eax,(%rdi)");
         assert_eq!(of(&[0x0f, 0x05]), Shape::default(), "syscall");
         assert_eq!(of(&[]), Shape::default());
+    }
+
+    #[test]
+    fn what_stores_and_what_loads() {
+        assert_eq!(stores(&[0x48, 0x8b, 0x07]), Some(false), "mov (%rdi),%rax");
+        assert_eq!(stores(&[0x66, 0x89, 0x07]), Some(true), "mov %ax,(%rdi)");
+        assert_eq!(stores(&[0x48, 0xc7, 0x07, 1, 0, 0, 0]), Some(true), "movq $1,(%rdi)");
+        assert_eq!(stores(&[0x83, 0x3f, 0x00]), Some(false), "cmpl $0,(%rdi)");
+        assert_eq!(stores(&[0x03, 0x07]), Some(false), "add (%rdi),%eax");
+        assert_eq!(stores(&[0x0f, 0xb6, 0x07]), Some(false), "movzbl (%rdi),%eax");
+        assert_eq!(stores(&[0x0f, 0x11, 0x07]), Some(true), "movups %xmm0,(%rdi)");
+        assert_eq!(stores(&[0xc5, 0xfe, 0x6f, 0x06]), Some(false), "vmovdqu (%rsi),%ymm0");
+        assert_eq!(stores(&[0xc5, 0xfe, 0x7f, 0x06]), Some(true), "vmovdqu %ymm0,(%rsi)");
+        assert_eq!(stores(&[0xf3, 0xa4]), None, "rep movsb");
+        assert_eq!(stores(&[]), None);
     }
 }

@@ -17,8 +17,8 @@ use crate::model::ChannelKind;
 pub enum Made {
     /// A System V queue, segment or set, by its identifier.
     Object(ChannelKind, i32),
-    /// A POSIX queue, by its name in the kernel: without a slash.
-    Queue(Vec<u8>),
+    /// A POSIX queue, by its name in the kernel, without a slash, and by device and inode.
+    Queue(Vec<u8>, u64, u64),
     /// A file, by its path, and by device and inode.
     File(PathBuf, u64, u64),
 }
@@ -39,7 +39,7 @@ impl Made {
     fn to_line(&self) -> Vec<u8> {
         let (head, tail) = match self {
             Self::Object(kind, id) => (format!("{} {id}", kind.as_str()), &[][..]),
-            Self::Queue(name) => ("mq ".to_owned(), name.as_slice()),
+            Self::Queue(name, device, inode) => (format!("mq {device} {inode} "), name.as_slice()),
             Self::File(path, device, inode) => (format!("file {device} {inode} "), path.as_os_str().as_bytes()),
         };
         [head.as_bytes(), tail, b"\0\n"].concat()
@@ -50,10 +50,12 @@ impl Made {
         let line = line.strip_suffix(b"\0")?;
         let mut words = line.splitn(4, |byte| *byte == b' ');
         let kind = std::str::from_utf8(words.next()?).ok()?;
-        let rest = || line.get(kind.len() + 1..);
         let mut number = || std::str::from_utf8(words.next()?).ok()?.parse::<u64>().ok();
         match kind {
-            "mq" => Some(Self::Queue(rest()?.to_owned())),
+            "mq" => {
+                let (device, inode) = (number()?, number()?);
+                Some(Self::Queue(words.next()?.to_owned(), device, inode))
+            }
             "file" => {
                 let (device, inode) = (number()?, number()?);
                 Some(Self::File(OsStr::from_bytes(words.next()?).into(), device, inode))
@@ -90,7 +92,7 @@ impl Journal {
     /// Writes down that something was made, if it can outlive the run.
     pub fn write(&mut self, made: &Made) {
         let outlives = match made {
-            Made::Object(..) | Made::Queue(_) => self.ipc,
+            Made::Object(..) | Made::Queue(..) => self.ipc,
             // What lies on a file system of the run's own is not found at that path here.
             Made::File(path, device, inode) => {
                 std::fs::symlink_metadata(path).is_ok_and(|facts| (facts.dev(), facts.ino()) == (*device, *inode))
@@ -124,7 +126,7 @@ mod tests {
     fn what_is_written_is_read_up_to_the_damage() {
         let made = [
             Made::Object(ChannelKind::Msg, 32_769),
-            Made::Queue(b"a name".to_vec()),
+            Made::Queue(b"a name".to_vec(), 19, 4712),
             Made::File("/dev/shm/a b".into(), 25, 4711),
         ];
         let mut text: Vec<u8> = made.iter().flat_map(Made::to_line).collect();

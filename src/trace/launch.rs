@@ -175,6 +175,7 @@ impl Tracer {
             Rest::Call(stopped, call) => self.enter(tid, stopped, call),
             Rest::Statement(stopped, id) => self.execute(tid, task, stopped, id),
             Rest::Signal(stopped, signal, info) => self.deliver(tid, stopped, signal, info),
+            Rest::Access(stopped, fault) => self.take_access(tid, task, stopped, fault),
             Rest::Handler(stopped) | Rest::Anywhere(stopped) => stopped.resume(Resume::Continue, None),
         };
         result.or_else(super::tracer::unless_gone)

@@ -106,7 +106,7 @@ impl Tracer {
     /// The length of the message that a receiver without enough room would have got.
     fn longest_wanted(&self, ended: &Ended<'_>) -> u64 {
         let wanted = ended.call.args[3].cast_signed();
-        let runs = self.msg_queue(ended.int(0)).and_then(|queue| self.world().channel(queue));
+        let runs = self.msg_queue(ended.tid, ended.int(0)).and_then(|queue| self.world().channel(queue));
         let fits = |mark: Mark| matches!(mark, Mark::Type(kind) if wanted <= 0 || kind == wanted);
         let room = ended.call.args[2];
         let mut runs = runs.into_iter().flat_map(|queue| queue.contents.runs());

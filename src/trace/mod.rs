@@ -4,6 +4,7 @@
 //! besides the log's own world is only what cannot be logged: proofs of being stopped, and calls
 //! between their entry and their exit.
 
+mod access;
 mod arguments;
 mod block;
 pub mod calls;
@@ -14,6 +15,7 @@ mod decode;
 mod delivery;
 mod describe;
 mod ending;
+mod forced;
 mod frames;
 mod hands;
 mod instruction;
@@ -22,6 +24,7 @@ mod launch;
 mod limits;
 mod passage;
 mod pending;
+mod reach;
 mod real;
 mod recorder;
 mod sleep;

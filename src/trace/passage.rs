@@ -56,9 +56,14 @@ impl Tracer {
     pub(super) fn leave(&mut self, tid: i32, stopped: Stopped, call: Call, value: i64) -> Result<()> {
         let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
         tracee.call = None;
-        if is_restart(value) && !tracee.expired {
+        let task = tracee.task;
+        let expired = tracee.expired;
+        let value = self.reach_closed_pages(tid, task, &stopped, &call, value)?;
+        if is_restart(value) && !expired {
             // A signal has interrupted it; what becomes of it depends on the signal.
-            tracee.suspended = Some((call, value));
+            if let Some(tracee) = self.tracees.get_mut(&tid) {
+                tracee.suspended = Some((call, value));
+            }
         } else {
             tracee.failed = (value == i64::from(-libc::EINTR)).then_some(call);
             let masked = std::mem::take(&mut tracee.masked);
@@ -68,6 +73,9 @@ impl Tracer {
                 self.write_mask_if_changed(task, stopped.signal_mask()?);
             }
             self.write_changes_by_call(tid, Outcome { call: call.name, ret: value });
+        }
+        if let Some(task) = self.watched_task(tid) {
+            self.note_protection(task, &call, value);
         }
         match self.close_pages(tid, stopped)? {
             Some(stopped) => stopped.resume(Resume::Continue, None),

@@ -5,6 +5,7 @@
 
 use super::tracer::Tracer;
 use crate::model::{Kind, Pendings, Phase, Queue, Signal, SignalSet, TaskId};
+use crate::sys::detour::FAULTS;
 use crate::sys::procfs;
 use crate::sys::ptrace::SignalInfo;
 
@@ -102,11 +103,17 @@ impl Tracer {
     /// sets it back to its default action (`force_sig_info_to_task` in kernel/signal.c).
     pub(super) fn write_forced(&mut self, task: TaskId, signal: Signal, blocked: SignalSet) {
         let was_blocked = self.world().task(task).is_some_and(|task| task.blocked.contains(signal));
-        if !was_blocked || blocked.contains(signal) {
+        let is_fault = FAULTS.contains(&signal.number());
+        let ignored = crate::model::Disposition::Ignore;
+        let was_ignored = is_fault && self.world().action(task, signal).is_some_and(|it| it.disposition == ignored);
+        let unblocked = was_blocked && !blocked.contains(signal);
+        if !unblocked && !was_ignored {
             return;
         }
-        let set = SignalSet::EMPTY.with(signal);
-        self.recorder.plain(task, Kind::Mask { how: crate::model::MaskHow::Unblock, set, blocked });
+        if unblocked {
+            let set = SignalSet::EMPTY.with(signal);
+            self.recorder.plain(task, Kind::Mask { how: crate::model::MaskHow::Unblock, set, blocked });
+        }
         let disposition = crate::model::Disposition::Default;
         if self.world().action(task, signal).is_some_and(|action| action.disposition != disposition) {
             let mask = SignalSet::EMPTY;

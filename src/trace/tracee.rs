@@ -2,6 +2,7 @@
 
 use crate::model::{ChannelId, Hold, Signal, Status, Sym, TaskId, Then};
 use crate::scenario::StatementId;
+use crate::sys::detour::Fault;
 use crate::sys::ptrace::{SignalInfo, Stopped};
 
 use super::calls::Family;
@@ -31,6 +32,8 @@ pub enum Rest {
     Signal(Stopped, Signal, SignalInfo),
     /// Before the first instruction of a handler.
     Handler(Stopped),
+    /// Before an access to watched memory.
+    Access(Stopped, Fault),
     /// Somewhere in its own code, where the lab stopped it.
     Anywhere(Stopped),
 }
@@ -43,6 +46,7 @@ impl Rest {
             | Self::Statement(stopped, _)
             | Self::Signal(stopped, ..)
             | Self::Handler(stopped)
+            | Self::Access(stopped, _)
             | Self::Anywhere(stopped) => stopped,
         }
     }
@@ -54,6 +58,7 @@ impl Rest {
             | Self::Statement(stopped, _)
             | Self::Signal(stopped, ..)
             | Self::Handler(stopped)
+            | Self::Access(stopped, _)
             | Self::Anywhere(stopped) => stopped,
         }
     }
@@ -125,6 +130,8 @@ pub struct Tracee {
     pub fresh: bool,
     /// The signal whose handler is about to be entered.
     pub entering: Option<(Signal, SignalInfo)>,
+    /// A SIGSEGV that was pending, blocked, when an access to watched memory made another.
+    pub overtaken: Option<Fault>,
     /// Whether the log has its end already.
     pub ended: bool,
     /// How a leader ended whose other threads still live: the process ends with the last of them.
@@ -171,6 +178,7 @@ impl Tracee {
             masked: false,
             fresh: false,
             entering: None,
+            overtaken: None,
             ended: false,
             left: None,
             asked: false,

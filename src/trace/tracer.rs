@@ -82,6 +82,8 @@ pub struct Tracer {
     pub(super) early: Vec<(i32, Stopped, i64)>,
     /// Stops of threads that were halted while another one was looked at.
     pub(super) backlog: VecDeque<(Stopped, Why)>,
+    /// Whether such a one may rest now.
+    others_rest: bool,
     next_task: usize,
     names: HashMap<String, u32>,
 }
@@ -101,6 +103,7 @@ impl Tracer {
             unnamed: HashMap::default(),
             early: Vec::new(),
             backlog: VecDeque::new(),
+            others_rest: false,
             recorder: Recorder::new(header),
             tracees: HashMap::default(),
             tids: HashMap::default(),
@@ -158,6 +161,12 @@ impl Tracer {
             .collect();
         ready.sort_unstable();
         ready
+    }
+
+    /// Whether others than the task whose stop was taken in last may have come to rest since the last
+    /// time.
+    pub const fn do_others_rest(&mut self) -> bool {
+        std::mem::replace(&mut self.others_rest, false)
     }
 
     /// The task with this TID, if it rests and could move.
@@ -277,6 +286,7 @@ impl Tracer {
         }
         dying_is_fine(self.known_stopped(tid, stopped, why))?;
         while let Some((halted, why)) = self.backlog.pop_front() {
+            self.others_rest = true;
             dying_is_fine(self.resume_halted(halted, why))?;
         }
         self.release_early()
@@ -461,6 +471,11 @@ impl Tracer {
         let (maker_task, actor, statement) = (maker.task, maker.actor, maker.statement);
         let name = self.child_name(maker_task, actor, statement, how);
         let task = self.adopt(child, maker_task, &Birth { name, how, shares, outcome, actor });
+        // A vfork has no flags to say so.
+        let same_memory = flags & libc::CLONE_VM as u64 != 0 || (how == How::Vfork && flags == 0);
+        if same_memory && how != How::Thread {
+            self.watch.share(self.process_of(maker_task), task);
+        }
         if let Some(newborn) = self.tracees.get_mut(&child) {
             newborn.statement = statement;
         }

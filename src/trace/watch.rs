@@ -7,27 +7,19 @@
 //! differs before and after is what the instruction did.
 //!
 //! The kernel meets closed pages as the program does, and would say EFAULT. So they are given back
-//! before a call that is told of them, and taken away when it returns.
+//! before a call that is told of them, and taken away when it returns; and before a signal frame is put on
+//! them or taken off, and before the end of a task, which lets go of robust mutexes (get_robust_list(2)).
 
 use std::collections::{HashMap, HashSet};
 
 use super::calls::Family;
 use super::decode::whole_pages;
-use super::instruction::{self, Shape};
-use super::tracee::{Call, Tracee};
+use super::forced::FaultActions;
+use super::tracee::Call;
 use super::tracer::{Result, Tracer};
-use crate::model::{Access, ChannelId, ChannelKind, Disposition, Kind, Signal, SignalSet, TaskId, Use};
-use crate::sys::detour::{self, Detour, Fault, Step};
-use crate::sys::ptrace::{self, Stopped, Wait};
-use crate::sys::{memory, procfs};
-
-/// The longest instruction.
-const CODE: usize = 15;
-/// How far around an access of unknown size is looked for what it has changed, in bytes.
-const UNKNOWN: usize = 64;
-
-/// The kernel's `struct sigaction`: handler, flags, restorer, mask.
-const SIGACTION: usize = 32;
+use crate::model::{Access, ChannelId, TaskId, Use};
+use crate::sys::detour::{self, Detour};
+use crate::sys::ptrace::{Stopped, Wait};
 
 /// What is watched.
 #[derive(Debug, Default)]
@@ -40,19 +32,23 @@ pub(super) struct Watch {
     pub compare: bool,
     /// Memory of which was said that it is too large for that.
     pub noted: HashSet<ChannelId>,
+    /// What is mapped, by the process whose memory it is.
     rooms: HashMap<TaskId, Room>,
-    /// Mappings that hold instructions: fetching one is no access.
+    /// Whose memory a process uses that has none of its own before its exec (vfork(2)).
+    guests: HashMap<TaskId, TaskId>,
+    /// Mappings that hold instructions.
     executable: HashSet<(TaskId, u64)>,
-    /// What each process does about SIGSEGV, as it told the kernel (`struct sigaction`).
-    fault_actions: HashMap<TaskId, [u8; SIGACTION]>,
+    pub fault_actions: FaultActions,
 }
 
 /// What a process has mapped.
 #[derive(Debug, Clone, Default)]
-struct Room {
+pub(super) struct Room {
     /// Where in it a system call instruction is.
-    gate: u64,
-    regions: Vec<Region>,
+    pub gate: u64,
+    pub regions: Vec<Region>,
+    /// Which threads are in calls that were told of which regions, by address.
+    lent: Vec<(i32, u64)>,
 }
 
 /// One mapping.
@@ -63,17 +59,19 @@ pub(super) struct Region {
     pub bytes: u64,
     pub offset: u64,
     pub access: Access,
+    /// Whether instructions are fetched from it; that is no access.
+    pub executes: bool,
     /// Whether the program can reach it now.
-    open: bool,
+    pub open: bool,
 }
 
 impl Region {
     pub(super) const fn of(used: &Use) -> Self {
         let Use { channel, address, bytes, offset, access } = *used;
-        Self { channel, address, bytes, offset, access, open: true }
+        Self { channel, address, bytes, offset, access, executes: false, open: true }
     }
 
-    const fn contains(&self, address: u64) -> bool {
+    pub(super) const fn contains(&self, address: u64) -> bool {
         self.address <= address && address < self.address + self.bytes
     }
 
@@ -82,30 +80,10 @@ impl Region {
     }
 }
 
-/// What one instruction does to one mapping.
-#[derive(Debug)]
-struct Touch {
-    region: Region,
-    address: u64,
-    before: Vec<u8>,
-    writes: bool,
-}
-
-/// A tracee behind an instruction, or before it with the signal that stands in the way.
-type Executed = (Stopped, Option<(Signal, Fault)>);
-
-/// What became of a tracee that faulted.
-pub(super) enum Faulted {
-    /// It was an access to watched memory, and the program goes on.
-    Seen,
-    /// It is a fault of the program's own, with this signal.
-    Own(Stopped, Signal),
-}
-
 impl Watch {
     /// The mappings of a process that the program can reach and change now.
     pub(super) fn open_regions(&self, process: TaskId) -> Vec<Region> {
-        let regions = self.rooms.get(&process).map_or(&[][..], |room| &room.regions);
+        let regions = self.room_of(process).map_or(&[][..], |room| &room.regions);
         regions.iter().copied().filter(|region| region.open && region.access.writes()).collect()
     }
 
@@ -114,35 +92,62 @@ impl Watch {
         Self { actors, all, ..Self::default() }
     }
 
-    /// A mapping that must stay as it is.
-    pub(super) fn leave_alone(&mut self, process: TaskId, address: u64) {
+    /// The process whose memory a process uses.
+    pub(super) fn host(&self, process: TaskId) -> TaskId {
+        self.guests.get(&process).copied().unwrap_or(process)
+    }
+
+    /// What a process has mapped, if it was looked at before.
+    pub(super) fn room_of(&self, process: TaskId) -> Option<&Room> {
+        self.rooms.get(&self.host(process))
+    }
+
+    /// The same, to change it.
+    pub(super) fn room_of_mut(&mut self, process: TaskId) -> Option<&mut Room> {
+        let host = self.host(process);
+        self.rooms.get_mut(&host)
+    }
+
+    /// A mapping that holds instructions.
+    pub(super) fn executes(&mut self, process: TaskId, address: u64) {
         self.executable.insert((process, address));
     }
 
     /// After a fork the child finds the pages as its maker has them.
     pub(super) fn inherit(&mut self, maker: TaskId, child: TaskId) {
-        if let Some(action) = self.fault_actions.get(&maker).copied() {
-            self.fault_actions.insert(child, action);
+        self.fault_actions.inherit(maker, child);
+        let marked: Vec<u64> =
+            self.executable.iter().filter(|(process, _)| *process == maker).map(|(_, address)| *address).collect();
+        self.executable.extend(marked.into_iter().map(|address| (child, address)));
+        if let Some(room) = self.room_of(maker).cloned() {
+            self.rooms.insert(child, Room { lent: Vec::new(), ..room });
         }
-        if let Some(room) = self.rooms.get(&maker).cloned() {
-            self.rooms.insert(child, room);
-        }
+    }
+
+    /// A child uses the very memory of its maker (`CLONE_VM`), until it loads a program or ends.
+    pub(super) fn share(&mut self, maker: TaskId, child: TaskId) {
+        self.rooms.remove(&child);
+        self.guests.insert(child, self.host(maker));
     }
 
     /// A process has another program, or none any more.
     pub(super) fn forget(&mut self, process: TaskId) {
         self.rooms.remove(&process);
-        self.fault_actions.remove(&process);
+        self.guests.remove(&process);
+        self.fault_actions.forget(process);
         self.executable.retain(|(other, _)| *other != process);
     }
 }
 
-const fn protection(access: Access) -> u64 {
-    let bits = match access {
-        Access::None => libc::PROT_NONE,
-        Access::Read => libc::PROT_READ,
-        Access::Write | Access::ReadWrite => libc::PROT_READ | libc::PROT_WRITE,
-    };
+/// What may be done with a mapping, as mprotect(2) takes it.
+pub(super) const fn protection(access: Access, executes: bool) -> u64 {
+    let code = if executes { libc::PROT_EXEC } else { 0 };
+    let bits = code
+        | match access {
+            Access::None => libc::PROT_NONE,
+            Access::Read => libc::PROT_READ,
+            Access::Write | Access::ReadWrite => libc::PROT_READ | libc::PROT_WRITE,
+        };
     bits as u64
 }
 
@@ -163,82 +168,109 @@ impl Tracer {
 
     /// What the process has mapped now; what was closed stays closed.
     fn room(&mut self, process: TaskId) -> &mut Room {
-        let world = self.recorder.world();
-        let uses = world.uses(process);
-        let room = self.watch.rooms.entry(process).or_default();
+        let uses = self.recorder.world().uses(process);
+        let host = self.watch.host(process);
+        let room = self.watch.rooms.entry(host).or_default();
         let before = std::mem::take(&mut room.regions);
         for used in uses.iter().filter(|used| used.bytes > 0 && used.access != Access::None) {
-            // Libraries keep tables in files that nobody writes to.
-            let file = world.channel(used.channel).is_some_and(|channel| channel.kind == ChannelKind::File);
-            let table = file && !used.access.writes();
-            if table || self.watch.executable.contains(&(process, used.address)) {
+            let executes = self.watch.executable.contains(&(process, used.address));
+            // Where nothing is stored there is nothing to see but the fetching of instructions.
+            if executes && !used.access.writes() {
                 continue;
             }
             let bytes = whole_pages(used.bytes);
             let was_closed = before.iter().any(|old| old.overlaps(used.address, bytes) && !old.open);
             let same = before.iter().any(|old| old.contains(used.address) && old.access == used.access);
-            room.regions.push(Region {
-                channel: used.channel,
-                address: used.address,
-                bytes,
-                offset: used.offset,
-                access: used.access,
-                open: !(was_closed && same),
-            });
+            let open = !(was_closed && same);
+            room.regions.push(Region { bytes, executes, open, ..Region::of(used) });
         }
         room
+    }
+
+    /// The program has given pages a protection of its own, or has others there now.
+    pub(super) fn note_protection(&mut self, task: TaskId, call: &Call, value: i64) {
+        if value < 0 || !manages_memory(call.family) {
+            return;
+        }
+        let (from, bytes) = match call.family {
+            Family::Mmap => (value as u64, call.args[1]),
+            Family::Mremap => (value as u64, call.args[2]),
+            Family::Mprotect => (call.args[0], call.args[1]),
+            _ => return,
+        };
+        let process = self.process_of(task);
+        let Some(room) = self.watch.room_of_mut(process) else { return };
+        for region in room.regions.iter_mut().filter(|region| region.overlaps(from, whole_pages(bytes))) {
+            region.open = true;
+        }
     }
 
     /// Takes away what is open, of a task that is leaving a call. `None` if the task has been struck.
     pub(super) fn close_pages(&mut self, tid: i32, stopped: Stopped) -> Result<Option<Stopped>> {
         let Some(task) = self.watched_task(tid) else { return Ok(Some(stopped)) };
+        let process = self.process_of(task);
+        if let Some(room) = self.watch.room_of_mut(process) {
+            room.lent.retain(|(borrower, _)| *borrower != tid);
+        }
         if self.world().uses(task).iter().all(|used| used.bytes == 0) {
             return Ok(Some(stopped));
         }
-        let process = self.process_of(task);
         let gate = stopped.gate()?;
         let room = self.room(process);
-        room.gate = gate;
+        // What a handler has interrupted stands anywhere.
+        room.gate = gate.unwrap_or(room.gate);
         self.shut(tid, process, stopped)
     }
 
-    fn shut(&mut self, tid: i32, process: TaskId, stopped: Stopped) -> Result<Option<Stopped>> {
-        let Some(room) = self.watch.rooms.get_mut(&process) else { return Ok(Some(stopped)) };
-        let gate = room.gate;
-        let mut at = Some(stopped);
-        for region in room.regions.iter_mut().filter(|region| region.open) {
-            let Some(stopped) = at.take() else { break };
-            region.open = false;
-            let args = [region.address, region.bytes, libc::PROT_NONE as u64, 0, 0, 0];
-            match stopped.call_at(gate, libc::SYS_mprotect, args)? {
-                Detour::Back(stopped, _) => at = Some(stopped),
-                Detour::Gone(wait) => {
-                    self.struck(tid, wait)?;
-                    return Ok(None);
-                }
-            }
+    /// Takes away what is open, except from calls of other threads that are told of it.
+    pub(super) fn shut(&mut self, tid: i32, process: TaskId, stopped: Stopped) -> Result<Option<Stopped>> {
+        let Some(room) = self.watch.room_of(process) else { return Ok(Some(stopped)) };
+        if room.gate == 0 || room.regions.iter().all(|region| !region.open) {
+            return Ok(Some(stopped));
         }
-        Ok(at)
+        // Who sleeps in futex(2) has been told already what stands there.
+        let needs = |borrower: i32| {
+            let borrower = self.tracees.get(&borrower).filter(|it| borrower != tid && it.call.is_some() && !it.ended);
+            borrower.is_some_and(|it| !(it.blocked && it.call.is_some_and(|call| call.family == Family::Futex)))
+        };
+        let needed: Vec<u64> = room.lent.iter().filter(|(it, _)| needs(*it)).map(|(_, address)| *address).collect();
+        let shut = |region: &Region| region.open && !needed.contains(&region.address);
+        self.protect(tid, process, stopped, shut, |_| None, Stopped::call_at)
     }
 
-    /// A tracee did not come back: SIGKILL has struck.
-    fn struck(&mut self, tid: i32, wait: Wait) -> Result<()> {
-        match wait {
-            Wait::Stopped(stopped, why) => self.stopped(stopped, why),
-            Wait::Ended(_, status) => {
-                self.ended(tid, status);
-                Ok(())
-            }
-            _ => Ok(()),
+    /// Gives everything back, of a task that stands at a signal, and leaves it with that signal.
+    pub(super) fn open_for_signal(&mut self, tid: i32, stopped: Stopped) -> Result<Option<Stopped>> {
+        let Some(task) = self.watched_task(tid) else { return Ok(Some(stopped)) };
+        let process = self.process_of(task);
+        if !self.watch.room_of(process).is_some_and(|room| room.regions.iter().any(|region| !region.open)) {
+            return Ok(Some(stopped));
+        }
+        let signal = stopped.carried()?;
+        let own = |region: &Region| Some(region.access);
+        let stopped = self.protect(tid, process, stopped, |region| !region.open, own, Stopped::call_at)?;
+        if let Some(stopped) = &stopped {
+            stopped.set_fault(&signal)?;
+        }
+        Ok(stopped)
+    }
+
+    /// Takes away what a signal frame needed.
+    pub(super) fn shut_after_signal(&mut self, tid: i32, stopped: Stopped) -> Result<Option<Stopped>> {
+        match self.watched_task(tid) {
+            Some(task) => self.shut(tid, self.process_of(task), stopped),
+            None => Ok(Some(stopped)),
         }
     }
 
     /// Gives back what a call is about to be told of.
     pub(super) fn open_pages(&mut self, tid: i32, stopped: Stopped, call: &Call) -> Result<Option<Stopped>> {
         let Some(task) = self.watched_task(tid) else { return Ok(Some(stopped)) };
+        if manages_memory(call.family) {
+            return Ok(Some(stopped));
+        }
         let process = self.process_of(task);
-        let Some(room) = self.watch.rooms.get_mut(&process) else { return Ok(Some(stopped)) };
-        // These are told of lists of addresses.
+        let Some(room) = self.watch.room_of_mut(process) else { return Ok(Some(stopped)) };
+        // These are told of lists of addresses, or of places that stand in no argument.
         let nested = matches!(
             call.family,
             Family::Readv
@@ -246,198 +278,61 @@ impl Tracer {
                 | Family::Recvmsg { .. }
                 | Family::Sendmsg { .. }
                 | Family::Vmsplice
+                | Family::VmRead
+                | Family::VmWrite
+                | Family::Sigreturn
+                | Family::Exit
                 | Family::Exec { .. }
         );
         let buffer = matches!(call.family, Family::Read | Family::Write);
-        let mut at = Some(stopped);
-        for region in room.regions.iter_mut().filter(|region| !region.open) {
-            let told = nested
+        let told = |region: &Region| {
+            nested
                 || call.args.iter().any(|argument| region.contains(*argument))
-                || (buffer && region.overlaps(call.args[1], call.args[2]));
-            if !told || manages_memory(call.family) {
-                continue;
-            }
-            let Some(stopped) = at.take() else { break };
-            region.open = true;
-            let args = [region.address, region.bytes, protection(region.access), 0, 0, 0];
-            match stopped.call_before_call(libc::SYS_mprotect, args)? {
-                Detour::Back(stopped, _) => at = Some(stopped),
-                Detour::Gone(wait) => {
-                    self.struck(tid, wait)?;
-                    return Ok(None);
-                }
-            }
-        }
-        Ok(at)
-    }
-
-    /// A tracee stopped for SIGSEGV: is it an access to watched memory?
-    pub(super) fn at_fault(&mut self, tid: i32, stopped: Stopped) -> Result<Faulted> {
-        let own = |stopped| Ok(Faulted::Own(stopped, Signal::SEGV));
-        let Some(task) = self.watched_task(tid) else { return own(stopped) };
-        let Some(fault) = stopped.fault()? else { return own(stopped) };
-        let process = self.process_of(task);
-        let is_ours = |region: &Region| region.contains(fault.address) && !region.open;
-        if !self.watch.rooms.get(&process).is_some_and(|room| room.regions.iter().any(is_ours)) {
-            return own(stopped);
-        }
-        let mut code = [0; CODE];
-        let read = memory::read(tid, stopped.instruction_pointer()?, &mut code).unwrap_or(0);
-        let shape = instruction::shape(&code[..read]);
-        let mask = self.world().task(task).map(|task| task.blocked);
-        let mut touched = Vec::new();
-        self.halt_siblings(tid, process)?;
-        let Some((stopped, refused)) = self.let_it(tid, process, stopped, fault, &shape, &mut touched)? else {
-            return Ok(Faulted::Seen);
+                || (buffer && region.overlaps(call.args[1], call.args[2]))
         };
-        if refused.is_none() {
-            for touch in &touched {
-                self.write_touch(tid, task, touch, &shape);
-            }
-        }
-        let Some(stopped) = self.shut(tid, process, stopped)? else { return Ok(Faulted::Seen) };
-        let Some(stopped) = self.restore_blocked_fault(tid, process, stopped, mask)? else { return Ok(Faulted::Seen) };
-        if let Some((signal, fault)) = refused {
-            stopped.set_fault(&fault)?;
-            return Ok(Faulted::Own(stopped, signal));
-        }
-        self.pass(tid, stopped)?;
-        Ok(Faulted::Seen)
+        let lent = room.regions.iter().filter(|region| told(region)).map(|region| (tid, region.address));
+        room.lent.extend(lent);
+        let own = |region: &Region| Some(region.access);
+        // The gate is of no use before a call.
+        let before = |stopped: Stopped, _: u64, number, args| stopped.call_before_call(number, args);
+        self.protect(tid, process, stopped, |region| !region.open && told(region), own, before)
     }
 
-    /// The kernel unblocks a signal that it has to force on somebody, and takes its handler away.
-    fn restore_blocked_fault(
+    /// Has the task give the `chosen` regions of its process a protection: none at all, or one that
+    /// makes them count as open. `None` if the task has been struck.
+    pub(super) fn protect(
         &mut self,
         tid: i32,
         process: TaskId,
         stopped: Stopped,
-        mask: Option<SignalSet>,
+        chosen: impl Fn(&Region) -> bool,
+        wanted: impl Fn(&Region) -> Option<Access>,
+        call: impl Fn(Stopped, u64, i64, [u64; 6]) -> crate::sys::Result<Detour<i64>>,
     ) -> Result<Option<Stopped>> {
-        let Some(mask) = mask.filter(|mask| mask.contains(Signal::SEGV)) else { return Ok(Some(stopped)) };
-        stopped.set_signal_mask(mask)?;
-        let handled = self.world().action(process, Signal::SEGV).map(|action| action.disposition);
-        let action = self.watch.fault_actions.get(&process).filter(|_| handled == Some(Disposition::Handler));
-        let gate = self.watch.rooms.get(&process).map(|room| room.gate);
-        let Some((action, gate)) = action.zip(gate) else { return Ok(Some(stopped)) };
-        let place = stopped.scratch()?;
-        memory::write(tid, place, action)?;
-        let args = [Signal::SEGV.number() as u64, place, 0, size_of::<u64>() as u64, 0, 0];
-        match stopped.call_at(gate, libc::SYS_rt_sigaction, args)? {
-            Detour::Back(stopped, _) => Ok(Some(stopped)),
-            Detour::Gone(wait) => self.struck(tid, wait).map(|()| None),
-        }
-    }
-
-    /// Keeps what a process wants to be done about SIGSEGV.
-    pub(super) fn keep_fault_action(&mut self, tid: i32, task: TaskId, action: &[u8; SIGACTION]) {
-        if self.is_watched(tid) {
-            self.watch.fault_actions.insert(self.process_of(task), *action);
-        }
-    }
-
-    /// Threads have their pages in common: the others must stand still while they are open. Those that
-    /// sleep in the kernel do.
-    fn halt_siblings(&mut self, tid: i32, process: TaskId) -> Result<()> {
-        let is_sibling = |tracee: &Tracee| self.process_of(tracee.task) == process && tracee.is_moving();
-        let siblings: Vec<i32> = self
-            .tracees
-            .iter()
-            .filter(|(other, it)| **other != tid && is_sibling(it))
-            .map(|(other, _)| *other)
-            .collect();
-        for sibling in siblings {
-            // Whoever has stopped already, or sleeps, or is on its way out needs no halting.
-            if procfs::state(sibling) != Some(b'R') || ptrace::interrupt(sibling).is_err() {
-                continue;
-            }
-            match ptrace::wait_for(sibling, true)? {
-                Wait::Stopped(stopped, why) => self.backlog.push_back((stopped, why)),
-                Wait::Ended(_, status) => self.ended(sibling, status),
-                Wait::Nothing | Wait::Interrupted | Wait::Nobody => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Lets a task execute the instruction that faulted, with as little as it needs. Returns the signal
-    /// that stands in the way even then; `None` if the task has been struck.
-    fn let_it(
-        &mut self,
-        tid: i32,
-        process: TaskId,
-        stopped: Stopped,
-        fault: Fault,
-        shape: &Shape,
-        touched: &mut Vec<Touch>,
-    ) -> Result<Option<Executed>> {
-        let (mut at, mut fault) = (stopped, fault);
-        loop {
-            let Some(room) = self.watch.rooms.get_mut(&process) else {
-                return Ok(Some((at, Some((Signal::SEGV, fault)))));
-            };
-            let gate = room.gate;
-            let Some(region) = room.regions.iter_mut().find(|region| region.contains(fault.address)) else {
-                return Ok(Some((at, Some((Signal::SEGV, fault)))));
-            };
-            let known = touched.iter_mut().find(|touch| touch.region.address == region.address);
-            let wanted = match known {
-                None => Access::Read,
-                Some(touch) if !touch.writes && region.access.writes() => {
-                    touch.writes = true;
-                    Access::ReadWrite
-                }
-                Some(_) => return Ok(Some((at, Some((Signal::SEGV, fault))))),
-            };
-            region.open = true;
-            let region = *region;
-            let args = [region.address, region.bytes, protection(wanted), 0, 0, 0];
-            at = match at.call_at(gate, libc::SYS_mprotect, args)? {
-                Detour::Back(stopped, _) => stopped,
-                Detour::Gone(wait) => return self.struck(tid, wait).map(|()| None),
-            };
-            if wanted == Access::Read {
-                let room = (region.address + region.bytes - fault.address) as usize;
-                let mut before = vec![0; shape.bytes.unwrap_or(UNKNOWN).min(room)];
-                let read = memory::read(tid, fault.address, &mut before).unwrap_or(0);
-                before.truncate(read);
-                touched.push(Touch { region, address: fault.address, before, writes: false });
-            }
-            match at.step_alone()? {
-                Detour::Back(stopped, Step::Done) => return Ok(Some((stopped, None))),
-                Detour::Back(stopped, Step::Fault(again)) => (at, fault) = (stopped, again),
-                Detour::Back(stopped, Step::Signal(signal, info)) => return Ok(Some((stopped, Some((signal, info))))),
+        let Some(room) = self.watch.room_of_mut(process) else { return Ok(Some(stopped)) };
+        let gate = room.gate;
+        let mut at = stopped;
+        for region in room.regions.iter_mut().filter(|region| chosen(region)) {
+            let access = wanted(region);
+            region.open = access.is_some();
+            let bits = access.map_or(libc::PROT_NONE as u64, |access| protection(access, region.executes));
+            match call(at, gate, libc::SYS_mprotect, [region.address, region.bytes, bits, 0, 0, 0])? {
+                Detour::Back(stopped, _) => at = stopped,
                 Detour::Gone(wait) => return self.struck(tid, wait).map(|()| None),
             }
         }
+        Ok(Some(at))
     }
 
-    /// Writes what an instruction did to one mapping.
-    fn write_touch(&mut self, tid: i32, task: TaskId, touch: &Touch, shape: &Shape) {
-        let channel = touch.region.channel;
-        if self.world().channel(channel).is_some_and(|channel| channel.kind == ChannelKind::Sem) {
-            if let Some(value) = memory::read_i32(tid, touch.region.address).filter(|_| touch.region.offset == 0) {
-                self.write_posix_value(task, channel, value);
+    /// A tracee did not come back: SIGKILL has struck.
+    pub(super) fn struck(&mut self, tid: i32, wait: Wait) -> Result<()> {
+        match wait {
+            Wait::Stopped(stopped, why) => self.stopped(stopped, why),
+            Wait::Ended(_, status) => {
+                self.ended(tid, status);
+                Ok(())
             }
-            return;
-        }
-        let mut now = vec![0; touch.before.len()];
-        let read = memory::read(tid, touch.address, &mut now).unwrap_or(0);
-        now.truncate(read);
-        let changed = |index: &usize| touch.before.get(*index) != now.get(*index);
-        let bytes = shape.bytes.unwrap_or_else(|| match (0..now.len()).rev().find(changed) {
-            Some(last) => last + 1,
-            None => 8,
-        });
-        let bytes = bytes.min(now.len());
-        let offset = touch.region.offset + (touch.address - touch.region.address);
-        if !touch.writes || shape.reads {
-            let data = self.recorder.keep(&touch.before[..bytes]);
-            self.recorder.plain(task, Kind::Load { channel, offset, data });
-        }
-        let stored = touch.writes && !(shape.conditional && now == touch.before);
-        if stored {
-            let data = self.recorder.keep(&[&touch.before[..bytes], &now[..bytes]].concat());
-            self.recorder.plain(task, Kind::Store { channel, offset, data });
+            _ => Ok(()),
         }
     }
 }

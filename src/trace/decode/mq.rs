@@ -41,7 +41,7 @@ impl Tracer {
             found,
         };
         let channel = self.channels.make_by(&mut self.recorder, ended.task, Some(ended.outcome()), new);
-        self.channels.name_queue(bare, channel);
+        self.channels.name_queue(Self::ipc_space(ended.tid), bare, channel);
         if let Some(count @ 1..) = asked.map(|facts| facts.count).filter(|_| found) {
             let text = format!(
                 "{name} holds {count} {} from before the run; the kernel shows them to their receivers only",
@@ -102,7 +102,7 @@ impl Tracer {
 
     pub(super) fn mq_unlink(&mut self, ended: &Ended<'_>) {
         let name = memory::read_string(ended.tid, ended.call.args[0], MAX_NAME).unwrap_or_default();
-        match self.channels.queue_named(&name).filter(|_| !ended.failed()) {
+        match self.channels.queue_named(Self::ipc_space(ended.tid), name).filter(|_| !ended.failed()) {
             Some(channel) => self.write_unlinked(ended, channel),
             None => self.syscall_event(ended),
         }
@@ -123,7 +123,9 @@ impl Tracer {
     /// A call that is about to put a message into this queue, or has done so and is still to be told of.
     pub(super) fn sender_to(&self, channel: ChannelId) -> Option<Call> {
         let sends = |task: TaskId, call: &Call| match call.family {
-            Family::Msgsnd => self.msg_queue(call.args[0] as i32) == Some(channel),
+            Family::Msgsnd => {
+                self.tids.get(&task).is_some_and(|tid| self.msg_queue(*tid, call.args[0] as i32) == Some(channel))
+            }
             Family::MqSend => self.world().fd(task, call.args[0] as i32).is_some_and(|fd| fd.channel == channel),
             _ => false,
         };

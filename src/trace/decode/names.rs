@@ -100,14 +100,20 @@ impl Tracer {
         if self.recorder.journal().is_none() {
             return;
         }
+        let system_v = object_kind(ended.call);
+        let foreign = (system_v.is_some() || ended.call.family == Family::MqOpen) && !Self::shares_ipc(ended.tid);
         let made = match ended.call.family {
+            // What it is called in another namespace is something else in the lab's, and goes with it.
+            _ if foreign => None,
             Family::Mknod { path } | Family::Link { new: path, .. } => made_at(ended, usize::from(path)),
             Family::Open { path } if self.ahead(ended.tid) == Ahead::Nothing => made_at(ended, usize::from(path)),
             Family::MqOpen if self.ahead(ended.tid) == Ahead::Nothing && ended.int(1) & libc::O_CREAT != 0 => {
-                memory::read_string(ended.tid, ended.call.args[0], MAX_PATH).map(Made::Queue)
+                let name = memory::read_string(ended.tid, ended.call.args[0], MAX_PATH);
+                let queue = procfs::fd(ended.tid, ended.ret as i32).map(|facts| facts.identity);
+                name.zip(queue).map(|(name, (device, inode))| Made::Queue(name, device, inode))
             }
             Family::Bind => bound(ended),
-            _ => object_kind(ended.call)
+            _ => system_v
                 .filter(|_| self.ahead(ended.tid) == Ahead::Nothing)
                 .map(|kind| Made::Object(kind, ended.ret as i32)),
         };

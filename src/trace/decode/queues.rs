@@ -3,7 +3,7 @@
 use super::super::calls::Family;
 use super::super::channels::{Identity, New};
 use super::super::limits;
-use super::super::tracee::Ahead;
+use super::super::tracee::{Ahead, Call};
 use super::super::tracer::Tracer;
 use super::Ended;
 use crate::model::{Blob, Channel, ChannelId, ChannelKind, Kind, Mark, MessageType, TaskId, Via};
@@ -21,10 +21,16 @@ impl Tracer {
         own.is_some() && own == procfs::ipc_namespace(tid)
     }
 
-    /// The channel of a queue's identifier. One that was removed keeps it, so that calls which fail for
+    /// Which IPC namespace a task is in: identifiers and names mean something there only. It can change
+    /// with every call (unshare(2), setns(2)), so it is asked anew; 0 if nobody knows.
+    pub(in crate::trace) fn ipc_space(tid: i32) -> u64 {
+        procfs::ipc_namespace(tid).unwrap_or(0)
+    }
+
+    /// The channel of a queue's identifier, as a task means it. One that was removed keeps it, so that calls which fail for
     /// that reason still name it.
-    pub(in crate::trace) fn msg_queue(&self, id: i32) -> Option<ChannelId> {
-        self.channels.known(Identity::Msg(id))
+    pub(in crate::trace) fn msg_queue(&self, tid: i32, id: i32) -> Option<ChannelId> {
+        self.channels.known(Identity::Msg(Self::ipc_space(tid), id))
     }
 
     pub(super) fn msgget(&mut self, ended: &Ended<'_>) {
@@ -38,7 +44,7 @@ impl Tracer {
 
     /// The channel of a queue that exists; a new one if it was not met before.
     fn meet_queue(&mut self, ended: &Ended<'_>, id: i32) -> ChannelId {
-        let known = self.msg_queue(id).and_then(|channel| self.world().channel(channel));
+        let known = self.msg_queue(ended.tid, id).and_then(|channel| self.world().channel(channel));
         if let Some(Channel { id, alive: true, .. }) = known {
             return *id;
         }
@@ -51,7 +57,7 @@ impl Tracer {
             key => format!("queue {key:#x}"),
         });
         let new = New {
-            identity: Some(Identity::Msg(id)),
+            identity: Some(Identity::Msg(Self::ipc_space(ended.tid), id)),
             kind: ChannelKind::Msg,
             name: &name,
             capacity: facts.map_or(limits::MSGMNB, |facts| facts.capacity),
@@ -80,7 +86,7 @@ impl Tracer {
     /// The queue that a call names by its identifier, which may have come from anywhere.
     fn used_queue(&mut self, ended: &Ended<'_>) -> Option<ChannelId> {
         let id = ended.int(0);
-        self.msg_queue(id).or_else(|| (!ended.failed()).then(|| self.meet_queue(ended, id)))
+        self.msg_queue(ended.tid, id).or_else(|| (!ended.failed()).then(|| self.meet_queue(ended, id)))
     }
 
     pub(super) fn msgsnd(&mut self, ended: &Ended<'_>) {
@@ -110,7 +116,7 @@ impl Tracer {
 
     pub(super) fn msgctl(&mut self, ended: &Ended<'_>) {
         const VERSION_64: i32 = 0x100;
-        let Some(channel) = self.msg_queue(ended.int(0)).filter(|_| !ended.failed()) else {
+        let Some(channel) = self.msg_queue(ended.tid, ended.int(0)).filter(|_| !ended.failed()) else {
             return self.plain_call(ended);
         };
         match ended.int(1) & !VERSION_64 {
@@ -140,8 +146,11 @@ impl Tracer {
 
     /// How many tasks are in a msgctl on this queue: in free mode its end may be told later.
     fn removers(&self, channel: ChannelId) -> usize {
-        let removes = |family, id| family == Family::Msgctl && self.msg_queue(id) == Some(channel);
-        self.calls_under_way().filter(|(_, call)| removes(call.family, call.args[0] as i32)).count()
+        let is_it = |task: TaskId, id: u64| {
+            self.tids.get(&task).is_some_and(|tid| self.msg_queue(*tid, id as i32) == Some(channel))
+        };
+        let removes = |task: TaskId, call: &Call| call.family == Family::Msgctl && is_it(task, call.args[0]);
+        self.calls_under_way().filter(|(task, call)| removes(*task, call)).count()
     }
 
     /// The bytes of a message, as far as the call moved any.

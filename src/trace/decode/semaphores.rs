@@ -41,14 +41,14 @@ impl Tracer {
         if ended.failed() {
             return self.syscall_event(ended);
         }
-        let id = ended.ret as i32;
-        let channel = self.channels.known(Identity::Set(id)).unwrap_or_else(|| {
+        let (space, id) = (Self::ipc_space(ended.tid), ended.ret as i32);
+        let channel = self.channels.known(Identity::Set(space, id)).unwrap_or_else(|| {
             let name = self.declared_name(ended).unwrap_or_else(|| key_name("sem", ended.int(0)));
             // Who finds a set need not say how many semaphores it has.
             let found = self.ahead(ended.tid) == Ahead::Found && Self::shares_ipc(ended.tid);
             let values = if found { ipc::sem_values(id).unwrap_or_default() } else { Vec::new() };
             let count = ended.call.args[1].max(values.len() as u64);
-            let channel = self.make_ipc(ended, Identity::Set(id), ChannelKind::Sem, &name, count);
+            let channel = self.make_ipc(ended, Identity::Set(space, id), ChannelKind::Sem, &name, count);
             self.write_found_values(channel, &values);
             channel
         });
@@ -64,12 +64,12 @@ impl Tracer {
     }
 
     /// The semaphore set with this identifier.
-    pub(in crate::trace) fn set(&self, id: u64) -> Option<ChannelId> {
-        self.channels.known(Identity::Set(id as i32))
+    pub(in crate::trace) fn set(&self, tid: i32, id: u64) -> Option<ChannelId> {
+        self.channels.known(Identity::Set(Self::ipc_space(tid), id as i32))
     }
 
     pub(super) fn semop(&mut self, ended: &Ended<'_>) {
-        let Some(channel) = self.set(ended.call.args[0]).filter(|_| !ended.failed()) else {
+        let Some(channel) = self.set(ended.tid, ended.call.args[0]).filter(|_| !ended.failed()) else {
             return self.syscall_event(ended);
         };
         for operation in operations(ended.tid, ended.call) {
@@ -94,7 +94,7 @@ impl Tracer {
         if call.family != Family::Semop {
             return false;
         }
-        let Some(channel) = self.set(call.args[0]) else { return false };
+        let Some(channel) = self.set(tid, call.args[0]) else { return false };
         let removed = value == i64::from(-libc::EIDRM);
         if value != 0 && !removed {
             return false;
@@ -105,13 +105,13 @@ impl Tracer {
         if !removed && self.refused(tid, call, channel).is_none() {
             return false;
         }
-        let may_follow = |other: &super::super::tracee::Tracee| {
+        let may_follow = |tid: i32, other: &super::super::tracee::Tracee| {
             let same = |call: Call| {
-                matches!(call.family, Family::Semop | Family::Semctl) && self.set(call.args[0]) == Some(channel)
+                matches!(call.family, Family::Semop | Family::Semctl) && self.set(tid, call.args[0]) == Some(channel)
             };
             !other.held && !other.blocked && other.call.is_some_and(same)
         };
-        self.tracees.iter().any(|(other, tracee)| *other != tid && may_follow(tracee))
+        self.tracees.iter().any(|(other, tracee)| *other != tid && may_follow(*other, tracee))
     }
 
     /// The first operation of a semop that the value of its semaphore does not allow: which semaphore, and
@@ -128,7 +128,7 @@ impl Tracer {
     }
 
     pub(super) fn semctl(&mut self, ended: &Ended<'_>) {
-        let Some(channel) = self.set(ended.call.args[0]).filter(|_| !ended.failed()) else {
+        let Some(channel) = self.set(ended.tid, ended.call.args[0]).filter(|_| !ended.failed()) else {
             return self.plain_call(ended);
         };
         let argument = ended.call.args[3];

@@ -39,10 +39,10 @@ impl Tracer {
         if ended.failed() {
             return self.syscall_event(ended);
         }
-        let id = ended.ret as i32;
-        let channel = self.channels.known(Identity::Segment(id)).unwrap_or_else(|| {
+        let (space, id) = (Self::ipc_space(ended.tid), ended.ret as i32);
+        let channel = self.channels.known(Identity::Segment(space, id)).unwrap_or_else(|| {
             let name = self.declared_name(ended).unwrap_or_else(|| key_name("shm", ended.int(0)));
-            self.make_ipc(ended, Identity::Segment(id), ChannelKind::Shm, &name, ended.call.args[1])
+            self.make_ipc(ended, Identity::Segment(space, id), ChannelKind::Shm, &name, ended.call.args[1])
         });
         self.recorder.of_call(ended.task, ended.outcome(), Kind::Get { channel, id });
     }
@@ -66,12 +66,13 @@ impl Tracer {
         }
         let (id, address) = (ended.int(0), ended.ret as u64);
         let mapped = || procfs::mapping(ended.tid, address).map_or(PAGE, |(_, bytes)| bytes);
-        let known = self.channels.known(Identity::Segment(id));
+        let identity = Identity::Segment(Self::ipc_space(ended.tid), id);
+        let known = self.channels.known(identity);
         let capacity = known.and_then(|known| self.world().channel(known)).map_or(0, |channel| channel.capacity);
         let bytes = if capacity == 0 { mapped() } else { capacity };
         let channel = known.unwrap_or_else(|| {
             let new = New {
-                identity: Some(Identity::Segment(id)),
+                identity: Some(identity),
                 kind: ChannelKind::Shm,
                 name: "shm",
                 capacity: bytes,
@@ -99,7 +100,7 @@ impl Tracer {
     }
 
     pub(super) fn shmctl(&mut self, ended: &Ended<'_>) {
-        let channel = self.channels.known(Identity::Segment(ended.int(0)));
+        let channel = self.channels.known(Identity::Segment(Self::ipc_space(ended.tid), ended.int(0)));
         match channel {
             Some(channel) if !ended.failed() && ipc_command(ended.int(1)) == libc::IPC_RMID => {
                 self.recorder.of_call(ended.task, ended.outcome(), Kind::Unlink { channel });
@@ -128,7 +129,7 @@ impl Tracer {
         let Some(channel) = channel else { return self.plain_call(ended) };
         let access = access_of(ended.int(2));
         if ended.int(2) & libc::PROT_EXEC != 0 {
-            self.watch.leave_alone(self.process_of(ended.task), address);
+            self.watch.executes(self.process_of(ended.task), address);
         }
         let kind = Kind::Attach { channel, address, bytes, offset, access };
         self.recorder.of_call(ended.task, ended.outcome(), kind);
@@ -209,7 +210,7 @@ impl Tracer {
             let kind = Kind::Attach { channel, address, bytes, offset, access };
             self.recorder.of_call(ended.task, ended.outcome(), kind);
             if ended.int(2) & libc::PROT_EXEC != 0 {
-                self.watch.leave_alone(self.process_of(ended.task), address);
+                self.watch.executes(self.process_of(ended.task), address);
             }
         }
     }

@@ -103,9 +103,7 @@ impl Tracer {
         }
         // The kernel's struct: handler, flags, restorer, mask, each of 64 bits.
         let Some(bytes) = memory::read_array::<32>(ended.tid, address) else { return };
-        if signal == Signal::SEGV {
-            self.keep_fault_action(ended.tid, ended.task, &bytes);
-        }
+        self.keep_fault_action(ended.tid, ended.task, signal, &bytes);
         let word = |index: usize| bytes[index * 8..].first_chunk::<8>().map_or(0, |eight| u64::from_ne_bytes(*eight));
         let disposition = match word(0) as usize {
             libc::SIG_DFL => Disposition::Default,
