@@ -1,6 +1,6 @@
 use crate::insight::replay;
 use crate::model::sketch::Sketch;
-use crate::model::{Access, ChannelKind, End, FdFlags, How, Kind, Shares, Why};
+use crate::model::{Access, ChannelKind, End, FdFlags, How, Kind, Polled, Shares, Wanted, Why};
 
 fn found(sketch: &mut Sketch) -> Vec<String> {
     replay(&sketch.log()).into_iter().filter(|finding| finding.rule == "deadlock").map(|it| it.text).collect()
@@ -143,6 +143,21 @@ fn a_barrier_that_somebody_never_reaches() {
     let texts = found(&mut sketch);
     assert_eq!(texts.len(), 1);
     assert!(texts[0].starts_with("parent waits at a barrier for the others; child waits for bytes"), "{texts:?}");
+}
+
+/// Who polls waits for the others as who reads does, unless time ends it or something has come.
+#[test]
+fn through_a_poll() {
+    for (timeout, written, expected) in [(false, false, 1), (true, false, 0), (false, true, 0)] {
+        let mut sketch = two_pipes();
+        let polled = vec![Polled { fd: 5, channel: Some(sketch.channel("y")), access: Access::Read }];
+        sketch.wants("a", "poll", Why::Poll, "y", &Wanted::Ready { polled, timeout });
+        if written {
+            sketch.write("b", 6, "x");
+        }
+        sketch.block_at("b", "read", Why::Empty, "x");
+        assert_eq!(found(&mut sketch).len(), expected, "timeout {timeout}, written {written}");
+    }
 }
 
 #[test]

@@ -153,7 +153,8 @@ fn pieces(app: &App, channels: &Channels, channel: &Channel, width: usize) -> Ve
         pieces.push(title("locks".to_owned()));
         pieces.extend(list(cards::lock_list(app, channels, channel, LISTED)));
     }
-    if pieces.is_empty() {
+    // Of what tells of something else the card has said it all.
+    if pieces.is_empty() && !channel.kind.tells() {
         pieces.push(Piece::Line(" what waits inside is not followed for this kind".to_owned(), Role::Faded));
     }
     pieces
