@@ -2,50 +2,9 @@
 
 mod support;
 
-use std::time::Duration;
-
-use proclab::control::{Breakpoint, Command, Outcome, Pace, Session, Start, Status, Subject, Update};
+use proclab::control::{Breakpoint, Command, Outcome, Pace, Session, Subject, Update};
 use proclab::model::{Kind, Log, Phase, Signal, State};
-
-/// A paused session and its log so far.
-struct Paused {
-    session: Session,
-    log: Log,
-}
-
-impl Paused {
-    fn start(subject: Subject) -> Self {
-        let mut plan = support::plan(subject);
-        plan.start = Start::Paused;
-        let session = Session::start(plan).expect("the run starts");
-        let log = Log::new(session.header().clone());
-        let mut paused = Self { session, log };
-        paused.until_paused();
-        paused
-    }
-
-    /// Takes in what comes until the session says that it is paused; `None` if it has ended.
-    fn until_paused(&mut self) -> Option<Status> {
-        loop {
-            match self.session.updates().recv_timeout(Duration::from_secs(30)).expect("the session goes on") {
-                Update::Batch(batch) => self.log.append(&batch),
-                Update::Status(status) if status.playing.is_none() => return Some(status),
-                Update::Status(_) => {}
-                Update::Ended(_) => return None,
-            }
-        }
-    }
-
-    fn play_to(&mut self, breakpoint: Breakpoint) -> Status {
-        self.session.send(Command::Breakpoints(vec![breakpoint]));
-        self.session.send(Command::Play(Pace::Full));
-        self.until_paused().expect("it stops there")
-    }
-
-    fn last_event_name(&self) -> Option<&'static str> {
-        self.log.get(self.log.len() - 1).map(|event| event.kind.name())
-    }
-}
+use support::paused::Paused;
 
 fn scenario(name: &str) -> Subject {
     Subject::Scenario(Box::new(support::scenario(name)))
@@ -69,7 +28,7 @@ fn a_breakpoint_on_a_call_stops_before_it_and_lets_go_on() {
 fn a_breakpoint_on_a_signal_stops_at_its_delivery() {
     let mut run = Paused::start(scenario("signals/graceful-shutdown"));
     let status = run.play_to(Breakpoint::Signal(Signal::TERM));
-    assert!(status.next.iter().any(|next| next.text.starts_with("take SIGTERM")), "{status:?}");
+    assert!(status.next.iter().any(|next| next.text == "about to be delivered SIGTERM (handler)"), "{status:?}");
     let delivered = |log: &Log| {
         log.range(0..log.len())
             .any(|(_, event)| matches!(event.kind, Kind::Signal { phase: Phase::Delivered, signal: Signal::TERM, .. }))
@@ -143,7 +102,7 @@ fn a_program_without_end_can_be_paused_and_ended() {
         plan.serial = false;
         let session = Session::start(plan).expect("the run starts");
         let log = Log::new(session.header().clone());
-        let mut run = Paused { session, log };
+        let mut run = Paused { session, log, answers: None };
         run.session.send(Command::Pause);
         assert!(run.until_paused().is_some() || script == "cat", "{script}");
         run.session.send(Command::End);

@@ -2,9 +2,13 @@
 
 #[path = "engine/locks.rs"]
 mod locks;
+#[path = "engine/readiness.rs"]
+mod readiness;
 #[path = "engine/sockets.rs"]
 mod sockets;
 mod support;
+#[path = "engine/terminals.rs"]
+mod terminals;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -53,8 +57,14 @@ fn compare_every_step(name: &str, seed: u64) {
 }
 
 fn compare_steps_of(scenario: &Scenario, name: &str, seed: u64) {
+    compare_steps(Subject::Scenario(Box::new(scenario.clone())), name, seed);
+}
+
+/// The same of any run; returns its log.
+fn compare_steps(subject: Subject, name: &str, seed: u64) -> Log {
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let mut plan = support::plan(Subject::Scenario(Box::new(scenario.clone())));
+    let mut plan = support::plan(subject);
+    plan.serial = true;
     plan.seed = seed;
     plan.start = Start::Paused;
     let session = Session::start(plan).expect("the run starts");
@@ -72,6 +82,7 @@ fn compare_steps_of(scenario: &Scenario, name: &str, seed: u64) {
         }
     }
     assert!(steps > 5, "{name} took {steps} steps only");
+    log
 }
 
 fn compare(log: &Log, when: &str) {
@@ -85,6 +96,7 @@ fn compare(log: &Log, when: &str) {
         compare_signals(world, task, *pid, &about);
         compare_descriptors(world, task, *pid, &mut links, &about);
     }
+    terminals::compare(world, &pids, when);
     locks::compare(world, &pids, &links, when);
     for channel in
         world.channels().filter(|channel| channel.alive && (channel.kind.is_pipe() || channel.kind.is_socket()))
@@ -147,6 +159,7 @@ fn compare_descriptors(world: &World, task: &Task, pid: i32, links: &mut Links, 
             _ => Access::ReadWrite,
         };
         assert_eq!(fd.access, access, "{about}: access");
+        readiness::compare(world, task, fd, pid, &about);
         if facts.mode & libc::S_IFMT == libc::S_IFREG {
             assert_eq!(fd.position, facts.position, "{about}: position");
         }
@@ -218,6 +231,8 @@ compare! {
     background_read: "jobs/background-read";
     orphaned_group: "jobs/orphaned-group";
     stop_and_continue: "jobs/stop-and-continue";
+    type_at_it: "jobs/type-at-it";
+    into_the_foreground: "jobs/into-the-foreground";
     coprocess_buffering: "pipes/coprocess-buffering";
     waits_inside_close: "pipes/waits-inside-close";
     safe_pipe_open: "pipes/safe-pipe-open";

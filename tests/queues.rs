@@ -192,6 +192,7 @@ macro_rules! compare {
 compare! {
     message_types: "queues/message-types";
     queue_outlives: "queues/queue-outlives";
+    left_behind: "queues/left-behind";
     queue_full: "queues/queue-full";
     mq_priority: "queues/mq-priority";
     mq_notify: "queues/mq-notify";

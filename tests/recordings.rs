@@ -6,8 +6,8 @@ use std::io::Cursor;
 use std::time::Duration;
 
 use proclab::model::{
-    Access, Batch, ChannelId, ChannelKind, End, Event, FdFlags, Header, How, Kind, Log, Mark, Names, Parties, Pen,
-    Phase, Queue, Shares, Signal, SignalSet, State, Status, TaskId, Via, Why, World,
+    Access, Batch, Blob, ChannelId, ChannelKind, End, Event, FdFlags, Header, How, Kind, Log, Mark, Names, Parties,
+    Pen, Phase, Queue, Shares, Signal, SignalSet, State, Status, TaskId, Via, Why, World,
 };
 use proclab::record::{self, Reading, Writer};
 use proclab::scenario::{Claim, Expectation, Scenario};
@@ -135,7 +135,12 @@ fn a_small_log_is_written_as_documented() {
     let name = pen.intern("parent.child");
     put(&mut pen, parent, Some(("fork", 3)), Kind::Spawn { child, pid: 3, name, how: How::Fork, shares });
     put(&mut pen, child, Some(("close", 0)), Kind::Close { fd: 4, channel: Some(p) });
-    put(&mut pen, child, Some(("read", 0)), Kind::Block { channel: Some(p), on: None, why: Why::Empty });
+    put(
+        &mut pen,
+        child,
+        Some(("read", 0)),
+        Kind::Block { channel: Some(p), on: None, why: Why::Empty, wanted: Blob::EMPTY },
+    );
     let data = pen.keep("gold\n\"ü\"".as_bytes());
     put(&mut pen, parent, Some(("write", 9)), Kind::Write { channel: p, via: Via::Fd(4), bytes: 9, data });
     put(&mut pen, child, Some(("read", 0)), Kind::Unblock { channel: Some(p) });

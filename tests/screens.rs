@@ -5,6 +5,8 @@ mod common;
 mod meetings;
 #[path = "screens/picker.rs"]
 mod picker;
+#[path = "screens/terminal.rs"]
+mod terminal;
 
 use std::time::Duration;
 
@@ -332,8 +334,12 @@ fn live(width: u16, height: u16) -> (App, Writer) {
 }
 
 fn status(next: &[(usize, &str)]) -> Status {
-    let next = next.iter().map(|(task, text)| Next { task: TaskId::from_index(*task), text: (*text).to_owned() });
-    Status { playing: None, serial: true, next: next.collect(), paused_by: None, clock_ns: None }
+    let next = next.iter().map(|(task, text)| Next {
+        task: TaskId::from_index(*task),
+        text: (*text).to_owned(),
+        signal: None,
+    });
+    Status { playing: None, serial: true, next: next.collect(), paused_by: None, clock_ns: None, answer: None }
 }
 
 #[test]

@@ -27,6 +27,11 @@ fn signals_terminals_and_locks() {
 }
 
 #[test]
+fn time() {
+    in_both_places("time");
+}
+
+#[test]
 fn sockets() {
     in_both_places("sockets");
 }

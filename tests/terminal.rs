@@ -163,6 +163,65 @@ fn real_processes_are_stepped_rewound_restarted_and_left() {
 }
 
 #[test]
+fn signals_are_sent_suppressed_replaced_and_held_by_keys() {
+    let mut terminal = Terminal::run("live scenarios/signals/graceful-shutdown.kdl");
+    terminal.wait_for("paused");
+    terminal.send(":break task child\r");
+    terminal.wait_for("stop when child");
+    terminal.send("]]]] ");
+    terminal.wait_for("child is about to move");
+    terminal.send(":break clear\rssss");
+    terminal.wait_for("label ready");
+    terminal.send("K");
+    terminal.wait_for("kill TERM");
+    terminal.send("usr1\r");
+    terminal.wait_for("kill USR1 thread child");
+    terminal.send("\r");
+    terminal.wait_for("you sent SIGUSR1 to child");
+    terminal.send("ss");
+    terminal.wait_for("delivered SIGUSR1");
+    terminal.send("e");
+    terminal.send("INT\r\r");
+    terminal.wait_for("SIGUSR1 replaced");
+    terminal.wait_for("delivered SIGINT");
+    terminal.send("d");
+    terminal.wait_for("SIGINT suppressed");
+    terminal.send("H");
+    terminal.wait_for("you hold child");
+    terminal.wait_for("held by you");
+    terminal.send("H");
+    terminal.wait_for("child goes on");
+    terminal.send("b");
+    terminal.wait_for("back in the log");
+    terminal.send("K");
+    terminal.wait_for("this is the past");
+    terminal.send("G:kill NOPE x\r");
+    terminal.wait_for("no signal is called NOPE");
+    terminal.send("\x1b");
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("r");
+    terminal.send(&format!(":write {}\r", file.display()));
+    terminal.wait_for("events written");
+    let reading = proclab::record::read(std::io::BufReader::new(std::fs::File::open(&file).expect("a file")));
+    assert_eq!(reading.expect("a recording").problem, None);
+    terminal.send("q");
+    assert!(terminal.wait_for_end().success());
+    terminal.is_restored();
+}
+
+#[test]
+fn a_recording_says_why_nothing_can_be_sent() {
+    let mut terminal = Terminal::run("signals");
+    terminal.wait_for("event 0 of");
+    for key in ["K", "d", "e", "H"] {
+        terminal.send(key);
+        terminal.wait_for("a recording has no processes");
+    }
+    terminal.send("q");
+    assert!(terminal.wait_for_end().success());
+}
+
+#[test]
 fn a_busy_run_does_not_hold_up_the_keys() {
     let mut terminal = Terminal::run("trace dd if=/dev/zero of=/dev/null bs=1 count=200000000 status=none");
     terminal.wait_for("write /dev/null");

@@ -133,7 +133,10 @@ impl Machine {
     /// Runs a block.
     pub(super) fn run(&self, body: &[Statement]) -> Flow {
         for statement in body {
+            // What the marker does to errno is no part of the scenario.
+            let errno = call::errno();
             let _ = call::mark(self.marker, u64::from(statement.id.0), 0);
+            call::set_errno(errno);
             if self.execute(statement) == Flow::Break {
                 return Flow::Break;
             }
@@ -146,10 +149,14 @@ impl Machine {
         let id = usize::try_from(signal).ok().and_then(|index| self.handling.get(index)).map_or(0, Cell::get);
         let statement =
             id.checked_sub(1).and_then(|id| self.program.statement(crate::scenario::StatementId(id as u16)));
-        if let Some(Statement { op: crate::scenario::Op::On { body, .. }, .. }) = statement {
+        if let Some(Statement { op: crate::scenario::Op::On { body, keep_errno, .. }, .. }) = statement {
+            let errno = call::errno();
             self.depth.set(self.depth.get() + 1);
             self.run(body);
             self.depth.set(self.depth.get() - 1);
+            if *keep_errno {
+                call::set_errno(errno);
+            }
         }
     }
 
@@ -199,6 +206,17 @@ impl Machine {
         let _ = writeln!(line, "{word}: {why}");
         let _ = call::write(2, line.bytes());
         Self::exit(1, true)
+    }
+
+    /// Writes what perror(3) would, in one call: a text, and what errno says at this moment.
+    pub(super) fn perror(&self, text: &Value) -> call::Answer {
+        let why = nix::errno::Errno::from_raw(call::errno()).desc();
+        let mut line = Line::default();
+        self.with_text(text, |text| {
+            // A line that is too long is cut; nothing else can go wrong.
+            let _ = writeln!(line, "{}: {why}", std::str::from_utf8(text).unwrap_or("?"));
+        });
+        call::write(2, line.bytes())
     }
 
     /// Settles a call whose value is a new descriptor.

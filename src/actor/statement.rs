@@ -140,11 +140,18 @@ impl Machine {
             Op::Sigsuspend { block, unblock } => Self::sigsuspend(*block, *unblock),
             Op::Setitimer { time, every } => call::signals::setitimer(*time, *every),
             Op::Pause => interrupted_is_fine(call::pause()),
-            Op::Alarm { seconds } => call::alarm(u32::try_from(self.number(seconds)).unwrap_or(0)),
+            Op::Alarm { seconds, into } => {
+                let left = call::alarm(u32::try_from(self.number(seconds)).unwrap_or(0));
+                if let (Ok(left), Some(var)) = (left, into) {
+                    self.set_number(*var, left);
+                }
+                left
+            }
             Op::Mkfifo { .. } => call::mkfifo(path),
             Op::Write { fd, text, bytes } => {
                 self.with_padded(text, bytes.as_ref(), |bytes| call::write(self.fd(*fd), bytes))
             }
+            Op::Perror { text } => self.perror(text),
             Op::Fflush => call::flush(),
             Op::Cloexec { fd } => call::fcntl(self.fd(*fd), libc::F_SETFD, libc::FD_CLOEXEC),
             Op::Nonblock { fd } => {

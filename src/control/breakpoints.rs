@@ -1,7 +1,7 @@
 //! Where a run stops by itself.
 
 use super::Breakpoint;
-use crate::model::{Kind, TaskId};
+use crate::model::{Kind, Phase, TaskId};
 use crate::trace::{Rest, Tracer};
 
 /// Why the task should not take its next step yet, as a sentence; none if it may.
@@ -14,7 +14,18 @@ pub fn before_step(breakpoints: &[Breakpoint], tracer: &Tracer, task: TaskId) ->
             Some(format!("{short} is about to {}", tracer.next_step(task)?))
         }
         Breakpoint::Signal(wanted) => match tracer.rest(task)? {
-            Rest::Signal(_, signal, _) if signal == wanted => Some(format!("{signal} is about to reach {short}")),
+            Rest::Signal(_, signal, _) if signal == wanted => {
+                Some(format!("{signal} is about to be delivered to {short}"))
+            }
+            _ => None,
+        },
+        Breakpoint::Phase { task: of, signal: wanted, phase: Phase::Delivered } => match tracer.rest(task)? {
+            Rest::Signal(_, signal, _)
+                if wanted.is_none_or(|wanted| wanted == *signal)
+                    && of.as_ref().is_none_or(|of| of == name || of == short) =>
+            {
+                Some(format!("{signal} is about to be delivered to {short}"))
+            }
             _ => None,
         },
         _ => None,
@@ -30,6 +41,14 @@ pub fn after_events(breakpoints: &[Breakpoint], tracer: &Tracer, from: usize) ->
                 let rule = recorder.names().get(*rule);
                 let fits = wanted.as_ref().is_none_or(|wanted| wanted == rule);
                 fits.then(|| format!("{rule}: {}", recorder.names().get(*text)))
+            }
+            (Breakpoint::Phase { task, signal, phase }, Kind::Signal { phase: reached, signal: which, .. })
+                if phase == reached && *phase != Phase::Delivered && signal.is_none_or(|signal| signal == *which) =>
+            {
+                let name = recorder.names().get(tracer.world().task(event.task)?.name);
+                let short = name.rsplit('.').next().unwrap_or(name);
+                let fits = task.as_ref().is_none_or(|task| task == name || task == short);
+                fits.then(|| format!("{which} of {short}: {}", phase.as_str()))
             }
             (Breakpoint::Channel(wanted), kind) => {
                 let channel = kind.channel().and_then(|channel| tracer.world().channel(channel))?;

@@ -8,7 +8,8 @@ use super::bench::{self, Bench};
 use super::scheduler::{Scheduler, Tasks as _};
 use super::settle::Settling;
 use super::stepping::Bystanders;
-use super::{Breakpoint, Command, Ending, Next, Outcome, Pace, Plan, Start, Status, Subject, Update};
+use super::typing::Typing;
+use super::{Answer, Breakpoint, Command, Ending, Next, Outcome, Pace, Plan, Start, Status, Subject, Update};
 use crate::model::{Header, TaskId};
 use crate::scenario::Limit;
 use crate::sys::{self, Pulse, ptrace};
@@ -53,12 +54,15 @@ pub(super) struct Engine {
     commands: Receiver<Command>,
     updates: SyncSender<Update>,
     pub(super) mode: Mode,
-    serial: bool,
+    pub(super) serial: bool,
     pub(super) scenario: bool,
     pub(super) breakpoints: Vec<Breakpoint>,
     /// The task that stopped at a breakpoint, which must not stop it again.
     pub(super) passing: Option<TaskId>,
+    /// Whether it was said that the kernel asks for connections again by itself.
+    pub(super) told_retry: bool,
     pub(super) paused_by: Option<String>,
+    pub(super) answer: Option<Answer>,
     limit: Limit,
     timeout: Option<Duration>,
     /// How long the run has played, apart from the present stretch.
@@ -71,6 +75,7 @@ pub(super) struct Engine {
     pub(super) ending: Option<Outcome>,
     pub(super) looked_at: usize,
     pub(super) labels: Vec<(TaskId, String)>,
+    pub(super) typing: Typing,
 }
 
 impl Engine {
@@ -94,7 +99,7 @@ impl Engine {
             all: plan.all,
             capture: plan.capture,
             watch_memory: plan.watch_memory,
-            virtual_time: scenario.is_some(),
+            virtual_time: scenario.as_ref().is_some_and(|scenario| !scenario.real_time),
         };
         let is_scenario = scenario.is_some();
         let mut tracer = Tracer::new(&header, options, scenario);
@@ -126,7 +131,9 @@ impl Engine {
             scenario: is_scenario,
             breakpoints: Vec::new(),
             passing: None,
+            told_retry: false,
             paused_by: None,
+            answer: None,
             limit,
             timeout: plan.timeout.map(Duration::from_secs),
             played: Duration::ZERO,
@@ -137,6 +144,7 @@ impl Engine {
             ending: None,
             looked_at: 0,
             labels: Vec::new(),
+            typing: Typing::of(plan.terminal.as_ref()),
         })
     }
 
@@ -160,6 +168,7 @@ impl Engine {
         self.settle()?;
         loop {
             self.take_commands();
+            self.tracer.ring()?;
             if let Some(outcome) = self.is_over() {
                 return Ok(outcome);
             }
@@ -230,6 +239,13 @@ impl Engine {
                 }
                 Command::Breakpoints(list) => self.breakpoints = list,
                 Command::Serial(serial) => self.serial = serial,
+                Command::Hand(hand) => {
+                    if let Err(error) = self.by_hand(hand) {
+                        self.ending = Some(Outcome::Failed(error.to_string()));
+                    }
+                }
+                Command::Type(bytes) => self.type_by_hand(&bytes),
+                Command::Resize { rows, columns } => self.resize(rows, columns),
                 Command::End => self.ending = Some(Outcome::Stopped),
             }
         }
@@ -282,7 +298,7 @@ impl Engine {
     }
 
     /// Makes the tasks that run stop where they are, and waits until they have.
-    fn stop_everybody(&mut self) -> sys::Result<()> {
+    pub(super) fn stop_everybody(&mut self) -> sys::Result<()> {
         self.settle()?;
         if !self.tracer.moving().is_empty() {
             self.tracer.interrupt_all();
@@ -316,6 +332,8 @@ impl Engine {
             }
         }
         self.pulse.beat();
+        // Who waits for room at the terminal must not wait for another one's pause.
+        self.tracer.read_terminal();
         // As long as stops keep coming only the one that stopped can be ready.
         while !self.tracer.is_over() {
             let Some(tid) = self.take_stop()? else { return self.who_sleeps() };
@@ -353,6 +371,7 @@ impl Engine {
             }
         }
         self.tracer.write_progress();
+        self.tracer.look_at_timers();
         self.after_step();
         self.tell(true);
         if self.tracer.moving().is_empty() && self.tracer.ready().is_empty() && !self.tracer.is_over() {
@@ -363,10 +382,7 @@ impl Engine {
 
     /// Waits until a stop comes, a command, or the time.
     pub(super) fn wait_for_anything(&mut self, until: Option<Instant>) -> sys::Result<()> {
-        let until = match (until, self.deadline()) {
-            (Some(until), Some(deadline)) => Some(until.min(deadline)),
-            (until, deadline) => until.or(deadline),
-        };
+        let until = [until, self.deadline(), self.tracer.rings_at()].into_iter().flatten().min();
         self.pulse.rest_until(until);
         if self.take_stop()?.is_some() {
             self.settle()?;
@@ -378,7 +394,7 @@ impl Engine {
 
     /// Tells what was written, if it is time; and how things stand, if that has changed. Returns
     /// whether anything was told.
-    fn tell(&mut self, now: bool) -> bool {
+    pub(super) fn tell(&mut self, now: bool) -> bool {
         let waiting = self.tracer.recorder().untaken().len();
         let due = waiting > 0 && (now || waiting >= FLUSH_EVENTS || self.flushed.elapsed() >= FLUSH);
         if due {
@@ -404,9 +420,12 @@ impl Engine {
     }
 
     fn status(&self) -> Status {
-        let next = |task| Some(Next { task, text: self.tracer.next_step(task)? });
-        // At full speed nobody stands still for long enough to be read.
-        let standing = if self.mode == Mode::Playing(Pace::Full) { Vec::new() } else { self.tracer.ready() };
+        let next =
+            |task| Some(Next { task, text: self.tracer.next_step(task)?, signal: self.tracer.about_to_take(task) });
+        // At full speed nobody else stands still for long enough to be read.
+        let mut standing = if self.mode == Mode::Playing(Pace::Full) { Vec::new() } else { self.tracer.ready() };
+        standing.extend(self.tracer.held_back());
+        standing.sort_unstable();
         Status {
             playing: match self.mode {
                 Mode::Paused => None,
@@ -416,6 +435,7 @@ impl Engine {
             next: standing.into_iter().filter_map(next).collect(),
             paused_by: self.paused_by.clone(),
             clock_ns: self.tracer.clock_ns(),
+            answer: self.answer.clone(),
         }
     }
 

@@ -7,17 +7,22 @@
 mod bench;
 mod breakpoints;
 mod engine;
+mod hands;
 mod leftovers;
 mod plan;
 mod run_dir;
 mod scheduler;
 mod settle;
 mod stepping;
+mod typing;
 
 use std::sync::mpsc;
 
 pub use bench::{Isolation, probe_namespaces};
-pub use plan::{Breakpoint, Command, Ending, Next, Outcome, Pace, Plan, Start, Status, Stdio, Subject, Update};
+pub use plan::{
+    Answer, Breakpoint, Command, Ending, Hand, Next, Outcome, Pace, Plan, Start, Status, Stdio, Subject, Terminal, To,
+    Update,
+};
 pub use run_dir::sweep;
 
 use crate::model::Header;

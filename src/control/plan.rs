@@ -1,6 +1,6 @@
 //! What a session is told, and what it tells: plain data, no behaviour.
 
-use crate::model::{Batch, Signal, TaskId};
+use crate::model::{Batch, Hold, Phase, Signal, TaskId};
 use crate::scenario::{Scenario, Turn};
 
 /// What is put on the bench, and how.
@@ -30,6 +30,8 @@ pub struct Plan {
     pub all_cpus: bool,
     /// Where the standard streams of the root processes lead.
     pub stdio: Stdio,
+    /// The terminal that the root processes are started on, instead of the standard streams.
+    pub terminal: Option<Terminal>,
     /// How it begins.
     pub start: Start,
     /// The proclab binary, which scenario processes are.
@@ -57,6 +59,25 @@ pub enum Stdio {
     OutputToError,
 }
 
+/// A terminal of the lab, on which a run is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terminal {
+    /// Lines of its window.
+    pub rows: u16,
+    /// Columns of its window.
+    pub columns: u16,
+    /// What is typed at it if nobody else does.
+    pub input: String,
+    /// Whether somebody can type at it: then a run that waits for a key goes on waiting.
+    pub attended: bool,
+}
+
+impl Default for Terminal {
+    fn default() -> Self {
+        Self { rows: 24, columns: 80, input: String::new(), attended: false }
+    }
+}
+
 /// How fast events follow each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
@@ -82,6 +103,15 @@ pub enum Breakpoint {
     Call(String),
     /// When this signal is delivered.
     Signal(Signal),
+    /// When a signal comes to this phase of its life; before it is delivered, after the others.
+    Phase {
+        /// Of the task with this name; with none, of any.
+        task: Option<String>,
+        /// Which signal; with none, any.
+        signal: Option<Signal>,
+        /// Which phase.
+        phase: Phase,
+    },
     /// When the task with this name is about to move.
     Task(String),
     /// When an event concerns the channel with this name.
@@ -103,8 +133,52 @@ pub enum Command {
     Breakpoints(Vec<Breakpoint>),
     /// One task at a time from now on, or all at once.
     Serial(bool),
+    /// Something done by hand. What came of it is in the next [`Status`].
+    Hand(Hand),
+    /// Type this at the run's terminal.
+    Type(Vec<u8>),
+    /// The window of the run's terminal has another size.
+    Resize {
+        /// Lines.
+        rows: u16,
+        /// Columns.
+        columns: u16,
+    },
     /// End the run: kill what is left.
     End,
+}
+
+/// What the user does by hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hand {
+    /// Send a signal; with none, only ask whether one could be sent (kill(2)).
+    Send {
+        /// Which.
+        signal: Option<Signal>,
+        /// To whom.
+        to: To,
+        /// Its value, as sigqueue(3) sends it.
+        value: Option<i32>,
+    },
+    /// Throw the signal away that the task is about to be delivered.
+    Suppress(TaskId),
+    /// Put another signal in its place.
+    Replace(TaskId, Signal),
+    /// Keep the task from something, or let it go.
+    Hold(TaskId, Hold),
+}
+
+/// To whom a signal is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum To {
+    /// This thread alone (tgkill(2)).
+    Thread(TaskId),
+    /// The process of this task (kill(2)).
+    Process(TaskId),
+    /// Every process of the run in the process group of this task.
+    Group(TaskId),
+    /// Every process of the run.
+    All,
 }
 
 /// What the session tells its user.
@@ -125,21 +199,34 @@ pub struct Status {
     pub playing: Option<Pace>,
     /// Whether one task moves at a time.
     pub serial: bool,
-    /// What each task that is ready would do next.
+    /// What each task that stands still would do next.
     pub next: Vec<Next>,
     /// Why it paused by itself, as a sentence: a breakpoint.
     pub paused_by: Option<String>,
     /// The lab's clock in nanoseconds, where it has one of its own.
     pub clock_ns: Option<u64>,
+    /// What came of what the user did last by hand.
+    pub answer: Option<Answer>,
 }
 
-/// What a ready task would do next.
+/// What came of something that the user did by hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// How many there have been before: two with the same words are two.
+    pub number: u64,
+    /// One sentence.
+    pub text: String,
+}
+
+/// What a task that stands still would do next, be it held by the user or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Next {
     /// The task.
     pub task: TaskId,
     /// As in `write p 29 B`.
     pub text: String,
+    /// The signal that it is about to be delivered.
+    pub signal: Option<Signal>,
 }
 
 /// How a run ended.

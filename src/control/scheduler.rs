@@ -3,10 +3,8 @@
 //! First the turns of a schedule, then a seeded choice. The generator is written out here, because a
 //! seed is a promise: it must mean the same run in every later version.
 
-use std::fmt::Write;
-
 use crate::model::TaskId;
-use crate::scenario::{Turn, Until};
+use crate::scenario::{Turn, Until, schedule_text};
 
 /// SplitMix64 (Steele, Lea, Flood 2014).
 #[derive(Debug, Clone)]
@@ -33,9 +31,21 @@ pub trait Tasks {
     fn find(&self, name: &str) -> Option<TaskId>;
     /// The full name of a task.
     fn name(&self, task: TaskId) -> String;
-    /// Whether `run NAME until=WORD` ends here: the task is about to make that call, or has passed
-    /// that label since its turn began.
-    fn reached(&self, task: TaskId, word: &str) -> bool;
+    /// Whether `run NAME until=WORD` ends here: the task is about to make that call, has passed that
+    /// label since its turn began, or stands before that phase of a signal. `begun` says whether it has
+    /// moved since.
+    fn reached(&self, task: TaskId, word: &str, begun: bool) -> bool;
+    /// Whether the lab's clock has something due.
+    fn clock_can_move(&self) -> bool;
+}
+
+/// Whose turn it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// A task's.
+    Task(TaskId),
+    /// That of the lab's clock, although tasks could move.
+    Clock,
 }
 
 /// Chooses, and remembers what was chosen.
@@ -43,7 +53,7 @@ pub trait Tasks {
 pub struct Scheduler {
     generator: Generator,
     turns: std::collections::VecDeque<Turn>,
-    followed: Vec<(String, u32)>,
+    followed: Vec<Turn>,
     /// Whether the current `run` has begun: `until` is looked at after the first step.
     begun: bool,
     left: Option<u32>,
@@ -56,27 +66,51 @@ impl Scheduler {
     }
 
     /// Chooses among the tasks that are ready, of which there is at least one.
-    pub fn choose(&mut self, ready: &[TaskId], tasks: &impl Tasks) -> Option<TaskId> {
-        let chosen = match self.by_schedule(ready, tasks) {
-            Some(task) => task,
-            None => *ready.get(self.generator.below(ready.len()))?,
+    pub fn choose(&mut self, ready: &[TaskId], tasks: &impl Tasks) -> Option<Choice> {
+        let choice = match self.by_schedule(ready, tasks) {
+            Some(choice) => choice,
+            None => Choice::Task(*ready.get(self.generator.below(ready.len()))?),
         };
-        self.follow(&tasks.name(chosen));
-        Some(chosen)
+        match choice {
+            Choice::Task(task) => self.follow(&tasks.name(task)),
+            Choice::Clock => self.followed.push(Turn::Clock),
+        }
+        Some(choice)
     }
 
     /// Notes a step that the user chose.
     pub fn follow(&mut self, name: &str) {
         match self.followed.last_mut() {
-            Some((last, count)) if last == name => *count += 1,
-            _ => self.followed.push((name.to_owned(), 1)),
+            Some(Turn::Step { name: last, count }) if last == name => *count += 1,
+            _ => self.followed.push(Turn::Step { name: name.to_owned(), count: 1 }),
         }
     }
 
-    fn by_schedule(&mut self, ready: &[TaskId], tasks: &impl Tasks) -> Option<TaskId> {
+    /// Notes that the clock moves because no task can. If that is what comes next in the schedule, it is
+    /// done with that.
+    pub fn clock_moves(&mut self) {
+        self.followed.push(Turn::Clock);
+        loop {
+            match self.turns.front() {
+                Some(Turn::Step { .. }) if self.left == Some(0) => self.next_turn(),
+                Some(Turn::Run { until: Until::Blocked, .. }) if self.begun => self.next_turn(),
+                Some(Turn::Clock) => return self.next_turn(),
+                _ => return,
+            }
+        }
+    }
+
+    fn by_schedule(&mut self, ready: &[TaskId], tasks: &impl Tasks) -> Option<Choice> {
         loop {
             let (name, until) = match self.turns.front()? {
                 Turn::All => return None,
+                Turn::Clock => {
+                    self.next_turn();
+                    if tasks.clock_can_move() {
+                        return Some(Choice::Clock);
+                    }
+                    continue;
+                }
                 Turn::Step { name, count } => {
                     let left = self.left.unwrap_or(*count);
                     if left == 0 {
@@ -90,14 +124,14 @@ impl Scheduler {
             };
             let task = tasks.find(name).filter(|task| ready.contains(task));
             let over = match (task, until) {
-                (Some(task), Some(Until::Reaches(word))) => self.begun && tasks.reached(task, word),
+                (Some(task), Some(Until::Reaches(word))) => tasks.reached(task, word, self.begun),
                 (Some(_), _) => false,
                 // It is blocked or gone: nothing is left of its turn.
                 (None, _) => true,
             };
             if !over {
                 self.begun = true;
-                return task;
+                return task.map(Choice::Task);
             }
             self.next_turn();
         }
@@ -111,13 +145,7 @@ impl Scheduler {
 
     /// What was followed so far, as `--schedule` takes it.
     pub fn followed(&self) -> String {
-        let mut text = String::new();
-        for (name, count) in &self.followed {
-            let comma = if text.is_empty() { "" } else { "," };
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{comma}{name}:{count}");
-        }
-        text
+        schedule_text(&self.followed)
     }
 }
 
@@ -134,8 +162,18 @@ mod tests {
         fn name(&self, task: TaskId) -> String {
             ["a", "b"][task.index()].to_owned()
         }
-        fn reached(&self, _: TaskId, word: &str) -> bool {
-            word == "now"
+        fn reached(&self, _: TaskId, word: &str, begun: bool) -> bool {
+            (word == "now" && begun) || word == "SIGUSR1"
+        }
+        fn clock_can_move(&self) -> bool {
+            true
+        }
+    }
+
+    fn task(choice: Option<Choice>) -> Option<TaskId> {
+        match choice? {
+            Choice::Task(task) => Some(task),
+            Choice::Clock => None,
         }
     }
 
@@ -160,10 +198,10 @@ mod tests {
             Turn::All,
         ];
         let mut scheduler = Scheduler::new(7, turns);
-        let chosen: Vec<_> = (0..4).filter_map(|_| scheduler.choose(&[A, B], &Two)).collect();
+        let chosen: Vec<_> = (0..4).filter_map(|_| task(scheduler.choose(&[A, B], &Two))).collect();
         assert_eq!(chosen, [B, B, A, B]);
         assert_eq!(scheduler.followed(), "b:2,a:1,b:1");
-        let later: Vec<_> = (0..20).filter_map(|_| scheduler.choose(&[A, B], &Two)).collect();
+        let later: Vec<_> = (0..20).filter_map(|_| task(scheduler.choose(&[A, B], &Two))).collect();
         assert!(later.contains(&A) && later.contains(&B));
     }
 
@@ -171,9 +209,25 @@ mod tests {
     fn the_same_seed_chooses_the_same() {
         let run = |seed| {
             let mut scheduler = Scheduler::new(seed, Vec::new());
-            (0..100).filter_map(|_| scheduler.choose(&[A, B], &Two)).collect::<Vec<_>>()
+            (0..100).filter_map(|_| task(scheduler.choose(&[A, B], &Two))).collect::<Vec<_>>()
         };
         assert_eq!(run(1), run(1));
         assert_ne!(run(1), run(2));
+    }
+
+    #[test]
+    fn the_clock_has_turns_and_takes_them_by_itself() {
+        let until = |word: &str| Turn::Run { name: "a".into(), until: Until::Reaches(word.into()) };
+        let blocked = Turn::Run { name: "a".into(), until: Until::Blocked };
+        let step = Turn::Step { name: "b".into(), count: 1 };
+        let turns = vec![until("SIGUSR1"), until("now"), Turn::Clock, blocked, Turn::Clock, step];
+        let mut scheduler = Scheduler::new(7, turns);
+        assert_eq!(scheduler.choose(&[A, B], &Two), Some(Choice::Task(A)), "the first is over before it begins");
+        assert_eq!(scheduler.choose(&[A, B], &Two), Some(Choice::Clock));
+        assert_eq!(scheduler.choose(&[A, B], &Two), Some(Choice::Task(A)));
+        // Nobody can move: the clock does, and that was its turn.
+        scheduler.clock_moves();
+        assert_eq!(scheduler.choose(&[A, B], &Two), Some(Choice::Task(B)));
+        assert_eq!(scheduler.followed(), "a:1,clock,a:1,clock,b:1");
     }
 }

@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use super::engine::{Engine, FLUSH, Mode};
-use super::scheduler::Tasks;
+use super::scheduler::{Choice, Tasks};
 use super::{Outcome, breakpoints};
-use crate::model::{Kind, State, TaskId, Why};
+use crate::model::{Blocked, ChannelKind, Kind, Phase, State, TaskId, Why, World};
+use crate::scenario::RETURNED;
 use crate::sys;
 use crate::trace::Tracer;
 
@@ -15,11 +16,14 @@ impl Engine {
     /// outside.
     pub(super) fn one_step(&mut self, task: Option<TaskId>) -> sys::Result<()> {
         let ready = self.tracer.ready();
-        if ready.is_empty() {
+        // A step that the user asks for is taken by a task that the user holds, too.
+        let may_move = |task: TaskId| ready.contains(&task) || self.tracer.held_back().contains(&task);
+        let asked = task.filter(|task| may_move(*task));
+        if ready.is_empty() && asked.is_none() {
             return self.nobody_is_ready();
         }
         let chosen = match task {
-            Some(task) if ready.contains(&task) => {
+            Some(task) if asked.is_some() => {
                 let name = self.name(task);
                 self.scheduler.follow(&name);
                 Some(task)
@@ -27,7 +31,11 @@ impl Engine {
             Some(_) => None,
             None => {
                 let tasks = Bystanders { tracer: &self.tracer, labels: &self.labels };
-                self.scheduler.choose(&ready, &tasks)
+                match self.scheduler.choose(&ready, &tasks) {
+                    Some(Choice::Task(task)) => Some(task),
+                    Some(Choice::Clock) => return self.move_clock(),
+                    None => None,
+                }
             }
         };
         let Some(chosen) = chosen else { return Ok(()) };
@@ -54,7 +62,7 @@ impl Engine {
         true
     }
 
-    fn pause_by(&mut self, why: String) {
+    pub(super) fn pause_by(&mut self, why: String) {
         self.paused_by = Some(why);
         self.mode = Mode::Paused;
         self.told = None;
@@ -64,8 +72,14 @@ impl Engine {
     pub(super) fn after_step(&mut self) {
         let recorder = self.tracer.recorder();
         for event in recorder.untaken().iter().skip(self.looked_at) {
-            if let Kind::Note { text, label: true } = event.kind {
-                self.labels.push((event.task, recorder.names().get(text).to_owned()));
+            match event.kind {
+                Kind::Note { text, label: true } => {
+                    self.labels.push((event.task, recorder.names().get(text).to_owned()));
+                }
+                Kind::Signal { phase: Phase::Returned, .. } if self.serial => {
+                    self.labels.push((event.task, RETURNED.to_owned()));
+                }
+                _ => {}
             }
         }
         if !self.breakpoints.is_empty()
@@ -85,31 +99,61 @@ impl Engine {
         {
             return self.wait_for_anything(Some(Instant::now() + FLUSH));
         }
-        if self.tracer.next_due().is_some() {
-            self.tracer.advance_clock()?;
-            self.settle()?;
-            self.after_step();
+        if self.type_next()? {
             return Ok(());
         }
-        if self.scenario && !self.waits_for_outside() {
+        if self.tracer.next_due().is_some() {
+            self.scheduler.clock_moves();
+            return self.move_clock();
+        }
+        if self.is_up_to_the_user() || self.leave_terminal()? {
+            return Ok(());
+        }
+        if self.scenario && !self.typing.is_attended(&self.tracer) && !self.waits_for_outside() {
             self.ending = Some(Outcome::Stuck);
             return Ok(());
+        }
+        let world = self.tracer.world();
+        let retries = world.living().any(|it| matches!(it.state, State::Blocked(it) if connects_again(world, it)));
+        if self.scenario && retries && !std::mem::replace(&mut self.told_retry, true) {
+            let text = "the kernel asks for a connection again after some time of its own; the run waits for it";
+            self.tracer.recorder_mut().note(TaskId::LAB, text);
         }
         let deadline = self.deadline();
         self.wait_for_anything(deadline)
     }
 
-    /// Whether some task sleeps until real time has passed, or until somebody outside acts.
-    fn waits_for_outside(&self) -> bool {
-        let world = self.tracer.world();
-        world.living().any(|task| match task.state {
-            State::Blocked(blocked) => {
-                let foreign = !self.tracer.is_actor(task.id);
-                foreign && matches!(blocked.why, Why::Time | Why::Poll | Why::Other | Why::Lock)
-            }
-            _ => false,
-        })
+    fn move_clock(&mut self) -> sys::Result<()> {
+        self.tracer.advance_clock()?;
+        self.settle()?;
+        self.after_step();
+        Ok(())
     }
+
+    /// Whether some task sleeps until real time has passed, or until somebody outside acts.
+    pub(super) fn waits_for_outside(&self) -> bool {
+        let world = self.tracer.world();
+        self.tracer.waits_for_real_time()
+            || world.living().any(|task| match task.state {
+                State::Blocked(blocked) if connects_again(world, blocked) => true,
+                State::Blocked(blocked) => {
+                    let foreign = !self.tracer.is_actor(task.id);
+                    foreign && matches!(blocked.why, Why::Time | Why::Poll | Why::Other | Why::Lock)
+                }
+                _ => false,
+            })
+    }
+}
+
+/// Whether a task waits for a connection that the kernel will ask for again by itself (tcp(7),
+/// `tcp_syn_retries`), and that there is room for by now. Where there is none, nothing will come of asking.
+fn connects_again(world: &World, blocked: Blocked) -> bool {
+    let listener = blocked.channel.and_then(|channel| world.channel(channel));
+    let Some(listener) = listener.filter(|it| blocked.why == Why::Backlog && it.kind == ChannelKind::Tcp) else {
+        return false;
+    };
+    let waiting = listener.socket.as_ref().map_or(0, |socket| socket.waiting.len());
+    listener.alive && listener.backlog().is_some_and(|backlog| waiting <= backlog as usize)
 }
 
 /// The tasks as the scheduler sees them.
@@ -130,8 +174,17 @@ impl Tasks for Bystanders<'_> {
         self.tracer.world().task(task).map_or_else(String::new, |task| names.get(task.name).to_owned())
     }
 
-    fn reached(&self, task: TaskId, word: &str) -> bool {
-        self.tracer.next_word(task).as_deref() == Some(word)
-            || self.labels.iter().any(|(passed, label)| *passed == task && label == word)
+    fn reached(&self, task: TaskId, word: &str, begun: bool) -> bool {
+        // Who stands before a phase of a signal when the turn begins has reached it.
+        if self.tracer.next_phase(task).as_deref() == Some(word) {
+            return true;
+        }
+        begun
+            && (self.tracer.next_word(task).as_deref() == Some(word)
+                || self.labels.iter().any(|(passed, label)| *passed == task && label == word))
+    }
+
+    fn clock_can_move(&self) -> bool {
+        self.tracer.next_due().is_some()
     }
 }

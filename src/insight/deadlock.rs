@@ -10,7 +10,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{Finding, Rule, channel_name, listed, name};
-use crate::model::{Blocked, Channel, ChannelId, End, Event, Kind, Names, State, TaskId, Why, World};
+use crate::model::{
+    Access, Blocked, Channel, ChannelId, End, Event, Kind, Names, Polled, State, TaskId, Wanted, Why, World,
+};
 
 /// Tasks wait for each other, and nobody else can help.
 #[derive(Debug, Default)]
@@ -32,7 +34,7 @@ impl Deadlock {
     fn waits_for(&self, id: TaskId, world: &World, at_end: bool) -> Option<Vec<TaskId>> {
         let State::Blocked(blocked) = world.task(id)?.state else { return None };
         let others = || world.living().map(|task| task.id).filter(|other| *other != id).collect();
-        let wakers = world.wakers(id).filter(|wakers| !wakers.outside)?.tasks;
+        let wakers = world.possible_wakers(id).filter(|wakers| !wakers.outside)?.tasks;
         let channel = blocked.channel.and_then(|channel| world.channel(channel));
         let wakers: Vec<TaskId> = match blocked.why {
             // A queue may hold messages of other types than the one that is waited for.
@@ -73,6 +75,7 @@ impl Deadlock {
             }
             Why::Value if !at_end && self.hopeful.contains(&id) => return None,
             Why::Vfork | Why::Lock | Why::Value => wakers,
+            Why::Poll if is_quiet(id, world) => wakers,
             Why::Barrier | Why::Signal | Why::Time | Why::Poll | Why::Other => return None,
         };
         let all_alive = wakers.iter().all(|waker| world.task(*waker).is_some_and(crate::model::Task::is_alive));
@@ -133,6 +136,16 @@ impl Deadlock {
     }
 }
 
+/// Whether nothing that a poll waits for has come since: only of queues that are read from can that be said.
+fn is_quiet(id: TaskId, world: &World) -> bool {
+    let Some(Wanted::Ready { polled, .. }) = world.task(id).map(|task| &task.wanted) else { return false };
+    let quiet = |one: &Polled| {
+        let channel = one.channel.and_then(|channel| world.channel(channel));
+        one.access == Access::Read && channel.is_some_and(|it| it.kind.is_queue() && it.waiting() == 0 && it.alive)
+    };
+    !polled.is_empty() && polled.iter().all(quiet)
+}
+
 fn blocked(id: TaskId, world: &World) -> Option<Blocked> {
     match world.task(id)?.state {
         State::Blocked(blocked) => Some(blocked),
@@ -156,6 +169,7 @@ fn part(id: TaskId, wakers: &[TaskId], world: &World, names: &Names) -> Option<S
         Why::Child => format!("{who} waits for {by} to end"),
         Why::Vfork => format!("{who} waits for {by} to exec or to end"),
         Why::Lock => format!("{who} waits for what {by} has locked"),
+        Why::Poll => format!("{who} waits for one of several descriptors, which only {by} could make ready"),
         Why::Value => format!("{who} waits for the value of {p}, which only {by} could change"),
         _ => format!("{who} waits at a barrier for the others"),
     })

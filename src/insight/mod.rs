@@ -5,17 +5,23 @@
 //! `diagnosis` event. One rule a file.
 
 mod broken_pipe;
+mod coalesced;
 mod connection_refused;
 mod datagram_dropped;
 mod deadlock;
+mod eintr;
+mod errno_changed;
 mod leaked;
 mod limit;
 mod lock_dropped;
 mod lost_update;
+mod lost_wake_up;
+mod mask_over_exec;
 mod orphan;
 mod self_held;
 mod torn_read;
 mod unreceived;
+mod unsafe_call;
 mod zombie;
 
 pub(crate) use leaked::left_behind;
@@ -67,17 +73,23 @@ pub trait Rule: Send {
 pub fn rules() -> Vec<Box<dyn Rule>> {
     vec![
         Box::new(broken_pipe::BrokenPipe::default()),
+        Box::new(coalesced::CoalescedSignals::default()),
         Box::new(connection_refused::ConnectionRefused::default()),
         Box::new(datagram_dropped::DatagramDropped::default()),
         Box::new(deadlock::Deadlock::default()),
+        Box::new(eintr::EintrNotHandled::default()),
+        Box::new(errno_changed::ErrnoChangedByHandler::default()),
         Box::new(leaked::LeakedIpcObject::default()),
         Box::new(lock_dropped::LockDroppedByClose::default()),
         Box::new(lost_update::LostUpdate::default()),
+        Box::new(lost_wake_up::LostWakeUp::default()),
+        Box::new(mask_over_exec::MaskInheritedOverExec::default()),
         Box::new(orphan::Orphan::default()),
         Box::new(limit::PastALimit::default()),
         Box::new(self_held::SelfHeldWriteEnd::default()),
         Box::new(torn_read::TornRead::default()),
         Box::new(unreceived::UnreceivedMessage),
+        Box::new(unsafe_call::UnsafeCallInHandler::default()),
         Box::new(zombie::Zombie::default()),
     ]
 }

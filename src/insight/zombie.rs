@@ -1,16 +1,29 @@
 //! Children that ended and were not waited for (wait(2), "NOTES").
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::{Finding, Rule, all_blocked, name};
 use crate::model::{
-    Blocked, ChannelKind, Disposition, Event, Kind, Names, Signal, State, Status, Task, TaskId, Why, World,
+    Blocked, ChannelKind, Disposition, Event, Kind, Names, Phase, Signal, State, Status, Task, TaskId, Why, World,
 };
 
 /// A dead child stays unreaped: its parent ends, or sleeps in something else, or the run is over.
 #[derive(Debug, Default)]
 pub(super) struct Zombie {
     told: HashSet<TaskId>,
+    /// What is known of processes that handle SIGCHLD.
+    handling: HashMap<TaskId, Handling>,
+}
+
+/// A process with a handler for SIGCHLD, since it was loaded.
+#[derive(Debug, Clone, Copy, Default)]
+struct Handling {
+    /// How many children have ended.
+    ended: usize,
+    /// How often the handler has run.
+    runs: usize,
+    /// Whether it waits in the handler.
+    reaps: bool,
 }
 
 impl Zombie {
@@ -32,11 +45,35 @@ impl Zombie {
                 continue;
             }
             let child_name = format!("{}{}", name(child, world, names), ending(status));
-            let text = why(name(parent, world, names), &child_name);
+            let parent_name = name(parent, world, names);
+            let text = self.merged(parent, world).map_or_else(
+                || why(parent_name, &child_name),
+                |merged| {
+                    format!("{child_name} stays a zombie: {parent_name} waits in its handler of SIGCHLD, {merged}")
+                },
+            );
             findings.push(Finding { rule: "zombie", text, tasks: vec![parent, child], channels: Vec::new() });
         }
         findings
     }
+}
+
+impl Zombie {
+    /// Whether fewer signals came than children have ended, in words, and what to do about it.
+    fn merged(&self, parent: TaskId, world: &World) -> Option<String> {
+        let Handling { ended, runs, reaps } = *self.handling.get(&parent)?;
+        (reaps && runs < ended && handles(parent, world)).then(|| {
+            let times = if runs == 1 { "once".to_owned() } else { format!("{runs} times") };
+            format!(
+                "which ran {times} while {ended} children ended, because a signal that is pending already is not \
+                 queued again; there, wait with WNOHANG until nobody is left (waitpid(2))"
+            )
+        })
+    }
+}
+
+fn handles(process: TaskId, world: &World) -> bool {
+    world.action(process, Signal::CHLD).is_some_and(|it| it.disposition == Disposition::Handler)
 }
 
 fn ending(status: Option<Status>) -> String {
@@ -52,7 +89,7 @@ fn sleeps_elsewhere(task: &Task, world: &World) -> bool {
     let State::Blocked(blocked) = task.state else { return false };
     let waits = |task: &Task| matches!(task.state, State::Blocked(Blocked { why: Why::Child | Why::Vfork, .. }));
     let learns_otherwise = || {
-        let handled = world.action(task.id, Signal::CHLD).is_some_and(|it| it.disposition == Disposition::Handler);
+        let handled = handles(task.id, world);
         // A blocked SIGCHLD is fetched with sigwait or a signalfd, and a pidfd tells of the end too.
         let fetched = task.blocked.contains(Signal::CHLD);
         let watched = world.fds(task.id).any(|fd| {
@@ -79,10 +116,27 @@ impl Rule for Zombie {
 
     fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
         match event.kind {
+            Kind::Signal { phase: Phase::Handler, signal: Signal::CHLD, .. } => {
+                let process = world.task(event.task).map_or(event.task, |task| task.process);
+                self.handling.entry(process).or_default().runs += 1;
+            }
+            Kind::Reap { .. } if !self.handling.is_empty() => {
+                let Some(task) = world.task(event.task) else { return };
+                if task.handling.contains(&Signal::CHLD) {
+                    self.handling.entry(task.process).or_default().reaps = true;
+                }
+            }
+            Kind::Exec { .. } if !event.failed() => {
+                self.handling.remove(&event.task);
+            }
             Kind::Exit { .. } => {
                 let Some(process) = world.task(event.task).map(|task| task.process) else { return };
                 if world.living().any(|task| task.process == process) {
                     return;
+                }
+                let parent = world.task(process).map_or(TaskId::LAB, |task| task.parent);
+                if handles(parent, world) {
+                    self.handling.entry(parent).or_default().ended += 1;
                 }
                 findings.extend(self.report(process, world, names, |parent, child| {
                     format!(
@@ -163,6 +217,19 @@ mod tests {
         sketch.block("parent", "pause", Why::Signal).killed("parent.child", Signal::KILL);
         let expected = "nobody waited for child (killed by SIGKILL), which is a zombie at the end of the run: \
                         parent must wait for it";
+        assert_eq!(found(&mut sketch), [expected]);
+    }
+
+    #[test]
+    fn a_handler_that_waits_once_for_several() {
+        let mut sketch = family();
+        sketch.fork("parent", "parent.other").action("parent", Signal::CHLD, Disposition::Handler);
+        sketch.exit("parent.child", 0).exit("parent.other", 0);
+        sketch.signal("parent", Phase::Handler, Signal::CHLD, None).reap("parent", "parent.child");
+        sketch.signal("parent", Phase::Returned, Signal::CHLD, None).exit("parent", 0);
+        let expected = "other (exit status 0) stays a zombie: parent waits in its handler of SIGCHLD, which ran once \
+                        while 2 children ended, because a signal that is pending already is not queued again; there, \
+                        wait with WNOHANG until nobody is left (waitpid(2))";
         assert_eq!(found(&mut sketch), [expected]);
     }
 

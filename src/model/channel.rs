@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{ChannelId, ChannelKind, Contents, End, LockKind, LockMode, Memory, Sym, TaskId, Via};
+use super::{ChannelId, ChannelKind, Contents, End, LockKind, LockMode, Memory, Monitor, Sym, TaskId, Via};
 
 /// Anything that processes can meet at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +48,12 @@ pub struct Channel {
     pub locks: Vec<Lock>,
     /// What belongs to sockets alone.
     pub socket: Option<Box<Socket>>,
+    /// What it tells of, if it is a descriptor that tells of something else.
+    pub monitor: Option<Box<Monitor>>,
+    /// The epoll instances in whose interest lists it stands.
+    pub watchers: Vec<ChannelId>,
+    /// What belongs to terminals alone.
+    pub tty: Tty,
 }
 
 impl Channel {
@@ -74,6 +80,9 @@ impl Channel {
             semaphores: BTreeMap::new(),
             locks: Vec::new(),
             socket: kind.is_socket().then(Box::default),
+            monitor: None,
+            watchers: Vec::new(),
+            tty: Tty::default(),
         }
     }
 
@@ -181,6 +190,17 @@ impl Channel {
     }
 }
 
+/// What belongs to terminals alone (ioctl_tty(2)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tty {
+    /// The session whose controlling terminal it is; 0 for none, or one that is not known.
+    pub sid: i32,
+    /// The process group in its foreground; 0 for none, or one that is not known.
+    pub foreground: i32,
+    /// Lines and columns of its window; 0 where they are not known.
+    pub window: (u16, u16),
+}
+
 /// A semaphore of a set; a POSIX one is a set of one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Semaphore {
@@ -192,6 +212,10 @@ pub struct Semaphore {
     pub taken: Vec<Held>,
     /// What the kernel adds when a process ends (`SEM_UNDO`).
     pub undo: Vec<Held>,
+    /// The processes that have raised it, in the order in which they first did.
+    pub raised: Vec<TaskId>,
+    /// Those that have lowered it.
+    pub lowered: Vec<TaskId>,
 }
 
 /// How much of a semaphore a process holds.
@@ -206,13 +230,19 @@ pub struct Held {
 impl Semaphore {
     /// Gives it a value: nobody holds it any more, and the kernel takes nothing back (semctl(2)).
     pub(super) fn set(&mut self, by: TaskId, value: i32) {
-        *self = Self { value, last: Some(by), ..Self::default() };
+        let (raised, lowered) = (std::mem::take(&mut self.raised), std::mem::take(&mut self.lowered));
+        *self = Self { value, last: Some(by), raised, lowered, ..Self::default() };
     }
 
     /// Takes one change in: who takes something holds it until somebody gives it back.
     pub(super) fn change(&mut self, process: TaskId, delta: i32, value: i32, undo: bool) {
         self.value = value;
-        self.last = Some(process);
+        // What the lab says comes from outside of the run.
+        self.last = (process != TaskId::LAB).then_some(process);
+        let side = if delta > 0 { &mut self.raised } else { &mut self.lowered };
+        if delta != 0 && !side.contains(&process) {
+            side.push(process);
+        }
         add(&mut self.taken, process, delta.saturating_neg());
         self.taken.retain(|held| held.count > 0);
         if undo {

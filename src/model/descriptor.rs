@@ -85,6 +85,8 @@ impl End {
 pub enum Via {
     /// Through a descriptor; -1 where the lab itself took the bytes.
     Fd(i32),
+    /// Through a descriptor, at a place of the file that the call names: the file position stays (pread(2)).
+    At(i32),
     /// Through a socket, to or from this address.
     Socket(i32, Sym),
     /// Through a POSIX queue, with this priority (mq_send(3)).
@@ -99,7 +101,7 @@ impl Via {
     /// The descriptor, where there is one.
     pub const fn fd(self) -> Option<i32> {
         match self {
-            Self::Fd(fd) | Self::Socket(fd, _) | Self::Mq(fd, _) => Some(fd),
+            Self::Fd(fd) | Self::At(fd) | Self::Socket(fd, _) | Self::Mq(fd, _) => Some(fd),
             Self::Msg(_) | Self::Memory => None,
         }
     }
@@ -107,7 +109,7 @@ impl Via {
     /// What the message carries besides its bytes.
     pub const fn mark(self) -> Mark {
         match self {
-            Self::Fd(_) | Self::Memory => Mark::None,
+            Self::Fd(_) | Self::At(_) | Self::Memory => Mark::None,
             Self::Socket(_, peer) => Mark::Peer(peer),
             Self::Mq(_, priority) => Mark::Priority(priority),
             Self::Msg(kind) => Mark::Type(kind.get()),

@@ -5,8 +5,8 @@
 //! log (`seq`) is its position there. `docs/events.md` is the reference for readers of recordings.
 
 use super::{
-    Access, Blob, ChannelId, ChannelKind, Disposition, End, FdFlags, How, LockKind, LockMode, MaskHow, Phase, Queue,
-    Shares, Signal, SignalSet, Status, Sym, TaskId, Then, TimerChange, TimerKind, Via, Why,
+    Access, Blob, ChannelId, ChannelKind, Disposition, End, FdFlags, Hold, How, LockKind, LockMode, MaskHow, Phase,
+    Queue, Shares, Signal, SignalSet, Status, Sym, TaskId, Then, TimerChange, TimerKind, Told, Via, Why,
 };
 
 /// One thing that happened.
@@ -84,6 +84,27 @@ pub enum Kind {
         pgid: i32,
         /// Session.
         sid: i32,
+    },
+    /// The task's process has a controlling terminal now, or none any more (credentials(7)).
+    Control {
+        /// The terminal.
+        channel: Option<ChannelId>,
+    },
+    /// Another process group may read from a terminal and gets the signals of its keys (tcsetpgrp(3)).
+    Foreground {
+        /// The terminal.
+        channel: ChannelId,
+        /// The process group.
+        pgid: i32,
+    },
+    /// The window of a terminal has another size (`TIOCSWINSZ`).
+    Window {
+        /// The terminal.
+        channel: ChannelId,
+        /// Lines of text.
+        rows: u16,
+        /// Columns of text.
+        columns: u16,
     },
     /// A descriptor was made.
     Open {
@@ -335,11 +356,20 @@ pub enum Kind {
         on: Option<TaskId>,
         /// For what.
         why: Why,
+        /// What exactly, where the call says more; see [`Wanted`](super::Wanted).
+        wanted: Blob,
     },
     /// The task sleeps no more.
     Unblock {
         /// Where it waited.
         channel: Option<ChannelId>,
+    },
+    /// A descriptor that tells of something else tells something new.
+    Monitor {
+        /// What it leads to.
+        channel: ChannelId,
+        /// What it tells.
+        told: Told,
     },
     /// A disposition was set.
     Action {
@@ -431,6 +461,11 @@ pub enum Kind {
         /// Whether it is a `label` of the scenario.
         label: bool,
     },
+    /// The lab's clock has moved on: nobody could move before it did.
+    Clock {
+        /// What it says now, in nanoseconds.
+        now: u64,
+    },
     /// The task's last call failed because of a limit.
     Limit {
         /// Which: as sysctl(8) or setrlimit(2) call it, or the argument that bounds a transfer.
@@ -449,6 +484,11 @@ pub enum Kind {
         /// Which tasks and channels are in it; see [`Parties`].
         parties: Blob,
     },
+    /// The user of the lab keeps the task from something, or no more.
+    Hold {
+        /// From what.
+        hold: Hold,
+    },
 }
 
 impl Kind {
@@ -460,6 +500,7 @@ impl Kind {
                 data
             }
             Self::Syscall { args } => args,
+            Self::Block { wanted, .. } => wanted,
             Self::Diagnosis { parties, .. } => parties,
             _ => Blob::EMPTY,
         }
@@ -489,8 +530,12 @@ impl Kind {
             | Self::Lock { channel, .. }
             | Self::Load { channel, .. }
             | Self::Store { channel, .. }
+            | Self::Monitor { channel, .. }
+            | Self::Foreground { channel, .. }
+            | Self::Window { channel, .. }
             | Self::Seek { channel, .. } => Some(channel),
-            Self::Close { channel, .. }
+            Self::Control { channel }
+            | Self::Close { channel, .. }
             | Self::Dup { channel, .. }
             | Self::Block { channel, .. }
             | Self::Unblock { channel } => channel,
@@ -507,6 +552,9 @@ impl Kind {
             Self::Reap { .. } => "reap",
             Self::Reparent { .. } => "reparent",
             Self::Group { .. } => "group",
+            Self::Control { .. } => "terminal",
+            Self::Foreground { .. } => "foreground",
+            Self::Window { .. } => "window",
             Self::Open { .. } => "open",
             Self::Pass { .. } => "pass",
             Self::Close { .. } => "close",
@@ -534,6 +582,7 @@ impl Kind {
             Self::Seek { .. } => "seek",
             Self::Block { .. } => "block",
             Self::Unblock { .. } => "unblock",
+            Self::Monitor { .. } => "monitor",
             Self::Action { .. } => "action",
             Self::Mask { .. } => "mask",
             Self::Signal { .. } => "signal",
@@ -543,8 +592,10 @@ impl Kind {
             Self::Syscall { .. } => "syscall",
             Self::Line { .. } => "line",
             Self::Note { .. } => "note",
+            Self::Clock { .. } => "clock",
             Self::Limit { .. } => "limit",
             Self::Diagnosis { .. } => "diagnosis",
+            Self::Hold { .. } => "hold",
         }
     }
 }

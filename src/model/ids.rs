@@ -83,7 +83,7 @@ pub struct Names {
 }
 
 /// The calls that leave the file position alone, whose symbols every log begins with.
-const POSITIONED: [&str; 6] = ["pread64", "pwrite64", "preadv", "pwritev", "preadv2", "pwritev2"];
+const POSITIONED: [&str; 4] = ["pread64", "pwrite64", "preadv", "pwritev"];
 
 impl Sym {
     /// Whether it names semctl(2).

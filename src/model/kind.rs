@@ -129,10 +129,15 @@ impl ChannelKind {
         matches!(self, Self::Shm | Self::Memfd)
     }
 
+    /// Whether it tells of something else: of a count, of signals, of time, of a process, of descriptors.
+    pub const fn tells(self) -> bool {
+        matches!(self, Self::Eventfd | Self::Signalfd | Self::Timerfd | Self::Pidfd | Self::Epoll)
+    }
+
     /// Whether processes meet at it, so that it deserves a row of its own; files and devices are
     /// shown too, but after these.
     pub const fn is_meeting_point(self) -> bool {
-        self.is_queue() || matches!(self, Self::Socket | Self::Eventfd | Self::Shm | Self::Sem)
+        self.is_queue() || self.tells() || matches!(self, Self::Socket | Self::Shm | Self::Sem)
     }
 
     /// Whether it is gone when the last descriptor is closed.

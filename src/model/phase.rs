@@ -1,4 +1,5 @@
-//! What is done about signals: dispositions, changes of masks, and the phases of a signal's life.
+//! What is done about signals: dispositions, changes of masks, the phases of a signal's life, and what
+//! the user keeps back.
 
 /// What a process does about a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
@@ -112,6 +113,8 @@ pub enum Phase {
     Default,
     /// The user of the lab threw it away.
     Suppressed,
+    /// The user of the lab put another signal in its place, which is generated next.
+    Replaced,
     /// It was sent while one of the same number was pending already: a standard signal is a bit, not a
     /// counter.
     Coalesced,
@@ -125,7 +128,7 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Generated,
         Self::Pending,
         Self::Dequeued,
@@ -136,6 +139,7 @@ impl Phase {
         Self::Ignored,
         Self::Default,
         Self::Suppressed,
+        Self::Replaced,
         Self::Coalesced,
         Self::Accepted,
         Self::Discarded,
@@ -154,6 +158,7 @@ impl Phase {
             Self::Ignored => "ignored",
             Self::Default => "default",
             Self::Suppressed => "suppressed",
+            Self::Replaced => "replaced",
             Self::Coalesced => "coalesced",
             Self::Accepted => "accepted",
             Self::Discarded => "discarded",
@@ -163,5 +168,33 @@ impl Phase {
     /// The one with that name.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|phase| phase.as_str() == text)
+    }
+}
+
+/// What the user of the lab keeps a task from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum Hold {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Its next step.
+    Steps,
+    /// Taking a signal; it does everything else.
+    Deliveries,
+}
+
+impl Hold {
+    /// Its name in a recording.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Steps => "steps",
+            Self::Deliveries => "deliveries",
+        }
+    }
+
+    /// The one with that name.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Nothing, Self::Steps, Self::Deliveries].into_iter().find(|hold| hold.as_str() == text)
     }
 }

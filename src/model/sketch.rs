@@ -2,7 +2,7 @@
 
 use super::{
     Access, Blob, ChannelId, ChannelKind, Disposition, End, Event, FdFlags, Header, How, Kind, Log, Pen, Phase, Queue,
-    Shares, Signal, SignalSet, Status, TaskId, Via, Why, World,
+    Shares, Signal, SignalSet, Status, TaskId, Via, Wanted, Why, World,
 };
 
 /// A log in the making. Tasks and channels go by name; names must exist.
@@ -155,21 +155,27 @@ impl Sketch {
     /// Sleeps for a semaphore that `on` holds.
     pub(crate) fn wait_for_value(&mut self, task: &str, channel: &str, on: &str) -> &mut Self {
         let (channel, on) = (Some(self.channel(channel)), Some(self.task(on)));
-        self.event(task, "semop", 0, Kind::Block { channel, on, why: Why::Value })
+        self.event(task, "semop", 0, Kind::Block { channel, on, why: Why::Value, wanted: Blob::EMPTY })
+    }
+
+    /// Sleeps at a channel for exactly this.
+    pub(crate) fn wants(&mut self, task: &str, call: &str, why: Why, channel: &str, wanted: &Wanted) -> &mut Self {
+        let (channel, wanted) = (Some(self.channel(channel)), self.pen.keep(&wanted.to_bytes()));
+        self.event(task, call, 0, Kind::Block { channel, on: None, why, wanted })
     }
 
     pub(crate) fn block(&mut self, task: &str, call: &str, why: Why) -> &mut Self {
-        self.event(task, call, 0, Kind::Block { channel: None, on: None, why })
+        self.event(task, call, 0, Kind::Block { channel: None, on: None, why, wanted: Blob::EMPTY })
     }
 
     pub(crate) fn block_at(&mut self, task: &str, call: &str, why: Why, channel: &str) -> &mut Self {
         let channel = Some(self.channel(channel));
-        self.event(task, call, 0, Kind::Block { channel, on: None, why })
+        self.event(task, call, 0, Kind::Block { channel, on: None, why, wanted: Blob::EMPTY })
     }
 
     pub(crate) fn block_on(&mut self, task: &str, call: &str, why: Why, on: &str) -> &mut Self {
         let on = Some(self.task(on));
-        self.event(task, call, 0, Kind::Block { channel: None, on, why })
+        self.event(task, call, 0, Kind::Block { channel: None, on, why, wanted: Blob::EMPTY })
     }
 
     pub(crate) fn unblock(&mut self, task: &str) -> &mut Self {

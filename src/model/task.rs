@@ -1,8 +1,8 @@
 //! A task as the fold knows it: its place in the family, its state, its signals, its descriptors.
 
 use super::{
-    Access, Altstack, ChannelId, Disposition, End, FdFlags, How, Pending, Pendings, Queue, Signal, SignalSet, Status,
-    Sym, TaskId, Timer, Why,
+    Access, Altstack, ChannelId, Disposition, End, FdFlags, Hold, How, Pending, Pendings, Queue, Signal, SignalSet,
+    Status, Sym, TaskId, Timer, Wanted, Why,
 };
 
 /// One thread, as the kernel schedules it.
@@ -24,10 +24,14 @@ pub struct Task {
     pub program: Option<Sym>,
     /// What it is doing.
     pub state: State,
+    /// While it sleeps: what exactly it waits for.
+    pub wanted: Wanted,
     /// Its process group; 0 as long as nothing is known.
     pub pgid: i32,
     /// Its session; 0 as long as nothing is known.
     pub sid: i32,
+    /// The controlling terminal of its process.
+    pub terminal: Option<ChannelId>,
     /// Which descriptor table it uses.
     pub table: usize,
     /// Which signals it blocks.
@@ -56,6 +60,8 @@ pub struct Task {
     pub actions_of: TaskId,
     /// The scenario statement that it executes or is about to execute: line (from 1) and text.
     pub line: Option<(u32, Sym)>,
+    /// What the user keeps it from.
+    pub hold: Hold,
     /// How it ended.
     pub status: Option<Status>,
     /// The number of the event that made it.

@@ -2,13 +2,16 @@
 //!
 //! Panes answer it with names, recordings as `holders`, and the deadlock rule follows it in circles.
 
-use super::{Access, Channel, ChannelId, ChannelKind, End, Owner, State, TaskId, Why, World};
+use super::{
+    Access, Blocked, Channel, ChannelId, ChannelKind, End, Lock, LockKind, Monitor, Owner, Polled, State, Task, TaskId,
+    Wanted, Why, World,
+};
 
 /// Who could end a task's sleep.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Wakers {
-    /// The tasks of the run that could, the sleeper itself included if nobody else holds the end
-    /// that matters.
+    /// The tasks of the run that could: not the sleeper itself, unless it is its only hope, because nobody
+    /// else holds the end that matters.
     pub tasks: Vec<TaskId>,
     /// Whether something outside of the run could: time, a user, another program.
     pub outside: bool,
@@ -57,6 +60,45 @@ impl World {
 
     /// The same as [`wakers`](Self::wakers), with somebody else who knows who holds what.
     pub fn wakers_among(&self, id: TaskId, held: &dyn Holdings) -> Option<Wakers> {
+        let mut wakers = self.possible_wakers_among(id, held)?;
+        let sleeper = self.task(id)?;
+        if let (State::Blocked(Blocked { why: Why::Value, channel: Some(channel), on: None, .. }), false) =
+            (sleeper.state, wakers.outside)
+        {
+            self.keep_likely(sleeper, channel, &mut wakers);
+        }
+        // A process that sleeps cannot help itself, as long as it has no other thread.
+        let process = sleeper.process;
+        let alone = || self.living().filter(|task| task.process == process).count() == 1;
+        if wakers.tasks.len() > 1 && wakers.tasks.contains(&process) && alone() {
+            wakers.tasks.retain(|task| *task != process);
+        }
+        Some(wakers)
+    }
+
+    /// Of those who could change a semaphore the ones who have done what is wanted before, or hold it; all,
+    /// if there is none.
+    fn keep_likely(&self, sleeper: &Task, channel: ChannelId, wakers: &mut Wakers) {
+        let Wanted::Operation { index, delta } = sleeper.wanted else { return };
+        let Some(semaphore) = self.channel(channel).and_then(|channel| channel.semaphores.get(&index)) else { return };
+        let side = if delta < 0 { &semaphore.raised } else { &semaphore.lowered };
+        let holds = |task: &TaskId| {
+            let gives_back = |list: &[super::Held]| list.iter().any(|held| held.by == *task && held.count > 0);
+            delta < 0 && (gives_back(&semaphore.taken) || gives_back(&semaphore.undo))
+        };
+        let likely = |task: &TaskId| side.contains(task) || holds(task);
+        if wakers.tasks.iter().any(likely) {
+            wakers.tasks.retain(likely);
+        }
+    }
+
+    /// Whoever has the means to end the sleep of `id`, be it ever so unlikely, the sleeper itself among them if
+    /// it has: what has to be ruled out before one may say that nobody will.
+    pub fn possible_wakers(&self, id: TaskId) -> Option<Wakers> {
+        self.possible_wakers_among(id, self)
+    }
+
+    fn possible_wakers_among(&self, id: TaskId, held: &dyn Holdings) -> Option<Wakers> {
         let State::Blocked(blocked) = self.task(id)?.state else { return None };
         let mut wakers = Wakers::default();
         match blocked.why {
@@ -87,9 +129,31 @@ impl World {
             Why::Barrier => {
                 wakers.tasks = self.living().map(|task| task.id).filter(|task| *task != id).collect();
             }
-            Why::Signal | Why::Time | Why::Poll | Why::Other => wakers.outside = true,
+            Why::Poll => self.wakers_of_poll(id, held, &mut wakers),
+            Why::Signal | Why::Time | Why::Other => wakers.outside = true,
         }
         Some(wakers)
+    }
+
+    /// Who could make one of several descriptors ready.
+    fn wakers_of_poll(&self, id: TaskId, held: &dyn Holdings, wakers: &mut Wakers) {
+        let Some(Wanted::Ready { polled, timeout }) = self.task(id).map(|task| &task.wanted) else {
+            wakers.outside = true;
+            return;
+        };
+        wakers.outside |= *timeout;
+        for Polled { channel, access, .. } in polled {
+            let Some(channel) = channel else { continue };
+            let wanted = [(access.writes(), Why::Full), (access.reads() || !access.writes(), Why::Empty)];
+            for (_, why) in wanted.into_iter().filter(|(wanted, _)| *wanted) {
+                let mut some = Wakers::default();
+                self.wakers_at(id, *channel, why, held, &mut some);
+                wakers.tasks.append(&mut some.tasks);
+                wakers.outside |= some.outside;
+            }
+        }
+        wakers.tasks.sort_unstable();
+        wakers.tasks.dedup();
     }
 
     /// Who could do what a sleeper at a channel waits for.
@@ -142,6 +206,13 @@ impl World {
                 wakers.tasks = held.users(id);
                 wakers.tasks.retain(|task| *task != process);
             }
+            ChannelKind::Eventfd => {
+                wakers.tasks = held.holders(id, &|_| true);
+            }
+            ChannelKind::Pidfd => match channel.monitor.as_deref() {
+                Some(Monitor::Task(Some(task))) => wakers.tasks.push(*task),
+                _ => wakers.outside = true,
+            },
             ChannelKind::Shm | ChannelKind::Memfd => {
                 wakers.tasks = held.users(id);
                 wakers.tasks.retain(|task| *task != process);
@@ -157,13 +228,15 @@ impl World {
         ends.all(|end| end == first).then_some(first)
     }
 
-    /// Who holds a lock that the sleeper could want: everybody else who has one on the file.
+    /// Who holds a lock that is in the way of the one that the sleeper wants; as long as nobody knows which
+    /// that is, everybody else who has one on the file.
     fn lockers(&self, sleeper: TaskId, channel: ChannelId, held: &dyn Holdings) -> Vec<TaskId> {
         let process = self.task(sleeper).map_or(sleeper, |task| task.process);
         let locks = self.channel(channel).map_or(&[][..], |channel| &channel.locks);
+        let wanted = self.task(sleeper).and_then(|task| self.lock_wanted(task));
         let mut tasks: Vec<TaskId> = locks
             .iter()
-            .filter(|lock| lock.owner != Owner::Process(process))
+            .filter(|lock| wanted.map_or(lock.owner != Owner::Process(process), |wanted| lock.excludes(&wanted)))
             .flat_map(|lock| match lock.owner {
                 Owner::Process(process) => vec![process],
                 Owner::Description(description) => held.holders(channel, &|fd| fd.description == description),
@@ -173,6 +246,17 @@ impl World {
         tasks.sort_unstable();
         tasks.dedup();
         tasks
+    }
+
+    /// The lock that a task sleeps for.
+    fn lock_wanted(&self, task: &Task) -> Option<Lock> {
+        let Wanted::Lock { fd, kind, mode, start, len } = task.wanted else { return None };
+        let owner = match kind {
+            LockKind::Process => Owner::Process(task.process),
+            LockKind::Description | LockKind::Flock => Owner::Description(self.fd(task.id, fd)?.description),
+        };
+        let end = if len == 0 { u64::MAX } else { start.saturating_add(len) };
+        Some(Lock { kind, mode, start, end, owner, by: task.id })
     }
 }
 
@@ -195,5 +279,82 @@ mod tests {
         sketch.open("other", 3, "mail", Access::ReadWrite).block_at("server", "accept", Why::NoPeer, "l");
         let wakers = sketch.world().wakers(sketch.task("server"));
         assert_eq!(wakers, Some(Wakers { tasks: vec![sketch.task("client")], outside: true }));
+    }
+
+    fn names(sketch: &Sketch, of: &str) -> (Vec<String>, bool) {
+        let wakers = sketch.world().wakers(sketch.task(of)).expect("it sleeps");
+        let all = ["a", "b", "c"];
+        let named = all.into_iter().filter(|name| {
+            let known = sketch.world().tasks().len() > all.iter().position(|it| it == name).unwrap_or(0) + 1;
+            known && wakers.tasks.contains(&sketch.task(name))
+        });
+        (named.map(str::to_owned).collect(), wakers.outside)
+    }
+
+    #[test]
+    fn a_sleeper_counts_only_if_it_is_its_only_hope() {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "a").pipe("a", "p", 3).fork("a", "b").block_at("b", "read", Why::Empty, "p");
+        assert_eq!(names(&sketch, "b"), (vec!["a".into()], false));
+        sketch.close("a", 4);
+        assert_eq!(names(&sketch, "b"), (vec!["b".into()], false));
+    }
+
+    #[test]
+    fn a_pair_whose_ends_everybody_holds_is_waited_for_by_the_others() {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "a").create("a", "s", ChannelKind::Unix).open("a", 3, "s", Access::ReadWrite);
+        let channel = sketch.channel("s");
+        let second = Kind::Open {
+            fd: 4,
+            channel,
+            end: End::Second,
+            access: Access::ReadWrite,
+            flags: crate::model::FdFlags::default(),
+        };
+        sketch.event("a", "socketpair", 0, second).fork("a", "b").block_at("b", "read", Why::Empty, "s");
+        assert_eq!(names(&sketch, "b"), (vec!["a".into()], false));
+        sketch.close("a", 3).close("a", 4);
+        assert_eq!(names(&sketch, "b"), (vec!["b".into()], false));
+    }
+
+    #[test]
+    fn only_locks_in_the_way_count() {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "a").create("a", "f", ChannelKind::File).open("a", 3, "f", Access::ReadWrite);
+        sketch.fork("a", "b").fork("a", "c");
+        let (channel, mode) = (sketch.channel("f"), crate::model::LockMode::Write);
+        let lock = |start| Kind::Lock { channel, fd: 3, kind: LockKind::Process, mode, start, len: 10 };
+        sketch.event("a", "fcntl", 0, lock(0)).event("b", "fcntl", 0, lock(10));
+        let wanted = Wanted::Lock { fd: 3, kind: LockKind::Process, mode, start: 5, len: 2 };
+        sketch.wants("c", "fcntl", Why::Lock, "f", &wanted);
+        assert_eq!(names(&sketch, "c"), (vec!["a".into()], false));
+    }
+
+    #[test]
+    fn of_a_semaphore_those_count_who_raised_that_very_one() {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "a").create("a", "s", ChannelKind::Sem).get("a", "s");
+        sketch.fork("init", "b").get("b", "s").fork("init", "c").get("c", "s");
+        sketch.wants("c", "semop", Why::Value, "s", &Wanted::Operation { index: 1, delta: -1 });
+        assert_eq!(names(&sketch, "c"), (vec!["a".into(), "b".into()], false), "nobody has ever done so");
+        sketch.sem("b", "s", 1, 1, 1).sem("a", "s", 0, 1, 1).unblock("c");
+        sketch.wants("c", "semop", Why::Value, "s", &Wanted::Operation { index: 1, delta: -2 });
+        assert_eq!(names(&sketch, "c"), (vec!["b".into()], false));
+        let possible = sketch.world().possible_wakers(sketch.task("c")).map(|wakers| wakers.tasks.len());
+        assert_eq!(possible, Some(2), "others may still do it");
+    }
+
+    #[test]
+    fn a_poll_waits_for_whoever_could_make_one_ready() {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "a").pipe("a", "p", 3).fork("init", "b").pipe("b", "q", 5).fork("init", "c");
+        let one = |channel, access| Polled { fd: 9, channel: Some(channel), access };
+        let (p, q) = (sketch.channel("p"), sketch.channel("q"));
+        let polled = vec![one(p, Access::Read), one(q, Access::Write)];
+        sketch.wants("c", "poll", Why::Poll, "p", &Wanted::Ready { polled: polled.clone(), timeout: false });
+        assert_eq!(names(&sketch, "c"), (vec!["a".into(), "b".into()], false));
+        sketch.unblock("c").wants("c", "poll", Why::Poll, "p", &Wanted::Ready { polled, timeout: true });
+        assert_eq!(names(&sketch, "c"), (vec!["a".into(), "b".into()], true));
     }
 }

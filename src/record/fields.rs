@@ -41,6 +41,7 @@ impl<W: io::Write> Writer<W> {
                 self.lines.number_field("pgid", pgid);
                 self.lines.number_field("sid", sid);
             }
+            Kind::Control { .. } | Kind::Foreground { .. } | Kind::Window { .. } => self.terminal_fields(event.kind),
             Kind::Open { .. }
             | Kind::Pass { .. }
             | Kind::Close { .. }
@@ -56,6 +57,7 @@ impl<W: io::Write> Writer<W> {
                 self.lines.data_field("data", payload);
                 match via {
                     Via::Fd(_) | Via::Memory => {}
+                    Via::At(_) => self.lines.bool_field("positioned", true),
                     Via::Socket(_, peer) => self.sym("peer", peer),
                     Via::Mq(_, priority) => self.lines.number_field("priority", priority),
                     Via::Msg(kind) => self.lines.number_field("type", kind.get()),
@@ -70,7 +72,8 @@ impl<W: io::Write> Writer<W> {
             | Kind::Capacity { .. }
             | Kind::Drop { .. }
             | Kind::Block { .. }
-            | Kind::Unblock { .. } => self.channel_fields(event),
+            | Kind::Unblock { .. } => self.channel_fields(event, payload),
+            Kind::Monitor { channel, told } => self.monitor_fields(channel, told),
             Kind::Address { .. }
             | Kind::Listen { .. }
             | Kind::Connect { .. }
@@ -96,6 +99,7 @@ impl<W: io::Write> Writer<W> {
                     self.lines.bool_field("label", true);
                 }
             }
+            Kind::Clock { now } => self.lines.number_field("now", now),
             Kind::Limit { limit, value, asked } => {
                 self.sym("limit", limit);
                 self.lines.number_field("value", value);
@@ -108,6 +112,19 @@ impl<W: io::Write> Writer<W> {
                 self.sym("text", text);
                 self.parties(payload);
             }
+            Kind::Hold { hold } => self.lines.text_field("how", hold.as_str()),
+        }
+    }
+
+    fn terminal_fields(&mut self, kind: Kind) {
+        self.channel(kind.channel());
+        match kind {
+            Kind::Foreground { pgid, .. } => self.lines.number_field("pgid", pgid),
+            Kind::Window { rows, columns, .. } => {
+                self.lines.number_field("rows", rows);
+                self.lines.number_field("columns", columns);
+            }
+            _ => {}
         }
     }
 
@@ -156,7 +173,7 @@ impl<W: io::Write> Writer<W> {
         }
     }
 
-    fn channel_fields(&mut self, event: &Event) {
+    fn channel_fields(&mut self, event: &Event, payload: &[u8]) {
         match event.kind {
             Kind::Create { channel, kind, name, capacity, messages, found } => {
                 self.channel(Some(channel));
@@ -192,12 +209,13 @@ impl<W: io::Write> Writer<W> {
                 self.channel(Some(channel));
                 self.lines.number_field("bytes", bytes);
             }
-            Kind::Block { channel, on, why } => {
+            Kind::Block { channel, on, why, .. } => {
                 self.channel(channel);
                 if let Some(on) = on {
                     self.task("on", on);
                 }
                 self.lines.text_field("why", why.as_str());
+                self.wanted_fields(payload);
                 let wakers = self.world.wakers(event.task).unwrap_or_default();
                 let names = wakers.tasks.iter().filter_map(|id| self.world.task(*id));
                 self.lines.list_field("holders", names, |out, task| out.text(self.names.get(task.name)));
@@ -354,23 +372,23 @@ impl<W: io::Write> Writer<W> {
         self.lines.text_field(key, self.names.get(sym));
     }
 
-    fn task(&mut self, key: &str, id: TaskId) {
+    pub(super) fn task(&mut self, key: &str, id: TaskId) {
         let name = self.world.task(id).map_or("?", |task| self.names.get(task.name));
         self.lines.text_field(key, name);
     }
 
-    fn channel(&mut self, id: Option<ChannelId>) {
+    pub(super) fn channel(&mut self, id: Option<ChannelId>) {
         if let Some(id) = id {
             self.channel_field("channel", id);
         }
     }
 
-    fn channel_field(&mut self, key: &str, id: ChannelId) {
+    pub(super) fn channel_field(&mut self, key: &str, id: ChannelId) {
         self.lines.key(key);
         self.lines.raw(self.channels.get(id.index()).map_or("\"?\"", |name| name));
     }
 
-    fn set(&mut self, key: &str, set: SignalSet) {
+    pub(super) fn set(&mut self, key: &str, set: SignalSet) {
         self.lines.texts_field(key, set.iter().map(|signal| signal.to_string().into()));
     }
 

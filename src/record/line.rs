@@ -11,6 +11,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
+use super::readiness::PolledLine;
+
 /// A string, borrowed where it has no escapes. (`Option<Cow<str>>` would always copy.)
 #[derive(Debug)]
 pub(super) struct Text<'a>(pub Cow<'a, str>);
@@ -97,9 +99,11 @@ pub(super) struct Line<'a> {
     pub clock: Option<i32>,
     pub cloexec: Option<bool>,
     pub code: Option<i32>,
+    pub columns: Option<u16>,
     #[serde(borrow)]
     pub connection: Option<Text<'a>>,
     pub core: Option<bool>,
+    pub count: Option<u64>,
     #[serde(borrow)]
     pub data: Option<Data<'a>>,
     pub delta: Option<i32>,
@@ -108,6 +112,8 @@ pub(super) struct Line<'a> {
     pub disposition: Option<Text<'a>>,
     #[serde(borrow)]
     pub end: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub events: Option<Vec<Text<'a>>>,
     pub fd: Option<i32>,
     #[serde(borrow)]
     pub flags: Option<Vec<Text<'a>>>,
@@ -133,6 +139,7 @@ pub(super) struct Line<'a> {
     pub messages: Option<bool>,
     #[serde(borrow)]
     pub name: Option<Text<'a>>,
+    pub now: Option<u64>,
     pub offset: Option<u64>,
     #[serde(borrow)]
     pub old: Option<Data<'a>>,
@@ -145,12 +152,17 @@ pub(super) struct Line<'a> {
     pub pgid: Option<i32>,
     #[serde(borrow)]
     pub phase: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub polled: Option<Vec<PolledLine<'a>>>,
     pub position: Option<u64>,
+    pub positioned: Option<bool>,
     pub priority: Option<u32>,
+    pub rows: Option<u16>,
     #[serde(borrow)]
     pub queue: Option<Text<'a>>,
     #[serde(borrow)]
     pub rule: Option<Text<'a>>,
+    pub semaphore: Option<bool>,
     #[serde(borrow)]
     pub set: Option<Vec<Text<'a>>>,
     #[serde(borrow)]
@@ -163,6 +175,8 @@ pub(super) struct Line<'a> {
     pub tasks: Option<Vec<Text<'a>>>,
     #[serde(borrow)]
     pub text: Option<Text<'a>>,
+    pub ticks: Option<u64>,
+    pub timeout: Option<bool>,
     #[serde(borrow)]
     pub then: Option<Text<'a>>,
     #[serde(borrow)]

@@ -10,6 +10,7 @@ mod fields;
 mod json;
 mod line;
 mod reader;
+mod readiness;
 mod resolve;
 mod words;
 mod writer;
@@ -24,7 +25,7 @@ pub const FORMAT: u64 = 1;
 pub const MAX_LINE: u64 = 16 << 20;
 
 /// The names of all events, in the order of `docs/events.md`.
-pub const EVENTS: [&str; 44] = [
+pub const EVENTS: [&str; 50] = [
     "spawn",
     "exec",
     "exit",
@@ -58,6 +59,7 @@ pub const EVENTS: [&str; 44] = [
     "lock",
     "block",
     "unblock",
+    "monitor",
     "action",
     "mask",
     "signal",
@@ -67,6 +69,11 @@ pub const EVENTS: [&str; 44] = [
     "syscall",
     "line",
     "note",
+    "clock",
     "limit",
     "diagnosis",
+    "hold",
+    "terminal",
+    "foreground",
+    "window",
 ];

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use super::line::{Data, Line, Text, To};
 use super::words;
 use crate::model::{
-    Access, Blob, ChannelId, ChannelKind, Disposition, End, Event, How, Kind, LockKind, LockMode, MaskHow, MessageType,
-    Parties, Pen, Phase, Queue, Signal, SignalSet, Status, Sym, TaskId, Then, TimerChange, TimerKind, Via, Why,
+    Access, Blob, ChannelId, ChannelKind, Disposition, End, Event, Hold, How, Kind, LockKind, LockMode, MaskHow,
+    MessageType, Parties, Pen, Phase, Queue, Signal, SignalSet, Status, Sym, TaskId, Then, TimerChange, TimerKind, Via,
+    Why,
 };
 
 /// Descriptors and the like that a recording may make copies of by spawning tasks. It lies far
@@ -95,6 +96,13 @@ impl Resolver {
                 To::Number(_) => return Err("`to` is not the name of a task".to_owned()),
             },
             "group" => Kind::Group { pgid: need(line.pgid, "pgid")?, sid: need(line.sid, "sid")? },
+            "terminal" => Kind::Control { channel: self.any_channel(line)? },
+            "foreground" => Kind::Foreground { channel: self.channel(line)?, pgid: need(line.pgid, "pgid")? },
+            "window" => Kind::Window {
+                channel: self.channel(line)?,
+                rows: need(line.rows, "rows")?,
+                columns: need(line.columns, "columns")?,
+            },
             "open" | "pass" | "close" | "dup" | "flags" | "seek" => self.descriptor(line)?,
             "create" | "destroy" | "unlink" | "capacity" | "block" | "unblock" => self.at_channel(line)?,
             "write" | "read" => self.transfer(line)?,
@@ -102,11 +110,13 @@ impl Resolver {
             "get" | "attach" | "detach" => self.attachment(line)?,
             "address" | "listen" | "connect" | "accept" | "shutdown" => self.socket(line)?,
             "sem" | "lock" | "load" | "store" => self.shared(line)?,
+            "monitor" => Kind::Monitor { channel: self.channel(line)?, told: self.told(line)? },
             "action" | "mask" | "signal" => self.signal(line)?,
             "interrupted" | "altstack" | "timer" => around_signals(line)?,
             "syscall" => Kind::Syscall { args: self.keep(need(line.args.as_ref(), "args")?) },
             "line" => Kind::Line { line: need(line.number, "line")?, text: self.sym(line.text.as_ref(), "text")? },
             "note" => Kind::Note { text: self.sym(line.text.as_ref(), "text")?, label: line.label.unwrap_or_default() },
+            "clock" => Kind::Clock { now: need(line.now, "now")? },
             "limit" => Kind::Limit {
                 limit: self.sym(line.limit.as_ref(), "limit")?,
                 value: need(line.value.and_then(|value| u64::try_from(value).ok()), "value")?,
@@ -117,6 +127,7 @@ impl Resolver {
                 text: self.sym(line.text.as_ref(), "text")?,
                 parties: self.parties(line)?,
             },
+            "hold" => Kind::Hold { hold: parse(line.how.as_ref(), "how", Hold::parse)? },
             other => return Err(unknown("event", other)),
         })
     }
@@ -188,6 +199,7 @@ impl Resolver {
                 channel: self.any_channel(line)?,
                 on: line.on.as_ref().map(|on| self.task(on)).transpose()?,
                 why: parse(line.why.as_ref(), "why", |why| Some(Why::parse(why).unwrap_or(Why::Other)))?,
+                wanted: self.wanted(line)?,
             },
             _ => Kind::Unblock { channel: self.any_channel(line)? },
         })
@@ -203,6 +215,7 @@ impl Resolver {
             (Some(fd), None) => match (line.priority, &line.peer) {
                 (Some(priority), _) => Via::Mq(fd, priority),
                 (None, Some(_)) => Via::Socket(fd, self.sym(line.peer.as_ref(), "peer")?),
+                (None, None) if line.positioned == Some(true) => Via::At(fd),
                 (None, None) => Via::Fd(fd),
             },
         };
@@ -351,11 +364,11 @@ impl Resolver {
         Ok(self.pen.intern(need(text, field)?))
     }
 
-    fn task(&self, name: &str) -> Result<TaskId, String> {
+    pub(super) fn task(&self, name: &str) -> Result<TaskId, String> {
         self.tasks.get(name).copied().ok_or_else(|| format!("no task is called {} yet", quoted(name)))
     }
 
-    fn channel_called(&self, name: &str) -> Result<ChannelId, String> {
+    pub(super) fn channel_called(&self, name: &str) -> Result<ChannelId, String> {
         self.channels.get(name).copied().ok_or_else(|| format!("no channel is called {} yet", quoted(name)))
     }
 
@@ -376,16 +389,16 @@ fn end(line: &Line<'_>) -> Result<End, String> {
     }
 }
 
-fn need<T>(field: Option<T>, name: &str) -> Result<T, String> {
+pub(super) fn need<T>(field: Option<T>, name: &str) -> Result<T, String> {
     field.ok_or_else(|| format!("the field `{name}` is missing"))
 }
 
-fn parse<T>(word: Option<&Text<'_>>, field: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, String> {
+pub(super) fn parse<T>(word: Option<&Text<'_>>, field: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, String> {
     let word = need(word, field)?;
     parse(word).ok_or_else(|| unknown(field, word))
 }
 
-fn signal(name: &str) -> Result<Signal, String> {
+pub(super) fn signal(name: &str) -> Result<Signal, String> {
     Signal::parse(name).ok_or_else(|| unknown("signal", name))
 }
 
@@ -421,7 +434,7 @@ fn status(line: &Line<'_>) -> Result<Status, String> {
     }
 }
 
-fn unknown(what: &str, word: &str) -> String {
+pub(super) fn unknown(what: &str, word: &str) -> String {
     format!("{} is no {what}", quoted(word))
 }
 

@@ -18,11 +18,40 @@ const ACTION_FLAGS: [(u32, &str); 10] = [
     (0x8000_0000, "SA_RESETHAND"),
 ];
 
+/// `events` of epoll_ctl(2) by name (linux/eventpoll.h).
+const POLL_EVENTS: [(u32, &str); 11] = [
+    (0x0000_0001, "EPOLLIN"),
+    (0x0000_0002, "EPOLLPRI"),
+    (0x0000_0004, "EPOLLOUT"),
+    (0x0000_0008, "EPOLLERR"),
+    (0x0000_0010, "EPOLLHUP"),
+    (0x0000_0040, "EPOLLRDNORM"),
+    (0x0000_2000, "EPOLLRDHUP"),
+    (0x1000_0000, "EPOLLEXCLUSIVE"),
+    (0x2000_0000, "EPOLLWAKEUP"),
+    (0x4000_0000, "EPOLLONESHOT"),
+    (0x8000_0000, "EPOLLET"),
+];
+
 /// The names of the bits of `sa_flags`; bits without a name come last, as one hexadecimal number.
 pub(super) fn action_flags(flags: u32) -> impl Iterator<Item = Cow<'static, str>> {
-    let known: u32 = ACTION_FLAGS.iter().fold(0, |all, (bit, _)| all | bit);
+    bits(&ACTION_FLAGS, flags)
+}
+
+/// The same of what an epoll instance waits for.
+pub(super) fn poll_events(events: u32) -> impl Iterator<Item = Cow<'static, str>> {
+    bits(&POLL_EVENTS, events)
+}
+
+/// The bit behind one of the words of [`poll_events`].
+pub(super) fn poll_event(word: &str) -> Option<u32> {
+    bit(&POLL_EVENTS, word)
+}
+
+fn bits(table: &'static [(u32, &'static str)], flags: u32) -> impl Iterator<Item = Cow<'static, str>> {
+    let known: u32 = table.iter().fold(0, |all, (bit, _)| all | bit);
     let rest = flags & !known;
-    ACTION_FLAGS
+    table
         .iter()
         .filter(move |(bit, _)| flags & bit != 0)
         .map(|(_, name)| Cow::Borrowed(*name))
@@ -31,10 +60,14 @@ pub(super) fn action_flags(flags: u32) -> impl Iterator<Item = Cow<'static, str>
 
 /// The bit behind one of the words of [`action_flags`].
 pub(super) fn action_flag(word: &str) -> Option<u32> {
+    bit(&ACTION_FLAGS, word)
+}
+
+fn bit(table: &[(u32, &str)], word: &str) -> Option<u32> {
     if let Some(hex) = word.strip_prefix("0x") {
         return u32::from_str_radix(hex, 16).ok();
     }
-    ACTION_FLAGS.iter().find(|(_, name)| *name == word).map(|(bit, _)| *bit)
+    table.iter().find(|(_, name)| *name == word).map(|(bit, _)| *bit)
 }
 
 /// The flags of a descriptor that are set.

@@ -9,7 +9,7 @@ use kdl::{KdlDocument, KdlNode};
 use unicode_width::UnicodeWidthStr;
 
 use super::parse::{Spanned, string, walk, with_document};
-use super::{Op, Problem, Scenario, Statement, StatementId, Turn, Until, Value, words};
+use super::{HANDLER, Op, Problem, RETURNED, Scenario, Statement, StatementId, Turn, Until, Value, words};
 
 /// How many lines a story may have.
 const STORY_LINES: usize = 8;
@@ -183,10 +183,12 @@ fn turns(scenario: &Scenario, nodes: &Nodes<'_>, problems: &mut Vec<Problem>) {
         }
         all = *turn == Turn::All;
         let Turn::Run { until: Until::Reaches(place), .. } = turn else { continue };
-        if !labels.contains(&place.as_str()) && !words::is_call(place) {
+        let phase = matches!(place.as_str(), HANDLER | RETURNED)
+            || (place.starts_with("SIG") && crate::model::Signal::parse(place).is_some());
+        if !labels.contains(&place.as_str()) && !words::is_call(place) && !phase {
             let mut known = labels.clone();
             words::call_names().for_each(|call| known.push(call));
-            let said = format!("`until={place}` names neither a label nor a call");
+            let said = format!("`until={place}` names no label, no call and no signal");
             let at = child.entries().last().map_or(child.range(), Spanned::range);
             problems.push(Problem::warning(nodes.text, at, said).maybe_help(words::suggest(place, known)));
         }

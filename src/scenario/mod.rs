@@ -34,17 +34,23 @@ use crate::model::Signal;
 /// The diagnoses that a scenario may expect.
 pub const RULES: &[&str] = &[
     "broken-pipe",
+    "coalesced-signals",
     "connection-refused",
     "datagram-dropped",
     "deadlock",
+    "eintr-not-handled",
+    "errno-changed-by-handler",
     "leaked-ipc-object",
     "lock-dropped-by-close",
     "lost-update",
+    "lost-wake-up",
+    "mask-inherited-over-exec",
     "orphan",
     "past-a-limit",
     "self-held-write-end",
     "torn-read",
     "unreceived-message",
+    "unsafe-call-in-handler",
     "zombie",
 ];
 
@@ -69,10 +75,14 @@ pub struct Scenario {
     pub seed: Option<u64>,
     /// Whether the processes run freely by default instead of one at a time.
     pub free: bool,
+    /// Whether its processes live in real time instead of by the lab's clock.
+    pub real_time: bool,
     /// An exact interleaving.
     pub schedule: Vec<Turn>,
     /// Questions asked before the reveal.
     pub predictions: Vec<Prediction>,
+    /// The terminal that the root processes are started on, if they are.
+    pub terminal: Option<Terminal>,
     /// Bounds of a run.
     pub limit: Limit,
     /// What must hold at the end.
@@ -81,6 +91,17 @@ pub struct Scenario {
     pub program: Program,
     /// The text of the file.
     pub source: String,
+}
+
+/// A terminal of the lab: the root processes are in its session, as its foreground group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terminal {
+    /// Lines of its window, as long as nobody shows it in one of another size.
+    pub rows: u16,
+    /// Columns of its window, likewise.
+    pub columns: u16,
+    /// What is typed where there is no user: a line or a key at a time, each when nobody can move.
+    pub input: String,
 }
 
 /// Bounds of a run.
@@ -117,6 +138,8 @@ pub enum Turn {
         /// Until what.
         until: Until,
     },
+    /// `clock`: the lab's clock moves on to what is due next, although tasks could move.
+    Clock,
     /// `run all`: the seeded scheduler from here on.
     All,
 }
@@ -128,8 +151,23 @@ pub enum Until {
     Blocked,
     /// The task is gone.
     Exit,
-    /// It has passed this label, or is about to make this call: whichever bears the name.
+    /// It has passed this label, is about to make this call, is about to take this signal (by its full
+    /// name), to enter a handler (`handler`), or has come back from one (`returned`): whichever bears the
+    /// name.
     Reaches(String),
+}
+
+/// In a schedule: before the first instruction of a handler.
+pub const HANDLER: &str = "handler";
+/// In a schedule: a handler has returned.
+pub const RETURNED: &str = "returned";
+
+impl Until {
+    /// Until a place; a signal's goes by the name that the lab calls it by.
+    pub fn reaches(place: &str) -> Self {
+        let signal = place.starts_with("SIG").then(|| Signal::parse(place)).flatten();
+        Self::Reaches(signal.map_or_else(|| place.to_owned(), |signal| signal.to_string()))
+    }
 }
 
 /// A question.

@@ -50,6 +50,8 @@ pub enum Op {
         restart: bool,
         nodefer: bool,
         resethand: bool,
+        /// Whether the handler puts errno(3) back.
+        keep_errno: bool,
         mask: SignalSet,
         body: Vec<Statement>,
     },
@@ -79,8 +81,10 @@ pub enum Op {
         signal: Signal,
     },
     Pause,
+    /// `into` gets the seconds that were left.
     Alarm {
         seconds: Value,
+        into: Option<VarId>,
     },
     /// `value` travels with the signal (sigqueue(3)).
     Sigqueue {
@@ -140,6 +144,10 @@ pub enum Op {
         fd: DescriptorId,
         text: Value,
         bytes: Option<Value>,
+    },
+    /// Says what errno(3) is.
+    Perror {
+        text: Value,
     },
     Print {
         text: Value,

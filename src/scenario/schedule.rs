@@ -1,6 +1,6 @@
 //! Schedules as text: what `--schedule` takes and what a run prints so that it can be replayed.
 //!
-//! `parent:3,child:1,child@blocked,child@exit,child@write,all`: steps are counted after a colon, and
+//! `parent:3,child:1,child@blocked,child@exit,child@write,clock,all`: steps are counted after a colon, and
 //! after an at sign stands until what a task runs. Names of foreign programs may hold anything, so
 //! the characters with a meaning are written `%2C` as in a URL.
 
@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use super::{Turn, Until};
 
 const ALL: &str = "all";
+const CLOCK: &str = "clock";
 const BLOCKED: &str = "blocked";
 const EXIT: &str = "exit";
 
@@ -32,6 +33,7 @@ impl fmt::Display for Turn {
                     Until::Reaches(place) => escape(f, place),
                 }
             }
+            Self::Clock => f.write_str(CLOCK),
             Self::All => f.write_str(ALL),
         }
     }
@@ -68,12 +70,15 @@ fn parse_turn(item: &str) -> Result<Turn, String> {
     if item == ALL {
         return Ok(Turn::All);
     }
+    if item == CLOCK {
+        return Ok(Turn::Clock);
+    }
     if let Some((name, until)) = item.split_once('@') {
         let until = match until {
             BLOCKED => Until::Blocked,
             EXIT => Until::Exit,
-            "" => return Err("until what? `@blocked`, `@exit`, `@` and a label or a call".to_owned()),
-            place => Until::Reaches(unescape(place)?),
+            "" => return Err("until what? `@blocked`, `@exit`, `@` and a label, a call or a signal".to_owned()),
+            place => Until::reaches(&unescape(place)?),
         };
         return Ok(Turn::Run { name: named(name)?, until });
     }
@@ -81,7 +86,7 @@ fn parse_turn(item: &str) -> Result<Turn, String> {
         let count = count.parse().map_err(|_| format!("`{}` is no number of steps", excerpt(count)))?;
         return Ok(Turn::Step { name: named(name)?, count });
     }
-    Err("write `NAME:3` for three steps, `NAME@blocked` to run until it blocks, or `all`".to_owned())
+    Err("write `NAME:3` for three steps, `NAME@blocked` to run until it blocks, `clock` or `all`".to_owned())
 }
 
 fn named(name: &str) -> Result<String, String> {
@@ -198,6 +203,7 @@ mod tests {
             (name.clone(), any::<u32>()).prop_map(|(name, count)| Turn::Step { name, count }),
             (name, until).prop_map(|(name, until)| Turn::Run { name, until }),
             Just(Turn::All),
+            Just(Turn::Clock),
         ]
     }
 

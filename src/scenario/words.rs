@@ -66,9 +66,13 @@ pub const STATEMENTS: &[Word] = &[
     call("chdir", "chdir PATH", (1, 1)),
     word("umask", "umask MASK", (1, 1)),
     call("nice", "nice N", (1, 1)),
-    call("on", "on SIG [restart=#true] [nodefer=#true] [resethand=#true] [mask=\"USR1 USR2\"] { … }", (1, 1))
-        .options(&["restart", "nodefer", "resethand", "mask"])
-        .block(Block::Required),
+    call(
+        "on",
+        "on SIG [restart=#true] [nodefer=#true] [resethand=#true] [keep-errno=#true] [mask=\"USR1 USR2\"] { … }",
+        (1, 1),
+    )
+    .options(&["restart", "nodefer", "resethand", "keep-errno", "mask"])
+    .block(Block::Required),
     call("ignore", "ignore SIG …", (1, MANY)),
     call("default", "default SIG …", (1, MANY)),
     word("block", "block SIG …", (1, MANY)),
@@ -81,7 +85,7 @@ pub const STATEMENTS: &[Word] = &[
     word("sigsuspend", "sigsuspend { unblock SIG …; block SIG … }", (0, 0)).block(Block::Required),
     word("sigwait", "sigwait SIG … [into=VAR] [value=VAR]", (1, MANY)).options(&["into", "value"]),
     call("signalfd", "signalfd F SIG … [nonblock=#true]", (2, MANY)).options(&["nonblock"]),
-    word("alarm", "alarm SECONDS", (1, 1)),
+    word("alarm", "alarm SECONDS [into=VAR]", (1, 1)).options(&["into"]),
     word("setitimer", "setitimer SECONDS [every=SECONDS]", (1, 1)).options(&["every"]),
     call("pipe", "pipe P", (1, 1)),
     call("mkfifo", "mkfifo PATH", (1, 1)),
@@ -90,6 +94,7 @@ pub const STATEMENTS: &[Word] = &[
     call("read", "read F [bytes=N] [until=eof] [into=VAR]", (1, 1)).options(&["bytes", "until", "into"]),
     call("write", "write F \"…\" [bytes=N]", (2, 2)).options(&["bytes"]),
     call("print", "print \"…\"", (1, 1)),
+    word("perror", "perror \"…\"", (1, 1)),
     call("fflush", "fflush", (0, 0)),
     call("close", "close F", (1, 1)),
     call("dup2", "dup2 F G", (2, 2)),
@@ -200,6 +205,7 @@ pub const TOP: &[Word] = &[
     word("hint", "hint \"…\"", (1, 1)),
     word("seed", "seed N", (1, 1)),
     word("free", "free", (0, 0)),
+    word("real-time", "real-time", (0, 0)),
     word("schedule", "schedule { … }", (0, 0)).block(Block::Required),
     word("predict", "predict \"…?\" [at=LABEL] { choice \"…\" [right=#true]; because \"…\" }", (1, 1))
         .options(&["at"])
@@ -209,6 +215,7 @@ pub const TOP: &[Word] = &[
         "processes",
         "events",
     ]),
+    word("terminal", "terminal [rows=24] [columns=80] [input=\"…\"]", (0, 0)).options(&["rows", "columns", "input"]),
     word("expect", "expect { … }", (0, 0)).block(Block::Required),
     word("process", "process NAME { … }", (1, 1)).block(Block::Required),
 ];
@@ -216,7 +223,9 @@ pub const TOP: &[Word] = &[
 /// What a `schedule` block may say.
 pub const TURNS: &[Word] = &[
     word("step", "step NAME [N]", (1, 2)),
-    word("run", "run NAME until=blocked|exit|LABEL|CALL   or   run all", (1, 1)).options(&["until"]),
+    word("run", "run NAME until=blocked|exit|LABEL|CALL|SIG|handler|returned   or   run all", (1, 1))
+        .options(&["until"]),
+    word("clock", "clock", (0, 0)),
 ];
 
 /// What a `predict` block may say.

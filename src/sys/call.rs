@@ -219,6 +219,16 @@ pub fn exit(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
+/// What errno(3) holds in this thread.
+pub fn errno() -> i32 {
+    nix::errno::Errno::last_raw()
+}
+
+/// Sets errno(3).
+pub fn set_errno(errno: i32) {
+    nix::errno::Errno::set_raw(errno);
+}
+
 /// fwrite(3) to the C library's stdout: buffered, and not safe in a handler. That is the lesson.
 pub fn print(bytes: &[u8]) {
     unsafe extern "C" {

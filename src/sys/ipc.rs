@@ -55,6 +55,22 @@ pub fn msg_copy(id: i32, index: i64, buffer: &mut [u8]) -> Result<(i64, usize)> 
     Ok((i64::from_ne_bytes(number), copied))
 }
 
+/// The values of all semaphores of a set, first to last (semctl(2), `GETALL`).
+pub fn sem_values(id: i32) -> Result<Vec<u16>> {
+    let target = || format!("semaphore set {id}");
+    // SAFETY: an all-zero struct of numbers is valid.
+    let mut facts: libc::semid_ds = unsafe { std::mem::zeroed() };
+    // SAFETY: the structure is live and as large as the kernel's, which fills it.
+    let asked = unsafe { libc::semctl(id, 0, libc::IPC_STAT, &raw mut facts) };
+    check(asked, "semctl", target)?;
+    // A set keeps its size for as long as it lives.
+    let mut values = vec![0; usize::try_from(facts.sem_nsems).unwrap_or(0)];
+    // SAFETY: the array is live and has room for as many values as the set has semaphores.
+    let asked = unsafe { libc::semctl(id, 0, libc::GETALL, values.as_mut_ptr()) };
+    check(asked, "semctl", target)?;
+    Ok(values)
+}
+
 /// Whether there is a System V object of this kind with this key, of whoever.
 pub fn object_exists(kind: ChannelKind, key: i32) -> bool {
     // SAFETY: system calls on numbers, which make nothing.
@@ -113,6 +129,16 @@ pub fn mq_facts(queue: &OwnedFd) -> Result<MqFacts> {
 mod tests {
     use super::super::call::sysv;
     use super::*;
+
+    #[test]
+    fn the_values_of_a_set_are_read() {
+        let id = sysv::semget(libc::IPC_PRIVATE, 3).expect("a set") as i32;
+        let set = sysv::sem_set(id, 1, 7);
+        let values = sem_values(id);
+        assert_eq!(sysv::sem_remove(id), Ok(0));
+        assert_eq!((set, values), (Ok(0), Ok(vec![0, 7, 0])));
+        assert!(sem_values(id).is_err());
+    }
 
     #[test]
     fn a_queue_is_looked_into_and_left_as_it_was() {

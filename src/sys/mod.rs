@@ -8,6 +8,7 @@ pub mod call;
 pub mod clock;
 pub mod detour;
 mod error;
+pub mod fdinfo;
 pub mod ipc;
 pub mod memory;
 pub mod peek;
@@ -18,6 +19,7 @@ pub mod seccomp;
 pub mod signal;
 pub mod sockets;
 pub mod spawn;
+pub mod terminal;
 
 pub use error::{Error, Result};
 pub use pulse::Pulse;

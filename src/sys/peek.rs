@@ -39,6 +39,13 @@ pub fn deliver_to_terminal(fd: &OwnedFd) -> bool {
     unsafe { libc::poll(&raw mut entry, 1, 0) == 1 }
 }
 
+/// Whether a read would not sleep (poll(2): `POLLIN`, or the other end is gone).
+pub fn is_readable(fd: &OwnedFd) -> bool {
+    let mut entry = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one live entry, and no time to wait.
+    unsafe { libc::poll(&raw mut entry, 1, 0) == 1 }
+}
+
 /// A copy of what waits in a pipe, at most `limit` bytes, by tee(2); the pipe keeps it.
 pub fn pipe_contents(read_end: &OwnedFd, limit: usize) -> Result<Vec<u8>> {
     let (copy_read, copy_write) = super::spawn::pipe()?;

@@ -9,6 +9,9 @@ use std::mem::MaybeUninit;
 use super::error::{Error, Result, check};
 use crate::model::{Carries, Queue, Signal, SignalSet, Status};
 
+/// `PTRACE_PEEKSIGINFO_SHARED` of linux/ptrace.h, which the libc crate has for some architectures only.
+const PEEKSIGINFO_SHARED: u32 = 1;
+
 /// The options that every tracee is seized with; children inherit them.
 const OPTIONS: i32 = libc::PTRACE_O_TRACEFORK
     | libc::PTRACE_O_TRACEVFORK
@@ -274,7 +277,7 @@ impl Stopped {
         loop {
             let which = libc::ptrace_peeksiginfo_args {
                 off: queued.len() as u64,
-                flags: if shared { libc::PTRACE_PEEKSIGINFO_SHARED } else { 0 },
+                flags: if shared { PEEKSIGINFO_SHARED } else { 0 },
                 nr: AT_ONCE as i32,
             };
             let mut infos = [const { MaybeUninit::<libc::siginfo_t>::zeroed() }; AT_ONCE];

@@ -94,9 +94,92 @@ pub fn kill(pid: i32) {
     unsafe { libc::kill(pid, libc::SIGKILL) };
 }
 
-/// Sends `signal` to a process.
-pub fn send(pid: i32, signal: i32) -> super::Result<()> {
-    // SAFETY: a system call on numbers.
-    let result = unsafe { libc::kill(pid, signal) };
-    super::error::check(result, "kill", || format!("process {pid}")).map(drop)
+/// Who gets a signal, by the numbers that this process sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Receiver {
+    /// A process, whichever of its threads takes it (kill(2)).
+    Process(i32),
+    /// One thread of a process (tgkill(2)). That it is one of this process the kernel makes sure.
+    Thread {
+        /// The process.
+        process: i32,
+        /// The thread.
+        thread: i32,
+    },
+}
+
+/// Sends `signal`, or with 0 only asks whether it could be sent; with a value, as sigqueue(3) does.
+///
+/// # Errors
+/// `EPERM` if this process may not, `ESRCH` if the receiver is gone, `EAGAIN` if too many are queued.
+pub fn send_to(receiver: Receiver, signal: i32, value: Option<i32>) -> super::Result<()> {
+    let (process, thread) = match receiver {
+        Receiver::Process(process) => (process, process),
+        Receiver::Thread { process, thread } => (process, thread),
+    };
+    let (call, result) = match (receiver, value) {
+        // SAFETY: a system call on numbers.
+        (Receiver::Process(_), None) => ("kill", unsafe { libc::syscall(libc::SYS_kill, process, signal) }),
+        (Receiver::Thread { .. }, None) => {
+            // SAFETY: a system call on numbers.
+            ("tgkill", unsafe { libc::syscall(libc::SYS_tgkill, process, thread, signal) })
+        }
+        (Receiver::Process(_), Some(value)) => {
+            let info = queued_info(signal, value);
+            // SAFETY: the structure is live and as large as the kernel's `siginfo_t`.
+            let result = unsafe { libc::syscall(libc::SYS_rt_sigqueueinfo, process, signal, &raw const info) };
+            ("rt_sigqueueinfo", result)
+        }
+        (Receiver::Thread { .. }, Some(value)) => {
+            let info = queued_info(signal, value);
+            // SAFETY: the structure is live and as large as the kernel's `siginfo_t`.
+            let result =
+                unsafe { libc::syscall(libc::SYS_rt_tgsigqueueinfo, process, thread, signal, &raw const info) };
+            ("rt_tgsigqueueinfo", result)
+        }
+    };
+    super::error::check(result, call, || format!("process {process}")).map(drop)
+}
+
+/// The beginning of the kernel's `siginfo_t` as sigqueue(3) fills it, and nothing after it.
+#[repr(C)]
+struct QueuedInfo {
+    signal: i32,
+    errno: i32,
+    code: i32,
+    padding: i32,
+    pid: i32,
+    uid: u32,
+    value: i64,
+    rest: [u64; 12],
+}
+
+const _: () = assert!(size_of::<QueuedInfo>() == size_of::<libc::siginfo_t>());
+
+fn queued_info(signal: i32, value: i32) -> QueuedInfo {
+    QueuedInfo {
+        signal,
+        errno: 0,
+        code: libc::SI_QUEUE,
+        padding: 0,
+        pid: nix::unistd::getpid().as_raw(),
+        uid: nix::unistd::getuid().as_raw(),
+        value: i64::from(value),
+        rest: [0; 12],
+    }
+}
+
+/// The `si_code` of signals that the lab sends in place of the kernel, by which it knows them again: one
+/// that no program uses. (sigaction(2): codes of processes are negative.)
+pub const OF_THE_LAB: i32 = -0x5052;
+
+/// Queues `signal` for a process, with a code below 0 (rt_sigqueueinfo(2)); no sender is named.
+pub fn queue(pid: i32, signal: i32, code: i32) -> super::Result<()> {
+    // SAFETY: an all-zero siginfo_t is valid: every member is a number.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    info.si_signo = signal;
+    info.si_code = code;
+    // SAFETY: the structure is live, and the kernel only reads it.
+    let result = unsafe { libc::syscall(libc::SYS_rt_sigqueueinfo, pid, signal, &raw const info) };
+    super::error::check(result, "rt_sigqueueinfo", || format!("process {pid}")).map(drop)
 }

@@ -24,6 +24,8 @@ pub struct Start {
     pub filter: Option<Filter>,
     /// Whether it leads a session of its own.
     pub new_session: bool,
+    /// Whether its standard input becomes the controlling terminal of that session.
+    pub terminal: bool,
     /// Whether its memory is laid out the same way every time (personality(2)).
     pub fixed_layout: bool,
     /// Its working directory.
@@ -85,7 +87,7 @@ pub struct Report {
 }
 
 /// The steps of a child before its exec, as they are reported.
-const STEPS: [&str; 10] = [
+const STEPS: [&str; 11] = [
     "gate",
     "uid_map",
     "mount /proc",
@@ -96,6 +98,7 @@ const STEPS: [&str; 10] = [
     "dup2",
     "seccomp",
     "execve",
+    "controlling terminal",
 ];
 
 impl Start {
@@ -133,10 +136,19 @@ impl Start {
             stdio: [None; 3],
             filter: None,
             new_session: false,
+            terminal: false,
             fixed_layout: false,
             directory: None,
             namespaces: None,
         }
+    }
+
+    /// Gives it an environment variable in place of the one with that name (environ(7)).
+    pub fn set_variable(&mut self, name: &str, value: &str) -> Result<()> {
+        let start = format!("{name}=");
+        self.envp.retain(|known| !known.as_bytes().starts_with(start.as_bytes()));
+        self.envp.push(c_string(format!("{start}{value}").as_bytes())?);
+        Ok(())
     }
 
     /// Forks. The child waits at its gate until [`Gated::open`], or ends if that is dropped.
@@ -242,6 +254,9 @@ impl Child<'_> {
                 if let Some(source) = source {
                     ok(place(*source, target as i32), 7)?;
                 }
+            }
+            if start.terminal {
+                ok(libc::ioctl(0, libc::TIOCSCTTY, 0) == 0, 10)?;
             }
             if let Some(filter) = &start.filter {
                 ok(filter.install().is_ok(), 8)?;

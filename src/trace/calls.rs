@@ -137,6 +137,8 @@ pub enum Family {
     Ppoll,
     /// `select`, `epoll_wait` and their kin.
     Select,
+    /// `epoll_ctl`: instance, operation, descriptor, event.
+    EpollCtl,
     /// `msgget`: key, flags.
     Msgget,
     /// `msgsnd`: queue, message, length.
@@ -253,6 +255,7 @@ const TRACED: &[(&str, Family)] = &[
     ("signalfd", Family::NewFd),
     ("signalfd4", Family::NewFd),
     ("timerfd_create", Family::NewFd),
+    ("epoll_ctl", Family::EpollCtl),
     ("epoll_create", Family::NewFd),
     ("epoll_create1", Family::NewFd),
     ("inotify_init", Family::NewFd),

@@ -1,36 +1,45 @@
-//! The lab's clock: where scenario processes sleep without anybody having to wait.
-//!
-//! A sleep of a scenario process is made endless on its way into the kernel, and ended by the lab
-//! when its clock has come so far; the clock moves only when nobody else can. So a scenario that
-//! sleeps for five seconds takes milliseconds, and always the same course.
-
-use super::calls::Family;
-use super::decode::object_kind;
-use super::tracee::Call;
-use super::tracer::{Result, Tracer};
-use crate::model::TaskId;
-use crate::sys::ptrace::Stopped;
-use crate::sys::{memory, ptrace, signal};
+//! The lab's clock: what is due when. What it does to processes is in [`time`](super::time).
 
 const SECOND: u64 = 1_000_000_000;
-/// Longer than any run: the `tv_sec` of an endless sleep.
-const FOR_EVER: i64 = 1 << 30;
 
 /// What happens when the clock reaches a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum What {
-    /// A sleep or a poll ends.
+pub(super) enum What {
+    /// A wait ends.
     Wake,
-    /// An alarm rings.
+    /// SIGALRM is sent.
     Alarm,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Timer {
+/// Something due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Timer {
     at: u64,
     order: u64,
-    tid: i32,
-    what: What,
+    /// For whom.
+    pub(super) tid: i32,
+    /// What.
+    pub(super) what: What,
+    /// After how long again; 0 is never.
+    every: u64,
+}
+
+/// What is left of a timer, in nanoseconds: as getitimer(2) would say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Left {
+    /// Until it rings; 0 if it will not.
+    pub(super) first: u64,
+    /// After how long it rings again; 0 is never.
+    pub(super) every: u64,
+}
+
+impl Left {
+    /// In whole seconds, as alarm(2) returns it: rounded to the nearest, but never to 0 (`alarm_setitimer`
+    /// in kernel/time/itimer.c).
+    pub(super) const fn seconds(self) -> u64 {
+        let (whole, rest) = (self.first / SECOND, self.first % SECOND);
+        if rest >= SECOND / 2 || (whole == 0 && rest > 0) { whole + 1 } else { whole }
+    }
 }
 
 /// The time, and what is due at some later one.
@@ -38,6 +47,8 @@ struct Timer {
 pub struct Clock {
     now: u64,
     timers: Vec<Timer>,
+    /// Timers that have rung and begin anew when their signal is taken.
+    rung: Vec<Timer>,
     order: u64,
 }
 
@@ -55,123 +66,98 @@ impl Clock {
     /// A task is gone, and with it all that is due for it.
     pub fn forget(&mut self, tid: i32) {
         self.timers.retain(|timer| timer.tid != tid);
+        self.rung.retain(|timer| timer.tid != tid);
     }
 
-    fn set(&mut self, tid: i32, what: What, delay: u64) {
-        self.cancel(tid, what);
-        self.order += 1;
-        self.timers.push(Timer { at: self.now.saturating_add(delay), order: self.order, tid, what });
+    /// Ends a wait at `at`.
+    pub(super) fn wake_at(&mut self, tid: i32, at: u64) {
+        self.stay_asleep(tid);
+        self.push(at, tid, What::Wake, 0);
     }
 
-    /// Takes a timer back; returns how long it still had.
-    fn cancel(&mut self, tid: i32, what: What) -> Option<u64> {
-        let index = self.timers.iter().position(|timer| timer.tid == tid && timer.what == what)?;
-        Some(self.timers.swap_remove(index).at.saturating_sub(self.now))
+    /// The wait has ended, or nothing ends it.
+    pub(super) fn stay_asleep(&mut self, tid: i32) {
+        self.timers.retain(|timer| (timer.tid, timer.what) != (tid, What::Wake));
     }
 
-    fn take_next(&mut self) -> Option<Timer> {
+    /// Sets the one timer of alarm(2) and setitimer(2); 0 stops it. Returns what was left of it.
+    pub(super) fn set_alarm(&mut self, tid: i32, first: u64, every: u64) -> Left {
+        let is_it = |timer: &Timer| (timer.tid, timer.what) == (tid, What::Alarm);
+        let running = self.timers.iter().find(|timer| is_it(timer));
+        let left = Left {
+            first: running.map_or(0, |timer| timer.at.saturating_sub(self.now)),
+            every: running.or_else(|| self.rung.iter().find(|timer| is_it(timer))).map_or(0, |timer| timer.every),
+        };
+        self.timers.retain(|timer| !is_it(timer));
+        self.rung.retain(|timer| !is_it(timer));
+        if first > 0 {
+            self.push(self.now.saturating_add(first), tid, What::Alarm, every);
+        }
+        left
+    }
+
+    /// SIGALRM has been taken out of the queue: a timer that rings again counts from its last time on, in
+    /// whole intervals (`dequeue_signal` in kernel/signal.c). Until then it stands still.
+    pub(super) fn alarm_taken(&mut self, tid: i32) {
+        let Some(index) = self.rung.iter().position(|timer| timer.tid == tid) else { return };
+        let Timer { at, what, every, .. } = self.rung.swap_remove(index);
+        let intervals = self.now.saturating_sub(at) / every + 1;
+        self.push(at.saturating_add(intervals.saturating_mul(every)), tid, what, every);
+    }
+
+    /// Moves on to what is due next, and takes it.
+    pub(super) fn take_next(&mut self) -> Option<Timer> {
         let index = (0..self.timers.len()).min_by_key(|index| (self.timers[*index].at, self.timers[*index].order))?;
         let timer = self.timers.swap_remove(index);
         self.now = self.now.max(timer.at);
+        if timer.every > 0 {
+            self.rung.push(timer);
+        }
         Some(timer)
+    }
+
+    fn push(&mut self, at: u64, tid: i32, what: What, every: u64) {
+        self.order += 1;
+        self.timers.push(Timer { at, order: self.order, tid, what, every });
     }
 }
 
-impl Tracer {
-    /// The lab's clock in nanoseconds since the start, where scenario processes live by it.
-    pub fn clock_ns(&self) -> Option<u64> {
-        (self.options.virtual_time && self.scenario.is_some()).then(|| self.clock.now())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_first_is_taken_first() {
+        let mut clock = Clock::default();
+        clock.wake_at(1, 30);
+        clock.set_alarm(2, 10, 0);
+        clock.wake_at(3, 30);
+        clock.wake_at(4, 30);
+        clock.stay_asleep(3);
+        let taken: Vec<_> = std::iter::from_fn(|| clock.take_next().map(|timer| (timer.tid, clock.now()))).collect();
+        assert_eq!(taken, [(2, 10), (1, 30), (4, 30)]);
     }
 
-    /// When the lab's clock has something due, if anything.
-    pub fn next_due(&self) -> Option<u64> {
-        self.clock.next()
+    #[test]
+    fn what_is_left_is_rounded_as_the_kernel_does() {
+        // Printed by alarm(0) after setitimer(2) with 2.4 s, 2.6 s, 0.001 s, 0.5 s, and none.
+        let seconds = |first| Left { first, every: 0 }.seconds();
+        let times = [2_400_000_000, 2_600_000_000, 1_000_000, 500_000_000, 0];
+        assert_eq!(times.map(seconds), [2, 3, 1, 1, 0]);
     }
 
-    /// Moves the clock on to what is due next, and makes that happen. Returns whose it was.
-    pub fn advance_clock(&mut self) -> Result<Option<TaskId>> {
-        let Some(timer) = self.clock.take_next() else { return Ok(None) };
-        let Some(tracee) = self.tracees.get_mut(&timer.tid) else { return Ok(None) };
-        let task = tracee.task;
-        match timer.what {
-            What::Wake => {
-                tracee.expired = true;
-                self.wake(timer.tid);
-                ptrace::interrupt(timer.tid).or_else(super::tracer::unless_gone)?;
-            }
-            What::Alarm => {
-                tracee.alarm_sent = true;
-                signal::send(timer.tid, libc::SIGALRM).or_else(super::tracer::unless_gone)?;
-            }
-        }
-        Ok(Some(task))
-    }
-
-    /// On the way into a call: reads what will be gone at its end, and takes sleeps over.
-    pub(super) fn before_call(&mut self, tid: i32, stopped: &Stopped, call: &Call) -> Result<()> {
-        match call.family {
-            Family::Exec { .. } => self.before_exec(tid, call),
-            Family::MqOpen | Family::Open { .. } | Family::Unlink { .. } => self.look_ahead(tid, call),
-            _ if object_kind(call).is_some() => self.look_ahead(tid, call),
-            _ => {}
-        }
-        if let (Family::SignalWait | Family::Ppoll | Family::Select, Some(task)) = (call.family, self.task_of(tid)) {
-            self.write_mask_of_wait(tid, task, call);
-        }
-        let actor = self.tracees.get(&tid).is_some_and(|tracee| tracee.actor);
-        if !actor || !self.options.virtual_time {
-            return Ok(());
-        }
-        match call.family {
-            Family::Sleep { time } => self.take_over(tid, call.args[usize::from(time)])?,
-            Family::Ppoll if call.args[2] != 0 => self.take_over(tid, call.args[2])?,
-            Family::Poll if call.args[2] as i32 > 0 => {
-                let delay = u64::from(call.args[2] as u32) * 1_000_000;
-                stopped.set_argument(2, u64::MAX)?;
-                self.clock.set(tid, What::Wake, delay);
-            }
-            Family::Alarm => {
-                let seconds = call.args[0];
-                let left = self.clock.cancel(tid, What::Alarm);
-                if seconds > 0 {
-                    self.clock.set(tid, What::Alarm, seconds.saturating_mul(SECOND));
-                }
-                stopped.set_argument(0, 0)?;
-                if let Some(tracee) = self.tracees.get_mut(&tid) {
-                    tracee.alarm_left = Some(left.map_or(0, |left| left.div_ceil(SECOND)));
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// Makes the time at `address` endless, and keeps its length for the lab's clock.
-    fn take_over(&mut self, tid: i32, address: u64) -> Result<()> {
-        let Some(seconds) = memory::read_u64(tid, address) else { return Ok(()) };
-        let nanos = memory::read_u64(tid, address + 8).unwrap_or(0);
-        if nanos >= SECOND || seconds > FOR_EVER as u64 || seconds + nanos == 0 {
-            return Ok(());
-        }
-        memory::write(tid, address, &FOR_EVER.to_ne_bytes())?;
-        self.clock.set(tid, What::Wake, seconds * SECOND + nanos);
-        Ok(())
-    }
-
-    /// On the way out of a call: what the lab's clock has decided becomes what the call returns.
-    pub(super) fn after_call(&mut self, tid: i32, stopped: &Stopped, call: &Call, value: i64) -> Result<i64> {
-        if let Family::Sleep { .. } | Family::Poll | Family::Ppoll = call.family {
-            self.clock.cancel(tid, What::Wake);
-        }
-        let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(value) };
-        let decided = match call.family {
-            Family::Alarm => tracee.alarm_left.take().map(|left| left as i64),
-            // The interruption that ended it is still to be reported; the flag is taken there.
-            Family::Sleep { .. } | Family::Poll | Family::Ppoll if tracee.expired => Some(0),
-            _ => None,
-        };
-        let Some(decided) = decided.filter(|decided| *decided != value) else { return Ok(value) };
-        stopped.set_return(decided)?;
-        Ok(decided)
+    #[test]
+    fn an_interval_waits_until_the_signal_is_taken() {
+        let mut clock = Clock::default();
+        assert_eq!(clock.set_alarm(1, 10, 4), Left::default());
+        assert!(clock.take_next().is_some());
+        assert_eq!(clock.next(), None, "it is pending");
+        clock.wake_at(1, 19);
+        clock.take_next();
+        clock.alarm_taken(1);
+        assert_eq!(clock.next(), Some(22), "the grid is kept");
+        assert_eq!(clock.set_alarm(1, 0, 0), Left { first: 3, every: 4 });
+        clock.alarm_taken(1);
+        assert_eq!(clock.next(), None);
     }
 }

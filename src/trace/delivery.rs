@@ -1,6 +1,7 @@
 //! A signal on its last stretch: about to be delivered, at its handler, ignored, or taking its
 //! default action.
 
+use super::hands::BY_HAND;
 use super::tracee::Rest;
 use super::tracer::{Result, Tracer};
 use super::watch::Faulted;
@@ -28,22 +29,19 @@ impl Tracer {
             self.write_handler(tid, &stopped, entered, info)?;
         }
         self.wake(tid);
-        let mut info = stopped.signal_info()?;
-        let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
-        if signal == Signal::ALRM && std::mem::take(&mut tracee.alarm_sent) {
-            stopped.set_signal_from_kernel()?;
-            info = stopped.signal_info()?;
-        }
-        let task = tracee.task;
+        let mut info = Self::signal_at(&stopped)?;
+        let Some(task) = self.task_of(tid) else { return Ok(()) };
         if info.code > 0 {
             self.write_forced(task, signal, stopped.signal_mask()?);
         }
         info.queue = self.queue_of(task, signal, info);
         self.write_generated(task, signal, info);
+        let info = self.with_sender(task, signal, info);
         if self.is_ignored(task, signal) {
             self.phase(task, Phase::Ignored, signal, info);
             return stopped.resume(Resume::Continue, Some(signal));
         }
+        self.signal_taken(tid, signal);
         self.phase(task, Phase::Dequeued, signal, info);
         self.set_rest(tid, Rest::Signal(stopped, signal, info));
         Ok(())
@@ -56,14 +54,20 @@ impl Tracer {
             return;
         }
         let target = if info.queue == Queue::Thread { task } else { self.process_of(task) };
-        if let Some(sender) = self.sender(info).filter(|_| info.code <= 0) {
+        if let Some(sender) = self.sender(task, signal, info).filter(|_| info.code <= 0) {
             self.seen_early.push((sender, target, signal));
         }
         self.write_expired(target, signal, info);
         self.phase(target, Phase::Generated, signal, info);
     }
 
-    fn sender(&self, info: SignalInfo) -> Option<TaskId> {
+    fn sender(&self, task: TaskId, signal: Signal, info: SignalInfo) -> Option<TaskId> {
+        if info.pid == BY_HAND {
+            return Some(TaskId::LAB);
+        }
+        if info.code == libc::SI_KERNEL {
+            return self.terminal_sender(task, signal, info);
+        }
         self.world().tasks().skip(1).rev().find(|task| info.pid != 0 && task.pid == info.pid).map(|task| task.id)
     }
 
@@ -71,7 +75,7 @@ impl Tracer {
         self.world().action(task, signal).map_or(Disposition::Default, |action| action.disposition)
     }
 
-    fn is_ignored(&self, task: TaskId, signal: Signal) -> bool {
+    pub(super) fn is_ignored(&self, task: TaskId, signal: Signal) -> bool {
         match self.disposition(task, signal) {
             Disposition::Ignore => true,
             Disposition::Default => signal.default_action() == DefaultAction::Ignore,
@@ -80,7 +84,7 @@ impl Tracer {
     }
 
     pub(super) fn phase(&mut self, task: TaskId, phase: Phase, signal: Signal, info: SignalInfo) {
-        let from = self.sender(info);
+        let from = self.sender(task, signal, info);
         let blocked = SignalSet::EMPTY;
         let SignalInfo { code, value, queue, .. } = info;
         let kind = Kind::Signal { phase, signal, queue, from, code, value, blocked };
@@ -142,9 +146,8 @@ impl Tracer {
 
     fn write_handler(&mut self, tid: i32, stopped: &Stopped, signal: Signal, info: SignalInfo) -> Result<()> {
         let blocked = stopped.signal_mask()?;
-        let from = self.sender(info);
-        let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
-        let task = tracee.task;
+        let Some(task) = self.task_of(tid) else { return Ok(()) };
+        let from = self.sender(task, signal, info);
         let SignalInfo { code, value, queue, .. } = info;
         let kind = Kind::Signal { phase: Phase::Handler, signal, queue, from, code, value, blocked };
         self.recorder.plain(task, kind);

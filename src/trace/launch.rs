@@ -11,7 +11,7 @@ use super::calls::MARKER;
 use super::tracee::Rest;
 use super::tracer::{Birth, Result, Tracer};
 use crate::actor::ROOT_READY;
-use crate::model::{ChannelId, How, Kind, Shares, TaskId};
+use crate::model::{Blob, ChannelId, How, Kind, Shares, TaskId};
 use crate::scenario::{Op, StatementId};
 use crate::sys::ptrace::{CallInfo, Resume, Stopped, Why};
 use crate::sys::spawn::{Gated, Start};
@@ -152,6 +152,7 @@ impl Tracer {
         let Some(tracee) = self.tracees.get_mut(&tid) else { return };
         tracee.statement = Some(id);
         tracee.fresh = false;
+        tracee.deadline = None;
         let task = tracee.task;
         self.write_line(task, id);
         self.set_rest(tid, Rest::Statement(stopped, id));
@@ -204,7 +205,7 @@ impl Tracer {
         self.set_rest(tid, Rest::Statement(stopped, id));
         let call = self.recorder.intern("barrier");
         let why = crate::model::Why::Barrier;
-        self.recorder.in_call(task, call, Kind::Block { channel: None, on: None, why });
+        self.recorder.in_call(task, call, Kind::Block { channel: None, on: None, why, wanted: Blob::EMPTY });
         if let Some(tracee) = self.tracees.get_mut(&tid) {
             tracee.at_barrier = true;
         }

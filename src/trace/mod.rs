@@ -4,6 +4,7 @@
 //! besides the log's own world is only what cannot be logged: proofs of being stopped, and calls
 //! between their entry and their exit.
 
+mod arguments;
 mod block;
 pub mod calls;
 mod changes;
@@ -14,16 +15,19 @@ mod delivery;
 mod describe;
 mod ending;
 mod frames;
+mod hands;
 mod instruction;
 mod journal;
 mod launch;
 mod limits;
 mod passage;
 mod pending;
+mod real;
 mod recorder;
 mod sleep;
 mod sockets;
 mod terminals;
+mod time;
 mod tracee;
 mod tracer;
 mod watch;
@@ -31,5 +35,6 @@ mod watch;
 pub use journal::{Journal, Made};
 pub use launch::Output;
 pub use recorder::Recorder;
+pub use terminals::LabTerminal;
 pub use tracee::{Call, Rest};
 pub use tracer::{Options, Tracer};

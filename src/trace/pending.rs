@@ -56,8 +56,8 @@ impl Tracer {
             None => new.iter().map(|signal| (signal, SignalInfo::unknown(queue))).collect(),
         };
         for (signal, info) in entries.into_iter().filter(|(signal, _)| new.contains(*signal)) {
-            let alarm = signal == Signal::ALRM && self.tracees.get(&tid).is_some_and(|tracee| tracee.alarm_sent);
-            let info = if alarm { SignalInfo::unknown(queue) } else { info };
+            let from_lab = info.code == crate::sys::signal::OF_THE_LAB;
+            let info = if from_lab { SignalInfo::unknown(queue) } else { info };
             self.write_expired(task, signal, info);
             self.phase(task, Phase::Generated, signal, info);
             if self.is_blocked_by_all(task, queue, signal) {

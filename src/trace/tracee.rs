@@ -1,6 +1,6 @@
 //! A task as the tracer holds it: what it is in the middle of, and what would be its next step.
 
-use crate::model::{ChannelId, Signal, Status, Sym, TaskId, Then};
+use crate::model::{ChannelId, Hold, Signal, Status, Sym, TaskId, Then};
 use crate::scenario::StatementId;
 use crate::sys::ptrace::{SignalInfo, Stopped};
 
@@ -71,6 +71,15 @@ pub enum Ahead {
     LastName(ChannelId),
 }
 
+/// What a call about a timer brings back that the lab's clock has taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimerAnswer {
+    /// alarm(2) returns how many seconds were left.
+    Seconds(u64),
+    /// setitimer(2) finds what it gave where it gave it.
+    Given([u8; 32]),
+}
+
 /// What the tracer knows of a task besides what stands in the log.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and they combine freely")]
@@ -126,14 +135,16 @@ pub struct Tracee {
     pub listening: bool,
     /// Whether the lab's clock has ended its sleep.
     pub expired: bool,
-    /// What its `alarm` returns in the lab's clock.
-    pub alarm_left: Option<u64>,
-    /// Whether a SIGALRM of the lab's clock is under way to it.
-    pub alarm_sent: bool,
+    /// When the lab's clock ends what the present statement waits for, however often it does.
+    pub deadline: Option<u64>,
+    /// What the call about a timer that it is in brings back from the lab's clock.
+    pub timer_answer: Option<TimerAnswer>,
     /// Whether it has left a call too early for the log, and waits until that has caught up.
     pub held: bool,
     /// Whether it waits at a scenario's barrier.
     pub at_barrier: bool,
+    /// What the user keeps it from.
+    pub hold: Hold,
 }
 
 impl Tracee {
@@ -165,10 +176,25 @@ impl Tracee {
             asked: false,
             listening: false,
             expired: false,
-            alarm_left: None,
-            alarm_sent: false,
+            deadline: None,
+            timer_answer: None,
             held: false,
             at_barrier: false,
+            hold: Hold::Nothing,
+        }
+    }
+
+    /// Whether it stands still and could take a step, if it may.
+    pub const fn rests(&self) -> bool {
+        self.rest.is_some() && !self.at_barrier
+    }
+
+    /// Whether the user keeps it from its next step.
+    pub const fn is_held_back(&self) -> bool {
+        match self.hold {
+            Hold::Nothing => false,
+            Hold::Steps => self.rests(),
+            Hold::Deliveries => matches!(self.rest, Some(Rest::Signal(..))),
         }
     }
 

@@ -13,8 +13,10 @@ use super::channels::{CallNames, Channels};
 use super::clock::Clock;
 use super::decode::Unnamed;
 use super::launch::{Muster, Output};
+use super::real::RealTimer;
 use super::recorder::{Outcome, Recorder};
 use super::sockets::Sockets;
+use super::terminals::LabTerminal;
 use super::tracee::{Ahead, Call, Rest, Tracee};
 use super::watch::Watch;
 use crate::model::{Blocked, ChannelId, Header, How, Kind, Shares, State, Status, TaskId, Then, World};
@@ -49,6 +51,8 @@ pub struct Tracer {
     pub(super) calls: Calls,
     pub(super) call_names: CallNames,
     pub(super) clock: Clock,
+    /// Timers that run in real time, where a scenario could wait for one.
+    pub(super) real_timers: Vec<RealTimer>,
     pub(super) options: Options,
     pub(super) scenario: Option<Arc<Scenario>>,
     pub(super) buffer: Vec<u8>,
@@ -64,6 +68,8 @@ pub struct Tracer {
     pub(super) root_status: Option<Status>,
     /// Where the root processes' output is taken from.
     pub(super) outputs: Vec<Output>,
+    /// The terminal that the lab gives to the run, if it does.
+    pub(super) terminal: Option<LabTerminal>,
     /// How many bytes of output may still be kept whole.
     pub(super) output_budget: usize,
     /// Whose accesses to shared memory are watched.
@@ -103,6 +109,7 @@ impl Tracer {
             calls: Calls::default(),
             call_names: CallNames::default(),
             clock: Clock::default(),
+            real_timers: Vec::new(),
             options,
             scenario,
             buffer: Vec::new(),
@@ -114,6 +121,7 @@ impl Tracer {
             muster: Muster::default(),
             root_status: None,
             outputs: Vec::new(),
+            terminal: None,
             output_budget: OUTPUT_BUDGET,
             next_task: 1,
             names: HashMap::default(),
@@ -145,7 +153,7 @@ impl Tracer {
         let mut ready: Vec<TaskId> = self
             .tracees
             .values()
-            .filter(|tracee| tracee.rest.is_some() && !tracee.at_barrier)
+            .filter(|tracee| tracee.rests() && !tracee.is_held_back())
             .map(|tracee| tracee.task)
             .collect();
         ready.sort_unstable();
@@ -155,7 +163,7 @@ impl Tracer {
     /// The task with this TID, if it rests and could move.
     pub fn ready_at(&self, tid: i32) -> Option<TaskId> {
         let tracee = self.tracees.get(&tid)?;
-        (tracee.rest.is_some() && !tracee.at_barrier).then_some(tracee.task)
+        (tracee.rests() && !tracee.is_held_back()).then_some(tracee.task)
     }
 
     /// Whether any task of the run is left.
@@ -196,6 +204,16 @@ impl Tracer {
                 self.scenario.as_ref()?.program.statements.get(id.index()).map(|info| info.word.to_owned())
             }
             Rest::Call(_, call) => Some(self.recorder.names().get(call.name).to_owned()),
+            _ => None,
+        }
+    }
+
+    /// The phase of a signal that is a task's next step: the signal's name before its delivery, `handler`
+    /// before the first instruction of its handler.
+    pub fn next_phase(&self, task: TaskId) -> Option<String> {
+        match self.rest(task)? {
+            Rest::Signal(_, signal, _) => Some(signal.to_string()),
+            Rest::Handler(_) => Some("handler".to_owned()),
             _ => None,
         }
     }

@@ -47,6 +47,14 @@ pub enum Verb {
     Palette,
     /// The breakpoints.
     Breakpoints,
+    /// Send a signal.
+    Kill,
+    /// Throw away the signal that a task is about to be delivered.
+    SuppressSignal,
+    /// Put another signal in its place.
+    ReplaceSignal,
+    /// Keep the chosen task from its next step, or let it go.
+    Hold,
     /// The next pane.
     NextPane,
     /// The pane before.
@@ -69,6 +77,10 @@ pub enum Verb {
     Gone,
     /// Whether files, devices and standard streams are shown.
     Files,
+    /// Tasks by family, or by session and process group.
+    Jobs,
+    /// Type at the run's terminal.
+    Type,
     /// The next hint.
     Hint,
     /// The next theme.
@@ -90,6 +102,8 @@ pub enum Group {
     Run,
     /// What moves the cursor through the log.
     Time,
+    /// What is done by hand.
+    Hand,
     /// What changes the view.
     View,
     /// Everything else.
@@ -98,12 +112,13 @@ pub enum Group {
 
 impl Group {
     /// Every group, in the order of the help.
-    pub const ALL: [Self; 4] = [Self::Run, Self::Time, Self::View, Self::Lab];
+    pub const ALL: [Self; 5] = [Self::Run, Self::Hand, Self::Time, Self::View, Self::Lab];
 
     /// Its heading.
     pub const fn title(self) -> &'static str {
         match self {
             Self::Run => "The run",
+            Self::Hand => "By hand",
             Self::Time => "Time",
             Self::View => "The view",
             Self::Lab => "The lab",
@@ -150,9 +165,14 @@ static COMMANDS: &[CommandInfo] = &[
     row(Verb::Slower, "slower", &["["], "slower", "fewer events a second", Group::Run, 12),
     row(Verb::Faster, "faster", &["]"], "faster", "more events a second", Group::Run, 13),
     row(Verb::Serial, "serial", &["f"], "serial/free", "one task at a time, or all at once", Group::Run, 14),
+    row(Verb::Type, "type", &["i", "enter"], "type", "type at the run's terminal; Ctrl-] ends that", Group::Run, 0),
     row(Verb::Breakpoints, "breakpoints", &["B"], "breakpoints", "list and clear the breakpoints", Group::Run, 0),
-    row(Verb::Restart, "restart", &["r"], "restart", "start again with the same seed", Group::Run, 10),
+    row(Verb::Restart, "restart", &["r"], "restart", "start again with the same seed", Group::Run, 11),
     row(Verb::Reseed, "reseed", &["R"], "new seed", "start again with another seed", Group::Run, 15),
+    row(Verb::Kill, "kill", &["K"], "signal", "send a signal to a process, a thread, a group or everybody", Group::Hand, 10),
+    row(Verb::SuppressSignal, "suppress", &["d"], "suppress", "throw away the signal that a task is about to be delivered", Group::Hand, 15),
+    row(Verb::ReplaceSignal, "replace", &["e"], "replace", "put another signal in its place", Group::Hand, 15),
+    row(Verb::Hold, "hold", &["H"], "hold", "keep the chosen task from its next step, or let it go", Group::Hand, 15),
     row(Verb::Back, "back", &["b", "left"], "back", "one event back in the log", Group::Time, 3),
     row(Verb::Forward, "forward", &["right"], "forward", "one event forward in the log", Group::Time, 4),
     row(Verb::First, "first", &["g", "home"], "first", "to before the first event", Group::Time, 0),
@@ -178,6 +198,7 @@ static COMMANDS: &[CommandInfo] = &[
     row(Verb::Escape, "any-task", &["esc"], "any task", "choose no task: follow the one that moved last", Group::View, 0),
     row(Verb::Hex, "hex", &["x"], "hex", "contents of a channel as text, or as hexadecimal numbers", Group::View, 0),
     row(Verb::Gone, "gone", &["."], "gone", "show or hide tasks that are gone", Group::View, 0),
+    row(Verb::Jobs, "jobs", &["J"], "jobs", "tasks by family, or by session and process group", Group::View, 0),
     row(Verb::Files, "files", &["F"], "files", "show or hide files, devices and standard streams", Group::View, 0),
     row(Verb::Hint, "hint", &["h"], "hint", "the next hint", Group::Lab, 16),
     row(Verb::Theme, "theme", &["c"], "theme", "the next theme", Group::Lab, 0),
@@ -212,6 +233,13 @@ pub const PHRASES: &[(&str, &str, &str)] = &[
     ("break channel ", "NAME", "stop when an event concerns this channel"),
     ("break diagnosis ", "[RULE]", "stop when a rule finds something"),
     ("break clear", "", "forget all breakpoints"),
+    ("break ", "[TASK] SIGNAL|signal PHASE", "stop at a phase of a signal: generated, delivered, handler …"),
+    ("kill ", "SIGNAL [[thread|group] TASK | all] [value=N]", "send a signal; 0 only asks whether one could be sent"),
+    ("suppress ", "TASK", "throw away the signal that this task is about to be delivered"),
+    ("replace ", "SIGNAL [TASK]", "put this signal in its place"),
+    ("hold ", "TASK [deliveries]", "keep a task from its next step, or only from taking signals"),
+    ("release ", "TASK", "let a task go that is held"),
+    ("write ", "FILE", "write the log so far into a new file, for proclab replay"),
     ("seek ", "EVENT", "to this event of the log"),
     ("seed ", "N", "start again with this seed"),
 ];

@@ -4,6 +4,9 @@
 //! Input goes first. A busy run is read in slices of a few milliseconds, so that a key is answered
 //! at once whatever the processes do; a frame is drawn sixty times a second at most.
 
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use color_eyre::eyre::eyre;
@@ -16,6 +19,8 @@ use super::terminal::Screen;
 use super::update::{Action, Effect, update};
 use super::view;
 use crate::control::{Ending, Outcome, Session, Update};
+use crate::model::Log;
+use crate::record;
 
 /// Time for the session between two looks at the keyboard.
 const SLICE: Duration = Duration::from_millis(8);
@@ -164,6 +169,10 @@ impl Lab {
                     }
                 }
                 Effect::Restart(seed) => self.restart(seed),
+                Effect::Write(path) => {
+                    let said = Action::Said(write(&self.app.log, &path));
+                    update(&mut self.app, said, self.clock.elapsed());
+                }
                 Effect::Judge => {
                     if let Some(judge) = &self.judge {
                         self.app.verdicts = judge(&self.app.log);
@@ -204,6 +213,18 @@ impl Lab {
         screen.draw(|frame| view::render(app, frame.area(), frame.buffer_mut()))?;
         self.dirty = false;
         Ok(())
+    }
+}
+
+/// Writes a recording where nothing is yet; says what came of it.
+fn write(log: &Log, path: &Path) -> String {
+    let file = match File::create_new(path) {
+        Ok(file) => file,
+        Err(error) => return format!("cannot write {}: {error}", path.display()),
+    };
+    match record::write(BufWriter::new(file), log) {
+        Ok(_) => format!("{} events written; proclab replay {}", log.len(), path.display()),
+        Err(error) => format!("cannot write {}: {error}", path.display()),
     }
 }
 

@@ -18,6 +18,11 @@ pub fn clean(text: &str) -> String {
     out
 }
 
+/// Nanoseconds as seconds and milliseconds: `5.000 s`.
+pub fn seconds(nanos: u64) -> String {
+    format!("{}.{:03} s", nanos / 1_000_000_000, nanos % 1_000_000_000 / 1_000_000)
+}
+
 /// At most about `limit` columns of the bytes as text; bytes that are not UTF-8 show as `\xff`.
 pub fn clean_bytes(bytes: &[u8], limit: usize) -> String {
     let bytes = &bytes[..bytes.len().min(limit.saturating_mul(4))];

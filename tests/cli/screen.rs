@@ -71,7 +71,7 @@ fn a_scenario_runs_to_its_end_and_is_judged() {
 #[test]
 fn programs_and_recordings_open_too() {
     let place = Place::new();
-    assert_eq!(converse(&place, &["trace", "sh", "-c", "exit 7"], &[("paused", "q")]), 0);
+    assert_eq!(converse(&place, &["trace", "sh", "-c", "exit 7"], &[("ended", "q")]), 0);
     place.write("log", place.run(&["record", "pipes/one-pipe"]).code(0).stdout);
     assert_eq!(converse(&place, &["replay", "log"], &[("event 0 of", "q")]), 0);
 }

@@ -43,6 +43,11 @@ impl Writer {
         self.log
     }
 
+    /// Payload for the next event.
+    pub fn keep(&mut self, bytes: &[u8]) -> Blob {
+        self.pen.keep(bytes)
+    }
+
     pub fn start(&mut self, name: &str, pid: i32) -> TaskId {
         self.spawn(TaskId::LAB, name, pid)
     }
@@ -122,7 +127,7 @@ impl Writer {
     }
 
     pub fn block(&mut self, task: TaskId, call: &str, channel: Option<ChannelId>, on: Option<TaskId>, why: Why) {
-        self.event(task, call, 0, Kind::Block { channel, on, why });
+        self.event(task, call, 0, Kind::Block { channel, on, why, wanted: Blob::EMPTY });
     }
 
     pub fn unblock(&mut self, task: TaskId, call: &str, channel: Option<ChannelId>) {

@@ -1,16 +1,16 @@
 //! Logs from lists of numbers: every kind of event, about tasks and channels that exist.
 
 use proclab::model::{
-    Access, Batch, ChannelId, ChannelKind, Disposition, End, Event, FdFlags, How, Kind, LockKind, LockMode, MaskHow,
-    MessageType, Parties, Pen, Phase, Queue, Shares, Signal, SignalSet, Status, TaskId, Then, TimerChange, TimerKind,
-    Via, Why,
+    Access, Batch, Blob, ChannelId, ChannelKind, Disposition, End, Event, FdFlags, Hold, How, Kind, LockKind, LockMode,
+    MaskHow, MessageType, Parties, Pen, Phase, Polled, Queue, Shares, Signal, SignalSet, Status, TaskId, Then,
+    TimerChange, TimerKind, Told, Via, Wanted, Why,
 };
 use proptest::prelude::*;
 
 use super::{channel, header, task};
 
 /// How many kinds of events there are, some counted twice.
-const KINDS: u64 = 44;
+const KINDS: u64 = 49;
 
 struct Scribe {
     pen: Pen,
@@ -96,7 +96,8 @@ impl Scribe {
             (15 | 16, Some(channel)) => {
                 let data = self.pen.keep(data);
                 let bytes = if c.is_multiple_of(2) { u64::from(data.len) } else { b };
-                let via = match a % 5 {
+                let via = match a % 6 {
+                    5 => Via::At(small),
                     0 => Via::Socket(small, text),
                     1 => Via::Mq(small, c as u32),
                     2 => Via::Msg(MessageType::new(c as i64)),
@@ -110,7 +111,7 @@ impl Scribe {
                 }
             }
             (17, Some(channel)) => Kind::Seek { fd: small, channel, position: b },
-            (18, channel) => Kind::Block { channel, on, why: Why::ALL[b as usize % Why::ALL.len()] },
+            (18, channel) => self.block(channel, on, [a, b, c]),
             (19, channel) => Kind::Unblock { channel },
             (20, _) => {
                 let disposition = [Disposition::Default, Disposition::Ignore, Disposition::Handler][b as usize % 3];
@@ -125,9 +126,9 @@ impl Scribe {
                 let queue = if a.is_multiple_of(2) { Queue::Process } else { Queue::Thread };
                 Kind::Signal { phase, signal, queue, from: on, code: a as i32, value: b as i64, blocked: set }
             }
-            (41, _) => Kind::Interrupted { signal, then: Then::ALL[b as usize % Then::ALL.len()] },
-            (42, _) => Kind::Altstack { base: b >> 1, bytes: c >> 1, autodisarm: c.is_multiple_of(2) },
-            (43, _) => Kind::Timer {
+            (44, _) => Kind::Interrupted { signal, then: Then::ALL[b as usize % Then::ALL.len()] },
+            (45, _) => Kind::Altstack { base: b >> 1, bytes: c >> 1, autodisarm: c.is_multiple_of(2) },
+            (46, _) => Kind::Timer {
                 kind: TimerKind::ALL[a as usize % TimerKind::ALL.len()],
                 change: TimerChange::ALL[b as usize % TimerChange::ALL.len()],
                 id: small,
@@ -136,6 +137,9 @@ impl Scribe {
                 left: b >> 1,
                 interval: c >> 1,
             },
+            (23, _) if a.is_multiple_of(3) => {
+                Kind::Hold { hold: [Hold::Nothing, Hold::Steps, Hold::Deliveries][b as usize % 3] }
+            }
             (23, _) => Kind::Syscall { args: self.pen.keep(data) },
             (24, _) if a.is_multiple_of(2) => Kind::Line { line: b as u32, text },
             (24, channel) => {
@@ -143,8 +147,41 @@ impl Scribe {
                     Parties { tasks: vec![self.task(a), self.task(b)], channels: channel.into_iter().collect() };
                 Kind::Diagnosis { rule: text, text, parties: self.pen.keep(&parties.to_bytes()) }
             }
+            (48, _) => Kind::Clock { now: b },
             (25.., Some(channel)) => self.meeting(what % KINDS, channel, [a, b, c], data),
             _ => fallback,
+        }
+    }
+
+    fn block(&mut self, channel: Option<ChannelId>, on: Option<TaskId>, numbers: [u64; 3]) -> Kind {
+        let wanted = self.wanted(numbers);
+        Kind::Block { channel, on, why: Why::ALL[numbers[1] as usize % Why::ALL.len()], wanted }
+    }
+
+    fn wanted(&mut self, [a, b, c]: [u64; 3]) -> Blob {
+        let kind = [LockKind::Process, LockKind::Description, LockKind::Flock][a as usize % 3];
+        let mode = [LockMode::Read, LockMode::Write, LockMode::Unlock][b as usize % 3];
+        let access = [Access::Read, Access::Write, Access::ReadWrite, Access::None][b as usize % 4];
+        let wanted = match c % 5 {
+            0 => return Blob::EMPTY,
+            1 => Wanted::Operation { index: a as u32, delta: b as i32 },
+            2 => Wanted::Lock { fd: (b % 9) as i32, kind, mode, start: a % 100, len: b % 100 },
+            3 => Wanted::Message(a as i64),
+            _ => {
+                let one = |n: u64| Polled { fd: (b % 9) as i32, channel: self.channel(n), access };
+                Wanted::Ready { polled: (0..a % 4).map(one).collect(), timeout: b.is_multiple_of(2) }
+            }
+        };
+        self.pen.keep(&wanted.to_bytes())
+    }
+
+    fn told(&self, [a, b, c]: [u64; 3]) -> Told {
+        match a % 5 {
+            0 => Told::Count { count: b, semaphore: c.is_multiple_of(2) },
+            1 => Told::Signals(SignalSet(b)),
+            2 => Told::Timer { left: b, interval: c, ticks: a },
+            3 => Told::Task(c.is_multiple_of(2).then(|| self.task(b))),
+            _ => Told::Interest { fd: (b % 9) as i32, to: self.channel(b).filter(|_| c > 9), events: c as u32 },
         }
     }
 
@@ -174,7 +211,11 @@ impl Scribe {
                 let mode = [LockMode::Read, LockMode::Write, LockMode::Unlock][b as usize % 3];
                 Kind::Lock { channel, fd, kind, mode, start: b % 100, len: c % 100 }
             }
+            47 => Kind::Monitor { channel, told: self.told([a, b, c]) },
             37 => Kind::Load { channel, offset: b, data: self.pen.keep(data) },
+            41 => Kind::Control { channel: c.is_multiple_of(2).then_some(channel) },
+            42 => Kind::Foreground { channel, pgid: b as i32 },
+            43 => Kind::Window { channel, rows: b as u16, columns: c as u16 },
             40 => Kind::Limit { limit: text, value: b >> 1, asked: c >> 1 },
             38 => Kind::Store { channel, offset: b % 5000, data: self.pen.keep(&[data, data].concat()) },
             _ => {

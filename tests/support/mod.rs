@@ -1,6 +1,8 @@
 //! Running things in tests: a plan, a session, the log and the ending.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod paused;
+
 use std::path::PathBuf;
 
 use proclab::control::{Ending, Pace, Plan, Session, Start, Stdio, Subject, Update};
@@ -32,6 +34,7 @@ pub fn plan(subject: Subject) -> Plan {
         timeout: Some(60),
         isolate: false,
         all_cpus: false,
+        terminal: None,
         stdio: Stdio::Captured,
         start: Start::Playing(Pace::Full),
         lab: PathBuf::from(env!("CARGO_BIN_EXE_proclab")),

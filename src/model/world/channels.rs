@@ -6,7 +6,8 @@ use super::World;
 use crate::model::channel::set_lock;
 use crate::model::task::Use;
 use crate::model::{
-    Access, Channel, ChannelId, Contents, End, Event, Kind, Lock, LockKind, Owner, Socket, Sym, TaskId, Via,
+    Access, Channel, ChannelId, Contents, End, Event, Kind, Lock, LockKind, Monitor, Owner, Socket, Sym, TaskId, Told,
+    Via,
 };
 
 impl World {
@@ -35,6 +36,9 @@ impl World {
                 let end = self.end_of(task, via, channel);
                 self.change_channel(channel, |channel| {
                     channel.written = channel.written.saturating_add(bytes);
+                    if let Some(monitor) = &mut channel.monitor {
+                        monitor.moved(payload, true);
+                    }
                     let Some(arrival) = channel.arrival(end, via) else { return };
                     let messages = channel.messages;
                     let inbox = channel.inbox_mut(arrival);
@@ -50,6 +54,9 @@ impl World {
                 let end = self.end_of(task, via, channel).unwrap_or_default();
                 self.change_channel(channel, |channel| {
                     channel.read = channel.read.saturating_add(bytes);
+                    if let Some(monitor) = &mut channel.monitor {
+                        monitor.moved(payload, false);
+                    }
                     if !channel.carries(via) {
                         return;
                     }
@@ -86,7 +93,8 @@ impl World {
     }
 
     fn advance(&mut self, call: Option<Sym>, task: TaskId, via: Via, channel: ChannelId, bytes: u64) {
-        if let Some(fd) = via.fd().filter(|_| !call.is_some_and(Sym::is_positioned)) {
+        let stays = matches!(via, Via::At(_)) || call.is_some_and(Sym::is_positioned);
+        if let Some(fd) = via.fd().filter(|_| !stays) {
             self.advance_position(task, fd, channel, bytes);
         }
     }
@@ -213,6 +221,41 @@ impl World {
 
     fn change_socket(&mut self, id: ChannelId, change: impl FnOnce(&mut Socket)) {
         self.change_channel(id, |channel| change(channel.socket.get_or_insert_default()));
+    }
+
+    /// A descriptor that tells of something else.
+    pub(super) fn monitor(&mut self, task: TaskId, t_ns: u64, id: ChannelId, told: Told) {
+        let entry = match told {
+            Told::Interest { fd, to, .. } => {
+                self.fd(task, fd).filter(|entry| to.is_none_or(|to| to == entry.channel)).copied()
+            }
+            _ => None,
+        };
+        self.change_channel(id, |channel| {
+            let before = channel.monitor.take().map(|before| *before);
+            let description = entry.map(|entry| entry.description);
+            channel.monitor = Some(Box::new(Monitor::tell(before, t_ns, told, description)));
+        });
+        if let Some(entry) = entry {
+            self.change_channel(entry.channel, |channel| {
+                if !channel.watchers.contains(&id) {
+                    channel.watchers.push(id);
+                }
+            });
+        }
+    }
+
+    /// The last descriptor of an open file description is closed: with it go the interests in it
+    /// (epoll(7)).
+    pub(super) fn drop_interests(&mut self, channel: ChannelId, description: u64) {
+        let watchers = self.channel(channel).map(|channel| channel.watchers.clone()).unwrap_or_default();
+        for watcher in watchers {
+            self.change_channel(watcher, |channel| {
+                if let Some(Monitor::Interests(list)) = channel.monitor.as_deref_mut() {
+                    list.retain(|interest| interest.description != Some(description));
+                }
+            });
+        }
     }
 
     /// Semaphores, locks, and memory.

@@ -23,7 +23,7 @@ impl World {
             }
         });
         if !held {
-            self.drop_locks_of_closed(fd);
+            self.drop_what_closes(fd);
         }
     }
 
@@ -103,13 +103,15 @@ impl World {
         }
     }
 
-    /// Locks of an open file description go with its last descriptor.
-    fn drop_locks_of_closed(&mut self, fd: &Fd) {
+    /// Locks of an open file description and interests in it go with its last descriptor.
+    fn drop_what_closes(&mut self, fd: &Fd) {
         let owner = Owner::Description(fd.description);
         let locked = self.channel(fd.channel).is_some_and(|it| it.locks.iter().any(|lock| lock.owner == owner));
         let is_open = |table: &Arc<Table>| table.iter().any(|entry| entry.description == fd.description);
-        if locked && !self.tables.iter().any(is_open) {
+        let watched = self.channel(fd.channel).is_some_and(|it| !it.watchers.is_empty());
+        if (locked || watched) && !self.tables.iter().any(is_open) {
             self.drop_locks(fd.channel, owner);
+            self.drop_interests(fd.channel, fd.description);
         }
     }
 

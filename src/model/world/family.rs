@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{SA_NOCLDWAIT, World};
 use crate::model::task::{Fd, State, Table, Task};
-use crate::model::{Disposition, How, Owner, Pendings, Shares, Signal, Status, Sym, TaskId, TimerKind};
+use crate::model::{Disposition, Hold, How, Owner, Pendings, Shares, Signal, Status, Sym, TaskId, TimerKind, Wanted};
 
 impl World {
     #[expect(clippy::too_many_arguments, reason = "the fields of one event")]
@@ -40,8 +40,10 @@ impl World {
             how,
             program: maker.program,
             state: State::Running,
+            wanted: Wanted::Nothing,
             pgid: maker.pgid,
             sid: maker.sid,
+            terminal: maker.terminal,
             table,
             blocked: maker.blocked,
             actions: if thread || shares.actions { Vec::new() } else { actions },
@@ -56,6 +58,7 @@ impl World {
             timers: Vec::new(),
             actions_of: if thread || shares.actions { keeper } else { id },
             line: maker.line,
+            hold: Hold::Nothing,
             status: None,
             born: seq,
         }));
@@ -87,7 +90,12 @@ impl World {
         self.unshare_table(id);
         self.drop_uses(id);
         let actions = self.actions(id).map(|keeper| keeper.actions.clone()).unwrap_or_default();
+        // What is left of its timers is left in real time, whichever clock they ran by so far.
+        let (now, t_ns) = (self.time_of(id), self.t_ns);
         self.change(id, |task| {
+            for timer in &mut task.timers {
+                timer.since = t_ns.saturating_add(timer.since).saturating_sub(now);
+            }
             // What it has shared is its own from now on.
             task.actions = actions;
             task.actions_of = id;
@@ -142,6 +150,7 @@ impl World {
         }
         if task.is_process() {
             self.drop_uses(id);
+            self.end_session(&task);
         }
     }
 

@@ -9,12 +9,16 @@ mod channels;
 mod descriptors;
 mod family;
 mod signals;
+mod terminals;
 mod timers;
 
 use std::sync::Arc;
 
 use super::task::{Action, Blocked, Fd, State, Table, Task, Use};
-use super::{Altstack, Channel, ChannelId, Event, How, Kind, Pending, Pendings, Signal, SignalSet, Sym, TaskId, Timer};
+use super::{
+    Altstack, Channel, ChannelId, Event, Hold, How, Kind, Pending, Pendings, Signal, SignalSet, Sym, TaskId, Timer,
+    Wanted,
+};
 
 /// `SA_NOCLDWAIT` of sigaction(2): children do not become zombies.
 const SA_NOCLDWAIT: u32 = 2;
@@ -27,6 +31,7 @@ pub struct World {
     tables: Vec<Arc<Table>>,
     applied: u64,
     t_ns: u64,
+    clock_ns: Option<u64>,
 }
 
 impl World {
@@ -41,8 +46,10 @@ impl World {
             how: How::Fork,
             program: None,
             state: State::Running,
+            wanted: Wanted::Nothing,
             pgid: 0,
             sid: 0,
+            terminal: None,
             table: 0,
             blocked: SignalSet::EMPTY,
             actions: Vec::new(),
@@ -56,6 +63,7 @@ impl World {
             timers: Vec::new(),
             actions_of: TaskId::LAB,
             line: None,
+            hold: Hold::Nothing,
             status: None,
             born: 0,
         };
@@ -65,6 +73,7 @@ impl World {
             tables: vec![Arc::new(Table { users: 1, ..Table::default() })],
             applied: 0,
             t_ns: 0,
+            clock_ns: None,
         }
     }
 
@@ -76,6 +85,19 @@ impl World {
     /// The time of the last event, in nanoseconds since the start.
     pub const fn t_ns(&self) -> u64 {
         self.t_ns
+    }
+
+    /// What the lab's clock says, in nanoseconds; `None` as long as it has not moved, which it never
+    /// does where processes live in real time.
+    pub const fn clock_ns(&self) -> Option<u64> {
+        self.clock_ns
+    }
+
+    /// The time by which the timers of a task run: the lab's clock of a process that executes statements
+    /// of a scenario, the time since the start of the run of all others.
+    pub fn time_of(&self, id: TaskId) -> u64 {
+        let by_clock = self.task(id).is_some_and(|task| task.line.is_some());
+        self.clock_ns.filter(|_| by_clock).unwrap_or(self.t_ns)
     }
 
     /// The task, if this world has it yet.
@@ -190,7 +212,14 @@ impl World {
             Kind::Exit { status } => self.exit(task, status),
             Kind::Reap { child, status } => self.reap(child, status),
             Kind::Reparent { to } => self.reparent(task, to),
-            Kind::Group { pgid, sid } => self.change_process(task, |task| (task.pgid, task.sid) = (pgid, sid)),
+            Kind::Group { pgid, sid } => self.regroup(task, pgid, sid),
+            Kind::Control { channel } => self.control(task, channel),
+            Kind::Foreground { channel, pgid } => {
+                self.change_channel(channel, |channel| channel.tty.foreground = pgid);
+            }
+            Kind::Window { channel, rows, columns } => {
+                self.change_channel(channel, |channel| channel.tty.window = (rows, columns));
+            }
             Kind::Open { fd, channel, end, access, flags } => {
                 self.insert_fd(task, Fd { fd, channel, end, access, flags, description: seq, position: 0 });
             }
@@ -217,10 +246,11 @@ impl World {
             }
             Kind::Sem { .. } | Kind::Lock { .. } | Kind::Store { .. } => self.shared(seq, task, event.kind, payload),
             Kind::Seek { fd, position, .. } => self.seek(task, fd, position),
-            Kind::Block { channel, on, why } => {
+            Kind::Block { channel, on, why, .. } => {
                 let state = State::Blocked(Blocked { call: event.call, channel, on, why });
-                self.change(task, |task| task.state = state);
+                self.change(task, |task| (task.state, task.wanted) = (state, Wanted::from_bytes(payload)));
             }
+            Kind::Monitor { channel, told } => self.monitor(task, event.t_ns, channel, told),
             Kind::Unblock { .. } => self.wake(task),
             Kind::Action { signal, disposition, flags, mask } => {
                 self.set_action(task, Action { signal, disposition, flags, mask });
@@ -234,9 +264,15 @@ impl World {
                 self.set_altstack(task, Altstack { base, bytes, autodisarm });
             }
             Kind::Timer { kind, change, id, signal, clock, left, interval } => {
-                self.set_timer(task, change, Timer { kind, id, signal, clock, left, interval, since: self.t_ns });
+                self.set_timer(
+                    task,
+                    change,
+                    Timer { kind, id, signal, clock, left, interval, since: self.time_of(task) },
+                );
             }
+            Kind::Clock { now } => self.clock_ns = Some(now),
             Kind::Line { line, text } => self.change(task, |task| task.line = Some((line, text))),
+            Kind::Hold { hold } => self.change(task, |task| task.hold = hold),
             Kind::Load { .. }
             | Kind::Interrupted { .. }
             | Kind::Syscall { .. }
@@ -272,7 +308,7 @@ impl World {
 
     fn wake(&mut self, id: TaskId) {
         if self.task(id).is_some_and(|task| matches!(task.state, State::Blocked(_))) {
-            self.change(id, |task| task.state = State::Running);
+            self.change(id, |task| (task.state, task.wanted) = (State::Running, Wanted::Nothing));
         }
     }
 }

@@ -34,10 +34,15 @@ impl World {
                 self.change_queue(id, queue, |waiting| waiting.remove(signal));
                 self.change(id, |task| task.at_hand = Some(pending));
             }
-            Phase::Delivered | Phase::Suppressed if self.is_at_hand(id, signal) => {
+            Phase::Delivered | Phase::Suppressed | Phase::Replaced if self.is_at_hand(id, signal) => {
                 self.change(id, |task| task.at_hand = None);
             }
-            Phase::Delivered | Phase::Ignored | Phase::Suppressed | Phase::Accepted | Phase::Discarded => {
+            Phase::Delivered
+            | Phase::Ignored
+            | Phase::Suppressed
+            | Phase::Replaced
+            | Phase::Accepted
+            | Phase::Discarded => {
                 self.change_queue(id, queue, |waiting| waiting.remove(signal));
             }
             Phase::Handler => {

@@ -7,7 +7,7 @@ use super::node::{Node, Spanned, children, key_range, string, written};
 use super::statement::Compiler;
 use super::{MAX_DEPTH, Problem, Report, expect, walk};
 use crate::scenario::words::{self, TOP};
-use crate::scenario::{Limit, Prediction, Program, Scenario, Turn, Until};
+use crate::scenario::{Limit, Prediction, Program, Scenario, Terminal, Turn, Until};
 
 /// The most nodes of a file; more than any scenario needs, and less than a statement's number can be.
 const MAX_NODES: usize = 10_000;
@@ -91,6 +91,7 @@ fn describe(report: &mut Report<'_>, names: &Names, nodes: &[Node<'_>], scenario
             "schedule" => scenario.schedule = schedule(report, names, node),
             "predict" => scenario.predictions.extend(prediction(report, node)),
             "limit" => scenario.limit = limit(report, node),
+            "terminal" => scenario.terminal = Some(terminal(report, node)),
             "expect" => scenario.expect = expect::block(report, names, node),
             _ => plain(report, node, scenario),
         }
@@ -99,7 +100,10 @@ fn describe(report: &mut Report<'_>, names: &Names, nodes: &[Node<'_>], scenario
 
 fn plain(report: &mut Report<'_>, node: &Node<'_>, scenario: &mut Scenario) {
     let Some(first) = node.args.first().copied() else {
-        scenario.free = true;
+        match node.word.name {
+            "real-time" => scenario.real_time = true,
+            _ => scenario.free = true,
+        }
         return;
     };
     match node.word.name {
@@ -149,7 +153,7 @@ fn page(report: &mut Report<'_>, entry: &kdl::KdlEntry) -> Option<String> {
 fn limit(report: &mut Report<'_>, node: &Node<'_>) -> Limit {
     let mut limit = Limit::default();
     if let Some(entry) = node.option("seconds") {
-        limit.seconds = report.integer(entry, "`seconds`", 1..3601).map_or(limit.seconds, i64::unsigned_abs);
+        limit.seconds = report.integer(entry, "`seconds`", 1..86_401).map_or(limit.seconds, i64::unsigned_abs);
     }
     if let Some(entry) = node.option("processes") {
         limit.processes = report.integer(entry, "`processes`", 1..1001).map_or(limit.processes, |n| n as u32);
@@ -160,11 +164,28 @@ fn limit(report: &mut Report<'_>, node: &Node<'_>) -> Limit {
     limit
 }
 
+fn terminal(report: &mut Report<'_>, node: &Node<'_>) -> Terminal {
+    let mut terminal = Terminal { rows: 24, columns: 80, input: String::new() };
+    if let Some(entry) = node.option("rows") {
+        terminal.rows = report.integer(entry, "`rows`", 1..501).map_or(terminal.rows, |n| n as u16);
+    }
+    if let Some(entry) = node.option("columns") {
+        terminal.columns = report.integer(entry, "`columns`", 1..501).map_or(terminal.columns, |n| n as u16);
+    }
+    if let Some(entry) = node.option("input") {
+        report.text(entry, "`input`").unwrap_or_default().clone_into(&mut terminal.input);
+    }
+    terminal
+}
+
 fn schedule(report: &mut Report<'_>, names: &Names, node: &Node<'_>) -> Vec<Turn> {
     let mut turns = Vec::new();
     for child in node.children() {
         let Some(turn) = report.shape(child, words::TURNS, "turn") else { continue };
-        let entry = turn.args[0];
+        let Some(entry) = turn.args.first().copied() else {
+            turns.push(Turn::Clock);
+            continue;
+        };
         if turn.word.name == "run" && string(entry) == Some("all") {
             if let Some(until) = turn.option("until") {
                 let help = Some("it is the seeded scheduler from here on".to_owned());
@@ -187,14 +208,14 @@ fn schedule(report: &mut Report<'_>, names: &Names, node: &Node<'_>) -> Vec<Turn
 
 fn until(report: &mut Report<'_>, turn: &Node<'_>) -> Option<Until> {
     let Some(entry) = turn.option("until") else {
-        let help = Some("say `until=blocked`, `until=exit`, or until which label or call".to_owned());
+        let help = Some("say `until=blocked`, `until=exit`, or until which label, call or signal".to_owned());
         report.error(turn.span(), "`run` of one process lacks its `until`", help);
         return None;
     };
     Some(match report.text(entry, "`until`")? {
         "blocked" => Until::Blocked,
         "exit" => Until::Exit,
-        place => Until::Reaches(place.to_owned()),
+        place => Until::reaches(place),
     })
 }
 

@@ -6,7 +6,7 @@ use kdl::{KdlEntry, KdlValue};
 
 use super::node::{Node, Spanned, key_range, string, written};
 use super::scope::Resolver;
-use crate::scenario::{Compare, MAX_TEXT, Op, Statement, Value, errno, words};
+use crate::scenario::{Compare, HANDLER, MAX_TEXT, Op, RETURNED, Statement, Value, errno, words};
 
 /// The most bytes that one `read` or `write` moves.
 const MAX_TRANSFER: i64 = 1 << 20;
@@ -23,7 +23,7 @@ impl Resolver<'_, '_> {
             "ignore" | "default" | "block" | "unblock" | "kill" | "raise" | "fault" | "pause" | "alarm"
             | "sigqueue" | "sigwait" | "signalfd" | "setitimer" => self.signal_op(node),
             "set" | "add" | "sleep" | "note" | "label" | "barrier" => self.control_op(node),
-            "read" | "write" | "print" | "open" | "poll" => self.transfer_op(node),
+            "read" | "write" | "print" | "perror" | "open" | "poll" => self.transfer_op(node),
             "socketpair" | "socket" | "bind" | "listen" | "accept" | "connect" | "send" | "recv" | "sendto"
             | "recvfrom" | "shutdown" | "send-fd" | "recv-fd" => self.socket_op(node),
             "msgget" | "msgsnd" | "msgrcv" | "msgctl" | "shmget" | "shmat" | "shmdt" | "shmctl" | "semget"
@@ -103,6 +103,7 @@ impl Resolver<'_, '_> {
                 Op::Write { fd: fd?, text, bytes }
             }
             "print" => Op::Print { text: self.value(first)? },
+            "perror" => Op::Perror { text: self.value(first)? },
             "open" => self.open(node)?,
             _ => {
                 let fds: Vec<_> = node.args.iter().map(|entry| self.descriptor(entry)).collect();
@@ -216,7 +217,7 @@ impl Resolver<'_, '_> {
             "note" => Op::Note { text: self.report.text(first, "a note")?.to_owned() },
             "label" => {
                 let name = self.report.name(first, "a label")?.to_owned();
-                if matches!(name.as_str(), "blocked" | "exit") {
+                if matches!(name.as_str(), "blocked" | "exit" | HANDLER | RETURNED) {
                     let help = Some("in a schedule `until` gives it another meaning".to_owned());
                     self.report.error(first.range(), format!("`{name}` cannot be a label"), help);
                     return None;

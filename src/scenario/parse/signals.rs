@@ -88,7 +88,7 @@ impl Resolver<'_, '_> {
                 Op::Setitimer { time: self.report.seconds(node.args[0], "the time")?, every: every? }
             }
             "pause" => Op::Pause,
-            _ => Op::Alarm { seconds: self.alarm(node.args[0])? },
+            _ => Op::Alarm { seconds: self.alarm(node.args[0])?, into: self.assigned_option(node, "into").ok()? },
         })
     }
 
@@ -113,6 +113,7 @@ impl Resolver<'_, '_> {
             restart: self.report.flag(node, "restart"),
             nodefer: self.report.flag(node, "nodefer"),
             resethand: self.report.flag(node, "resethand"),
+            keep_errno: self.report.flag(node, "keep-errno"),
             mask,
             body: Vec::new(),
         })

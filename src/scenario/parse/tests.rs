@@ -124,7 +124,7 @@ fn values_and_options() {
     assert!(matches!(&found[2], Op::Write { bytes: Some(Value::Number(1_048_576)), .. }));
     assert_eq!(found[3], Op::Sleep { time: 100_000_000 });
     assert_eq!(found[4], Op::Sleep { time: 2_000_000_000 });
-    assert_eq!(found[5], Op::Alarm { seconds: Value::Number(3) });
+    assert_eq!(found[5], Op::Alarm { seconds: Value::Number(3), into: None });
     assert_eq!(found[6], Op::Poll { fds: vec![DescriptorId::STDIN], timeout: Some(1_500_000_000) });
     assert_eq!(found[7], Op::Umask { mask: 0o22 });
     assert_eq!(found[8], Op::Umask { mask: 0o27 });
@@ -142,7 +142,7 @@ fn flags_signals_and_failures() {
         on KILL fails=EINVAL { pause }",
     );
     let signal = |name: &str| Signal::parse(name).expect("a signal");
-    let Op::On { signal: one, restart: true, nodefer: false, resethand: false, mask, body } = &found[0].op else {
+    let Op::On { signal: one, restart: true, nodefer: false, resethand: false, mask, body, .. } = &found[0].op else {
         panic!("{:?}", found[0])
     };
     assert_eq!(*one, signal("USR1"));

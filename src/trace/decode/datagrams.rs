@@ -153,8 +153,7 @@ impl Tracer {
         let Some(entry) = self.world().fd(ended.task, fd).copied() else { return };
         let channel = entry.channel;
         self.finish_connect(ended.task, fd, channel);
-        let known = self.sockets.known(channel);
-        let paired = known.is_none_or(|known| known.paired || (known.inodes[1].is_some() && known.peer.is_none()));
+        let paired = self.is_paired(channel);
         if ended.failed() {
             let to = self.receiver(ended, channel, ended.call.args[1]).filter(|_| !paired);
             let via = to.map_or(Via::Fd(fd), |to| self.via_to(fd, channel, &to));
@@ -177,6 +176,24 @@ impl Tracer {
                 self.send_descriptors(ended, entry, target, message.header);
             }
         }
+    }
+
+    /// Bytes went into a socket that the program never had in its hands (sendfile(2), splice(2)).
+    pub(super) fn sent_from_within(&mut self, ended: &Ended<'_>, fd: i32, bytes: u64, data: Blob) {
+        let Some(channel) = self.world().fd(ended.task, fd).map(|entry| entry.channel) else { return };
+        self.finish_connect(ended.task, fd, channel);
+        if ended.failed() || self.is_paired(channel) {
+            let told = self.tracees.get_mut(&ended.tid).map_or(0, |tracee| std::mem::take(&mut tracee.progress));
+            let kind = Kind::Write { channel, via: Via::Fd(fd), bytes: bytes.saturating_sub(told), data };
+            return self.recorder.of_call(ended.task, ended.outcome(), kind);
+        }
+        self.write_datagram(ended, channel, fd, Message { bytes, data, header: 0 });
+    }
+
+    /// Whether what goes into a socket comes out at one other end only.
+    fn is_paired(&self, channel: ChannelId) -> bool {
+        let known = self.sockets.known(channel);
+        known.is_none_or(|known| known.paired || (known.inodes[1].is_some() && known.peer.is_none()))
     }
 
     /// To whom a datagram goes: the address that it bears, or whom the socket is connected to.

@@ -23,8 +23,11 @@ impl Tracer {
         facts: &FdFacts,
         name: Option<&str>,
     ) -> ChannelId {
+        let met = self.world().channels().len();
         let (channel, end) = if channels::kind(facts).is_socket() {
             self.meet_socket(task, facts, name, ended.is_none())
+        } else if let Some(terminal) = self.own_terminal(task, facts) {
+            (terminal, End::First)
         } else {
             (self.channels.find(&mut self.recorder, task, facts, name), End::First)
         };
@@ -33,6 +36,9 @@ impl Tracer {
         match ended {
             Some(ended) => self.recorder.of_call(task, ended.outcome(), kind),
             None => self.recorder.plain(task, kind),
+        }
+        if self.world().channels().len() > met {
+            self.write_monitor(ended.map(Ended::outcome), task, facts.fd);
         }
         channel
     }
@@ -44,6 +50,8 @@ impl Tracer {
         // Some calls of the family return something else for some commands (bpf).
         let Some(facts) = procfs::fd(ended.tid, ended.ret as i32) else { return self.plain_call(ended) };
         if self.world().fd(ended.task, facts.fd).is_some() {
+            // signalfd(2) of an instance that is there gives it another mask.
+            self.write_monitor(Some(ended.outcome()), ended.task, facts.fd);
             return self.plain_call(ended);
         }
         if self.is_unnamed(ended, &facts) {
@@ -56,7 +64,10 @@ impl Tracer {
             _ => name,
         });
         let name = name.or_else(|| self.pidfd_name(ended));
-        self.write_open(Some(ended), ended.task, &facts, name.as_deref());
+        let channel = self.write_open(Some(ended), ended.task, &facts, name.as_deref());
+        if channels::kind(&facts) == ChannelKind::Terminal {
+            self.opened_terminal(ended, channel);
+        }
         if self.recorder.names().get(ended.call.name) == "io_uring_setup" {
             let note = "what goes through io_uring is out of sight: the kernel does it without a call";
             self.recorder.note(ended.task, note);
@@ -187,6 +198,7 @@ impl Tracer {
                 let on = memory::read_i32(ended.tid, ended.call.args[2]).unwrap_or(0) != 0;
                 FdFlags { nonblock: on, ..entry.flags }
             }
+            _ if self.terminal_ioctl(ended, entry.channel) => return,
             _ if self.options.all => return self.syscall_event(ended),
             _ => return,
         };

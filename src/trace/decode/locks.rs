@@ -17,6 +17,12 @@ pub(in crate::trace) struct Wanted {
 }
 
 impl Wanted {
+    /// The same as what a sleeper wants.
+    pub(in crate::trace) const fn asked(self) -> crate::model::Wanted {
+        let Self { fd, kind, mode, start, len, .. } = self;
+        crate::model::Wanted::Lock { fd, kind, mode, start, len }
+    }
+
     const fn event(self) -> Kind {
         let Self { channel, fd, kind, mode, start, len } = self;
         Kind::Lock { channel, fd, kind, mode, start, len }

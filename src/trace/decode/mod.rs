@@ -9,11 +9,13 @@ mod names;
 mod peers;
 mod process;
 mod queues;
+mod readiness;
 mod rights;
 mod semaphores;
 mod shared;
 mod signals;
 mod sockets;
+mod terminals;
 mod timers;
 mod transfer;
 
@@ -91,16 +93,18 @@ impl Tracer {
             | Family::Tgsigqueue
             | Family::PidfdSendSignal => self.killed(&ended),
             Family::Sigaltstack => self.sigaltstack(&ended),
-            Family::Alarm
-            | Family::Setitimer
-            | Family::TimerCreate
-            | Family::TimerSettime
-            | Family::TimerDelete
-            | Family::TimerfdSettime => self.timer(&ended),
+            Family::Alarm | Family::Setitimer | Family::TimerCreate | Family::TimerSettime | Family::TimerDelete => {
+                self.timer(&ended)
+            }
             Family::Sigaction => self.sigaction(&ended),
             Family::SignalWait => self.waited_for_signal(&ended),
             Family::Sigprocmask => self.sigprocmask(&ended, stopped)?,
             Family::Sigreturn => self.sigreturn(&ended, stopped)?,
+            Family::TimerfdSettime => {
+                self.timer(&ended);
+                self.timerfd_settime(&ended);
+            }
+            Family::EpollCtl => self.epoll_ctl(&ended),
             Family::Msgget => self.msgget(&ended),
             Family::Msgsnd => self.msgsnd(&ended),
             Family::Msgrcv => self.msgrcv(&ended),
@@ -181,7 +185,7 @@ impl Tracer {
 
     /// Writes a call with its arguments as text.
     fn syscall_event(&mut self, ended: &Ended<'_>) {
-        let text = super::describe::arguments(ended.tid, ended.call);
+        let text = crate::trace::arguments::text(ended.tid, ended.call);
         let args = self.recorder.keep(text.as_bytes());
         self.recorder.of_call(ended.task, ended.outcome(), Kind::Syscall { args });
     }

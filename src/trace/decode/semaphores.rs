@@ -2,12 +2,12 @@
 
 use super::super::channels::Identity;
 use super::super::recorder::Outcome;
-use super::super::tracee::Call;
+use super::super::tracee::{Ahead, Call};
 use super::super::tracer::Tracer;
 use super::shared::{ipc_command, key_name};
 use super::{Ended, Family};
 use crate::model::{ChannelId, ChannelKind, Kind, TaskId};
-use crate::sys::memory;
+use crate::sys::{ipc, memory};
 
 /// The largest value of a semaphore (linux/sem.h).
 const SEMVMX: i32 = 32_767;
@@ -44,9 +44,23 @@ impl Tracer {
         let id = ended.ret as i32;
         let channel = self.channels.known(Identity::Set(id)).unwrap_or_else(|| {
             let name = self.declared_name(ended).unwrap_or_else(|| key_name("sem", ended.int(0)));
-            self.make_ipc(ended, Identity::Set(id), ChannelKind::Sem, &name, ended.call.args[1])
+            // Who finds a set need not say how many semaphores it has.
+            let found = self.ahead(ended.tid) == Ahead::Found && Self::shares_ipc(ended.tid);
+            let values = if found { ipc::sem_values(id).unwrap_or_default() } else { Vec::new() };
+            let count = ended.call.args[1].max(values.len() as u64);
+            let channel = self.make_ipc(ended, Identity::Set(id), ChannelKind::Sem, &name, count);
+            self.write_found_values(channel, &values);
+            channel
         });
         self.recorder.of_call(ended.task, ended.outcome(), Kind::Get { channel, id });
+    }
+
+    /// What the values of a set were before the run: somebody outside has set them.
+    fn write_found_values(&mut self, channel: ChannelId, values: &[u16]) {
+        for (index, value) in (0..).zip(values).filter(|(_, value)| **value > 0) {
+            let value = i32::from(*value);
+            self.recorder.plain(TaskId::LAB, Kind::Sem { channel, index, delta: value, value, undo: false });
+        }
     }
 
     /// The semaphore set with this identifier.
@@ -100,8 +114,9 @@ impl Tracer {
         self.tracees.iter().any(|(other, tracee)| *other != tid && may_follow(tracee))
     }
 
-    /// The first semaphore of a semop whose value does not allow it; none if all do.
-    pub(in crate::trace) fn refused(&self, tid: i32, call: &Call, channel: ChannelId) -> Option<u32> {
+    /// The first operation of a semop that the value of its semaphore does not allow: which semaphore, and
+    /// what is to be added; none if all may be done.
+    pub(in crate::trace) fn refused(&self, tid: i32, call: &Call, channel: ChannelId) -> Option<(u32, i32)> {
         let known = self.world().channel(channel)?;
         let mut values = std::collections::BTreeMap::new();
         let refused = operations(tid, call).into_iter().find(|operation| {
@@ -109,7 +124,7 @@ impl Tracer {
             *value += operation.delta;
             *value < 0 || (operation.delta == 0 && *value != 0)
         });
-        refused.map(|operation| operation.index)
+        refused.map(|operation| (operation.index, operation.delta))
     }
 
     pub(super) fn semctl(&mut self, ended: &Ended<'_>) {

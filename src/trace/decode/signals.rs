@@ -123,6 +123,7 @@ impl Tracer {
             return self.plain_call(ended);
         };
         let address = ended.call.args[1];
+        Self::hide_the_lab(ended.tid, address + 8);
         let number = |at: u64| memory::read_i32(ended.tid, address + at).filter(|_| address != 0).unwrap_or(0);
         // siginfo_t: code at 8, then by its kind pid (16), status (24), value (24) or address (16).
         let code = number(8);
@@ -156,6 +157,7 @@ impl Tracer {
     }
 
     fn write_accepted(&mut self, ended: &Ended<'_>, signal: Signal, code: i32, pid: i32, value: i64) {
+        self.signal_taken(ended.tid, signal);
         let has_pid = code <= 0 && code != libc::SI_TIMER || signal == Signal::CHLD;
         let from = self.world().by_pid(pid).filter(|_| pid != 0 && has_pid).map(|task| task.id);
         let blocked = SignalSet::EMPTY;

@@ -18,9 +18,17 @@ impl Tracer {
         if self.is_socket(channel) {
             return self.received(ended, fd);
         }
+        let signals = self.world().channel(channel).is_some_and(|channel| channel.kind == ChannelKind::Signalfd);
+        if signals {
+            // ssi_code of each structure (signalfd(2)).
+            (0..ended.ret.max(0) as u64)
+                .step_by(128)
+                .for_each(|at| Self::hide_the_lab(ended.tid, ended.call.args[1] + at + 8));
+        }
         let (bytes, data) = self.payload(ended, channel);
-        self.recorder.of_call(ended.task, ended.outcome(), Kind::Read { channel, via: Via::Fd(fd), bytes, data });
-        if self.world().channel(channel).is_some_and(|channel| channel.kind == ChannelKind::Signalfd) {
+        let via = self.via_of(ended, fd);
+        self.recorder.of_call(ended.task, ended.outcome(), Kind::Read { channel, via, bytes, data });
+        if signals {
             self.read_signals(ended);
         }
     }
@@ -45,7 +53,18 @@ impl Tracer {
             let bytes = bytes.saturating_sub(told);
             (bytes, self.keep_part(ended.tid, ended.call, told, bytes))
         };
-        self.recorder.of_call(ended.task, ended.outcome(), Kind::Write { channel, via: Via::Fd(fd), bytes, data });
+        let via = self.via_of(ended, fd);
+        self.recorder.of_call(ended.task, ended.outcome(), Kind::Write { channel, via, bytes, data });
+    }
+
+    /// By which way a transfer through `fd` goes: `preadv2` and `pwritev2` go by the file position if they name
+    /// -1 as the place, and leave it alone otherwise (readv(2)).
+    fn via_of(&self, ended: &Ended<'_>, fd: i32) -> Via {
+        let vector = matches!(ended.call.family, Family::Readv | Family::Writev);
+        let names_place = vector
+            && ended.call.args[3] != u64::MAX
+            && matches!(self.recorder.names().get(ended.call.name), "preadv2" | "pwritev2");
+        if names_place { Via::At(fd) } else { Via::Fd(fd) }
     }
 
     /// The bytes of a `write` or `writev` from `skip` on.
@@ -112,14 +131,23 @@ impl Tracer {
             channel.inbox(end).prefix(limit).0
         });
         let data = self.recorder.keep(&known.unwrap_or_default());
+        let (from_place, to_place) = match ended.call.family {
+            Family::Sendfile => (ended.call.args[2], 0),
+            Family::Tee => (0, 0),
+            _ => (ended.call.args[1], ended.call.args[3]),
+        };
+        let via = |fd, place| if place == 0 { Via::Fd(fd) } else { Via::At(fd) };
         if let Some(channel) = source.filter(|_| ended.call.family != Family::Tee) {
-            let kind = Kind::Read { channel, via: Via::Fd(from), bytes, data };
+            let kind = Kind::Read { channel, via: via(from, from_place), bytes, data };
             self.recorder.of_call(ended.task, ended.outcome(), kind);
         }
-        if let Some(channel) = sink {
-            self.recorder.of_call(ended.task, ended.outcome(), Kind::Write { channel, via: Via::Fd(to), bytes, data });
-            self.drain_output(channel);
+        let Some(channel) = sink else { return };
+        if self.is_socket(channel) {
+            return self.sent_from_within(ended, to, bytes, data);
         }
+        let via = via(to, to_place);
+        self.recorder.of_call(ended.task, ended.outcome(), Kind::Write { channel, via, bytes, data });
+        self.drain_output(channel);
     }
 
     fn channel_of(&self, ended: &Ended<'_>, fd: i32) -> Option<ChannelId> {
@@ -161,7 +189,9 @@ impl Tracer {
             self.output_budget -= bytes;
             return bytes;
         }
-        bytes.min(self.options.capture)
+        // What moves through an eventfd is a number, and its count is the sum of these.
+        let is_number = self.world().channel(channel).is_some_and(|channel| channel.kind == ChannelKind::Eventfd);
+        bytes.min(self.options.capture.max(if is_number { size_of::<u64>() } else { 0 }))
     }
 
     pub(super) fn keep_from(&mut self, tid: i32, address: u64, length: usize) -> Blob {
@@ -214,6 +244,10 @@ impl Tracer {
     /// Empties a pipe that the run's output goes into: the log has the bytes already. As long as the
     /// lab reads after each write, nobody ever waits for it.
     pub(in crate::trace) fn drain_output(&mut self, channel: ChannelId) {
+        if self.is_lab_terminal_channel(channel) {
+            self.read_terminal();
+            return;
+        }
         let Some(output) = self.outputs.iter().find(|output| output.channel == Some(channel)) else { return };
         let mut bytes = [0; 16_384];
         let mut drained = 0;
@@ -233,7 +267,10 @@ impl Tracer {
     /// Whether a task that sleeps in a write waits for the lab itself to read; then it has read now.
     pub(in crate::trace) fn relieve_output(&mut self, channel: Option<ChannelId>) {
         if let Some(channel) = channel
-            && self.world().channel(channel).is_some_and(|channel| channel.kind == ChannelKind::Pipe)
+            && self
+                .world()
+                .channel(channel)
+                .is_some_and(|channel| matches!(channel.kind, ChannelKind::Pipe | ChannelKind::Terminal))
         {
             self.drain_output(channel);
         }

@@ -1,9 +1,11 @@
 //! What happens decides what becomes of the screen. Nothing is performed here: effects go back to
 //! the loop.
 
+mod hands;
 mod mouse;
 mod phrase;
 mod prompt;
+mod typing;
 mod verb;
 
 use std::time::Duration;
@@ -49,6 +51,8 @@ pub enum Action {
     Ended(Ending),
     /// The run was judged.
     Verdicts(Vec<(bool, String)>),
+    /// Something that the user asked for was done, or could not be: a sentence.
+    Said(String),
     /// A signal asks for the end.
     Terminate,
 }
@@ -60,6 +64,8 @@ pub enum Effect {
     Send(control::Command),
     /// End the session and start another one with this seed.
     Restart(u64),
+    /// Write the log into a new file.
+    Write(std::path::PathBuf),
     /// Judge the finished run.
     Judge,
     /// Go into the background.
@@ -73,10 +79,17 @@ pub fn update(app: &mut App, action: Action, now: Duration) -> Vec<Effect> {
     if app.message.as_ref().is_some_and(|(_, until)| now >= *until) {
         app.message = None;
     }
+    let mut effects = act(app, action, now);
+    effects.extend(typing::follow(app));
+    effects
+}
+
+fn act(app: &mut App, action: Action, now: Duration) -> Vec<Effect> {
     match action {
         Action::Key(key) if key.kind == KeyEventKind::Release => Vec::new(),
         Action::Key(key) => on_key(app, &key, now),
         Action::Mouse(event) => mouse::on_mouse(app, event, now),
+        Action::Paste(text) if app.typing => typing::paste(app, &text),
         Action::Paste(text) => prompt::paste(app, &text),
         Action::Resize(width, height) => {
             app.area = Rect::new(0, 0, width, height);
@@ -89,6 +102,9 @@ pub fn update(app: &mut App, action: Action, now: Duration) -> Vec<Effect> {
 }
 
 fn on_key(app: &mut App, key: &KeyEvent, now: Duration) -> Vec<Effect> {
+    if app.typing && app.overlay.is_none() {
+        return typing::on_key(app, key);
+    }
     if let Some(verb @ (keymap::Verb::QuitAll | keymap::Verb::Suspend)) = keymap::verb_of(key) {
         return verb::perform(app, verb, now);
     }
@@ -107,10 +123,19 @@ fn on_session(app: &mut App, action: Action, now: Duration) -> Vec<Effect> {
             }
             return vec![Effect::Send(control::Command::Breakpoints(app.breakpoints.clone()))];
         }
+        Action::Said(text) => say(app, super::text::clean(&text), now),
         Action::Failed(why) => say(app, format!("could not start: {}", super::text::clean(&why)), now),
         Action::Batch(batch) => {
+            let (before, had_terminal) = (app.log.len(), app.emulator.is_there());
             app.index.append(&batch);
             app.log.append(&batch);
+            let answers = app.emulator.append(&app.log, before);
+            if !had_terminal && app.emulator.is_there() && app.scenario.is_none() {
+                typing::show(app);
+            }
+            if !answers.is_empty() {
+                return vec![Effect::Send(control::Command::Type(answers))];
+            }
         }
         Action::Status(status) => {
             app.pace = status.playing.unwrap_or(app.pace);
@@ -119,6 +144,10 @@ fn on_session(app: &mut App, action: Action, now: Duration) -> Vec<Effect> {
             });
             if let Some(why) = news {
                 say(app, format!("paused: {}", super::text::clean(&why)), now);
+            }
+            let known = app.status.as_ref().and_then(|old| old.answer.as_ref());
+            if let Some(answer) = status.answer.as_ref().filter(|answer| known != Some(*answer)) {
+                say(app, super::text::clean(&answer.text), now);
             }
             app.status = Some(status);
         }

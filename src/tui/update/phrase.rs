@@ -1,7 +1,9 @@
 //! What the palette offers: every command, and phrases with an argument.
 
-use crate::control::Breakpoint;
-use crate::model::Signal;
+use super::hands;
+use crate::control::{Breakpoint, Hand};
+use crate::model::{Phase, Signal};
+use crate::tui::app::App;
 use crate::tui::keymap::{self, PHRASES, Verb};
 
 /// A line of the palette.
@@ -23,13 +25,17 @@ pub enum Choice {
     /// Runs a command.
     Verb(Verb),
     /// Completes what was typed up to the argument.
-    Complete(&'static str),
+    Complete(String),
     /// Adds a breakpoint.
     Break(Breakpoint),
+    /// Does something by hand.
+    Hand(Hand),
     /// Forgets all breakpoints.
     BreakClear,
     /// Moves the cursor to the event with this number.
     Seek(u64),
+    /// Writes the log into a file with this name.
+    Write(String),
     /// Starts again with this seed.
     Seed(u64),
     /// Nothing: the argument makes no sense; the line says why.
@@ -37,12 +43,10 @@ pub enum Choice {
 }
 
 /// The lines for what was typed, the best first.
-pub fn entries(input: &str) -> Vec<Entry> {
+pub fn entries(app: &App, input: &str) -> Vec<Entry> {
     let typed = input.trim_start();
-    let mut entries = Vec::new();
-    if let Some(entry) = phrase(typed) {
-        entries.push(entry);
-    }
+    let mut entries: Vec<Entry> = phrase(typed).into_iter().collect();
+    entries.extend(hands::entries(app, typed));
     let commands = keymap::commands().iter().map(|info| Entry {
         text: info.id.to_owned(),
         key: info.keys.first().copied(),
@@ -54,7 +58,7 @@ pub fn entries(input: &str) -> Vec<Entry> {
             text: format!("{start}{argument}"),
             key: None,
             about: (*about).to_owned(),
-            choice: if argument.is_empty() { Choice::BreakClear } else { Choice::Complete(start) },
+            choice: if argument.is_empty() { Choice::BreakClear } else { Choice::Complete((*start).to_owned()) },
         });
     let mut found: Vec<(usize, Entry)> =
         commands.chain(phrases).filter_map(|entry| rank(&entry, typed).map(|rank| (rank, entry))).collect();
@@ -100,12 +104,17 @@ fn phrase(typed: &str) -> Option<Entry> {
             Ok(seed) => entry(Choice::Seed(seed), format!("start again with seed {seed}")),
             Err(_) => entry(Choice::Nothing, "a number, as in seed 7".to_owned()),
         },
+        ["write", ..] if words.len() > 1 => {
+            let path = typed["write".len()..].trim().to_owned();
+            entry(Choice::Write(path), "write the log so far there, for proclab replay".to_owned())
+        }
         ["break", "clear"] => entry(Choice::BreakClear, "forget all breakpoints".to_owned()),
         ["break", "signal", name] => match Signal::parse(name) {
             Some(signal) => {
                 entry(Choice::Break(Breakpoint::Signal(signal)), format!("stop when {signal} is delivered"))
             }
-            None => entry(Choice::Nothing, "no signal has that name; as in break signal TERM".to_owned()),
+            None if hands::is_phase(name) => None,
+            None => entry(Choice::Nothing, "no signal and no phase has that name; as in break signal TERM".to_owned()),
         },
         ["break", "diagnosis"] => entry(Choice::Break(Breakpoint::Diagnosis(None)), "stop at any diagnosis".to_owned()),
         ["break", kind, name] => {
@@ -128,6 +137,14 @@ pub fn describe(breakpoint: &Breakpoint) -> String {
     let text = match breakpoint {
         Breakpoint::Call(name) => format!("stop before a task calls {name}"),
         Breakpoint::Signal(signal) => format!("stop when {signal} is delivered"),
+        Breakpoint::Phase { task, signal, phase } => {
+            let signal = signal.map_or_else(|| "a signal".to_owned(), |signal| signal.to_string());
+            let task = task.as_deref().unwrap_or("any task");
+            match phase {
+                Phase::Delivered => format!("stop before {signal} is delivered to {task}"),
+                phase => format!("stop when {signal} is {} at {task}", hands::phase_word(*phase)),
+            }
+        }
         Breakpoint::Task(name) => format!("stop when {name} is about to move"),
         Breakpoint::Channel(name) => format!("stop when an event concerns {name}"),
         Breakpoint::Diagnosis(None) => "stop at any diagnosis".to_owned(),
@@ -139,9 +156,14 @@ pub fn describe(breakpoint: &Breakpoint) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::Pace;
+    use crate::tui::app::Look;
 
     fn first(input: &str) -> Choice {
-        entries(input).into_iter().next().map_or(Choice::Nothing, |entry| entry.choice)
+        entries(&App::live(Look::default(), Pace::Full, None), input)
+            .into_iter()
+            .next()
+            .map_or(Choice::Nothing, |entry| entry.choice)
     }
 
     #[test]
@@ -158,7 +180,7 @@ mod tests {
     fn commands_are_found_by_name_and_loosely() {
         assert_eq!(first("zoom"), Choice::Verb(Verb::Zoom));
         assert_eq!(first("rsd"), Choice::Verb(Verb::Reseed));
-        assert_eq!(first("seek"), Choice::Complete("seek "));
-        assert!(entries("qqqqq").is_empty());
+        assert_eq!(first("seek"), Choice::Complete("seek ".into()));
+        assert!(entries(&App::live(Look::default(), Pace::Full, None), "qqqqq").is_empty());
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::phrase::{self, Choice};
-use super::{Effect, say, verb};
+use super::{Effect, hands, say, verb};
 use crate::control::Command;
 use crate::tui::app::{App, Overlay};
 use crate::tui::{keymap, view};
@@ -119,7 +119,7 @@ fn palette(app: &mut App, mut input: String, mut selected: usize, press: &Press,
         app.overlay = Some(Overlay::Palette { input, selected: 0 });
         return Vec::new();
     }
-    let entries = phrase::entries(&input);
+    let entries = phrase::entries(app, &input);
     match press {
         Press::Up => selected = selected.saturating_sub(1),
         Press::Down => selected = (selected + 1).min(entries.len().saturating_sub(1)),
@@ -135,7 +135,7 @@ fn choose(app: &mut App, entry: &phrase::Entry, now: Duration) -> Vec<Effect> {
     match &entry.choice {
         Choice::Verb(chosen) => return verb::perform(app, *chosen, now),
         Choice::Complete(start) => {
-            app.overlay = Some(Overlay::Palette { input: (*start).to_owned(), selected: 0 });
+            app.overlay = Some(Overlay::Palette { input: start.clone(), selected: 0 });
         }
         Choice::Break(breakpoint) => {
             if !app.breakpoints.contains(breakpoint) {
@@ -149,6 +149,8 @@ fn choose(app: &mut App, entry: &phrase::Entry, now: Duration) -> Vec<Effect> {
             say(app, "no breakpoints".to_owned(), now);
             return tell(app);
         }
+        Choice::Hand(hand) => return hands::send(app, *hand, now),
+        Choice::Write(path) => return vec![Effect::Write(path.into())],
         Choice::Seek(number) => {
             let number = *number;
             return verb::seek(app, |app| app.seek_event(number));

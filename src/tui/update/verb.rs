@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Effect, can_move, next_gone, say};
+use super::{Effect, can_move, hands, next_gone, say};
 use crate::control::{Command, Pace};
 use crate::model::TaskId;
 use crate::tui::app::{App, Channels, Origin, Overlay, Pane, Tab, Tree, pace_name};
@@ -32,6 +32,7 @@ pub fn perform(app: &mut App, verb: Verb, now: Duration) -> Vec<Effect> {
         Verb::Serial => return serial(app, now),
         Verb::Restart => return restart(app, app.log.header().seed, now),
         Verb::Reseed => return restart(app, app.log.header().seed.wrapping_add(1), now),
+        Verb::Kill | Verb::SuppressSignal | Verb::ReplaceSignal | Verb::Hold => return hands::perform(app, verb, now),
         Verb::NextTask => choose(app, 1),
         Verb::PreviousTask => choose(app, -1),
         Verb::Up => return move_by(app, app.focus, -1),
@@ -41,6 +42,7 @@ pub fn perform(app: &mut App, verb: Verb, now: Duration) -> Vec<Effect> {
         Verb::Suspend => return vec![Effect::Suspend],
         Verb::Quit => return vec![Effect::Quit(LabExit::Back)],
         Verb::QuitAll => return vec![Effect::Quit(LabExit::Quit)],
+        Verb::Type => super::typing::begin(app, now),
         verb => change_view(app, verb, now),
     }
     Vec::new()
@@ -66,6 +68,10 @@ fn change_view(app: &mut App, verb: Verb, now: Duration) {
             app.scroll.contents = 0;
         }
         Verb::Gone => app.gone = next_gone(app.gone),
+        Verb::Jobs => {
+            app.jobs = Some(!app.shows_jobs());
+            app.scroll.processes = 0;
+        }
         Verb::Files => app.show_files = !app.show_files,
         Verb::Hint => hint(app, now),
         Verb::Theme => {

@@ -40,7 +40,7 @@ pub fn palette(app: &App, input: &str, selected: usize, screen: Rect, buf: &mut 
     put(buf, inner, inner.x + 2, inner.y, &typed, app.style(Role::Strong));
     put(buf, inner, inner.x + 2 + text::width(&typed) as u16, inner.y, "█", app.style(Role::Cursor));
     let list = Rect { y: inner.y + 2, height: inner.height.saturating_sub(2), ..inner };
-    let entries = entries(input);
+    let entries = entries(app, input);
     if entries.is_empty() {
         put(buf, list, list.x + 1, list.y, "no command fits", app.style(Role::Faded));
     }

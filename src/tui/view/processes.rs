@@ -4,8 +4,8 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::{highlight, put, wakers};
-use crate::model::{State, Status, Task, TaskId};
+use super::{highlight, jobs, put, wakers};
+use crate::model::{Hold, State, Status, Task, TaskId};
 use crate::tui::app::{App, Channels, TaskRow, Tree};
 use crate::tui::theme::Role;
 use crate::tui::{layout, text, words};
@@ -70,6 +70,7 @@ fn visible(app: &App, channels: &Channels, tree: &Tree, width: usize, height: us
             break;
         }
         let Some(task) = app.world().task(row.task) else { continue };
+        lines.extend(jobs::headings(app, row, task, width).into_iter().map(|line| (row.task, line)));
         let has_children = tree.rows.get(n + 1).is_some_and(|next| next.depth > row.depth);
         lines.push((row.task, head(app, row, task, width)));
         for detail in details(app, channels, row, task, has_children, width) {
@@ -84,7 +85,9 @@ fn visible(app: &App, channels: &Channels, tree: &Tree, width: usize, height: us
 pub fn top_showing(app: &App, channels: &Channels, tree: &Tree, at: usize, width: usize, height: usize) -> usize {
     layout::top_showing(at, height, |n| {
         let Some(row) = tree.rows.get(n) else { return 1 };
-        app.world().task(row.task).map_or(1, |task| 1 + details(app, channels, row, task, false, width).len())
+        app.world().task(row.task).map_or(1, |task| {
+            1 + jobs::headings(app, row, task, width).len() + details(app, channels, row, task, false, width).len()
+        })
     })
 }
 
@@ -118,7 +121,8 @@ fn head(app: &App, row: &TaskRow, task: &Task, width: usize) -> Line<'static> {
     };
     let tree = format!("{mark}{}{branch}", guides(row, width));
     let room = width.saturating_sub(STATE + text::width(&tree));
-    let label = text::pad(&format!("{thread}{pid}{name}"), room);
+    let role = jobs::role_of(app, task);
+    let label = text::pad(&format!("{thread}{pid}{name}{role}"), room);
     let gone = task.state == State::Dead;
     let name_role = if gone { Role::Faded } else { Role::Strong };
     let (state, role) = if task.id == TaskId::LAB { (String::new(), Role::Faded) } else { state(app, task) };
@@ -138,6 +142,9 @@ fn state(app: &App, task: &Task) -> (String, Role) {
         State::Stopped(_) | State::Zombie => Role::Stopped,
         State::Dead => Role::Faded,
     };
+    if task.is_alive() && task.hold != Hold::Nothing && app.is_ready(task.id) && task.state == State::Running {
+        return ("⏸ held".to_owned(), Role::Stopped);
+    }
     let word = match (task.state, task.status) {
         (State::Dead, Some(Status::Signal { signal, .. })) => signal.to_string(),
         (State::Dead, Some(Status::Code(code))) => format!("exit {code}"),
@@ -155,12 +162,16 @@ fn details(
     width: usize,
 ) -> Vec<Line<'static>> {
     let (detail, role) = match task.state {
-        State::Running => match app.next_step(task.id) {
-            Some(next) => (format!("▸ {next}"), Role::Ready),
-            None => return Vec::new(),
+        State::Running => match (app.next_step(task.id), task.hold) {
+            (Some(next), Hold::Nothing) => (format!("▸ {next}"), Role::Ready),
+            (Some(next), hold) => (format!("{}; ▸ {next}", held(hold)), Role::Stopped),
+            (None, Hold::Nothing) => return Vec::new(),
+            (None, hold) => (held(hold).to_owned(), Role::Stopped),
         },
         State::Blocked(blocked) => {
-            (format!("in {}{}", app.words().waiting_now(&blocked), wakers::who(app, channels, task)), Role::Blocked)
+            let held = if task.hold == Hold::Nothing { String::new() } else { format!("{}; ", held(task.hold)) };
+            let waiting = app.words().waiting_now(&blocked, &task.wanted);
+            (format!("{held}in {waiting}{}", wakers::who(app, channels, task)), Role::Blocked)
         }
         State::Stopped(signal) => (format!("by {signal}, until SIGCONT"), Role::Stopped),
         State::Zombie => (zombie(app, task), Role::Stopped),
@@ -183,6 +194,15 @@ fn details(
         Line::from_iter([Span::styled(prefix.clone(), app.style(Role::Border)), Span::styled(text, app.style(role))])
     };
     wrapped.into_iter().map(line).collect()
+}
+
+/// What the user keeps a task from.
+const fn held(hold: Hold) -> &'static str {
+    match hold {
+        Hold::Nothing => "",
+        Hold::Steps => "held by you",
+        Hold::Deliveries => "held by you before deliveries",
+    }
 }
 
 fn zombie(app: &App, task: &Task) -> String {

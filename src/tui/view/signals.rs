@@ -135,7 +135,7 @@ fn timers(app: &App, task: &Task, width: usize) -> Vec<Line<'static>> {
     let labels = std::iter::once("timers").chain(std::iter::repeat(""));
     there
         .zip(labels)
-        .flat_map(|(timer, label)| pair(app, label, &app.words().timer(timer), Role::Text, width))
+        .flat_map(|(timer, label)| pair(app, label, &app.words().timer(task.id, timer), Role::Text, width))
         .collect()
 }
 

@@ -108,7 +108,7 @@ impl Diagram<'_> {
         let label_role = if here { Role::Cursor } else { Role::Faded };
         put(buf, self.area, self.area.x + 1, y, &label, self.app.style(label_role));
         // What the lab itself says has no lane, and may be a whole sentence.
-        let says = event.task == TaskId::LAB && matches!(event.kind, Kind::Note { .. });
+        let says = event.task == TaskId::LAB && matches!(event.kind, Kind::Note { .. } | Kind::Clock { .. });
         let room = if says { self.area.width.saturating_sub(number) } else { words };
         let text = text::fit(&self.app.words().brief(*seq, event), usize::from(room));
         let role = if here { Role::Cursor } else { role };
@@ -133,7 +133,7 @@ impl Diagram<'_> {
             Kind::Write { .. } | Kind::Read { .. } | Kind::Load { .. } | Kind::Store { .. } | Kind::Pass { .. } => {
                 Role::Bytes
             }
-            Kind::Signal { .. } | Kind::Interrupted { .. } | Kind::Timer { .. } => Role::Signal,
+            Kind::Signal { .. } | Kind::Interrupted { .. } | Kind::Timer { .. } | Kind::Hold { .. } => Role::Signal,
             Kind::Block { .. } => Role::Blocked,
             Kind::Unblock { .. } => Role::Ready,
             Kind::Diagnosis { .. } | Kind::Drop { .. } | Kind::Limit { .. } => Role::Bad,
@@ -224,7 +224,7 @@ impl Diagram<'_> {
             Kind::Signal { phase: Phase::Handler, signal, .. } => {
                 self.mark(lane, "◆", &format!("in {}", signal.to_string().trim_start_matches("SIG")), pen);
             }
-            Kind::Signal { .. } => pen.text(lane.x, "◆"),
+            Kind::Signal { .. } | Kind::Hold { .. } => pen.text(lane.x, "◆"),
             Kind::Interrupted { then, .. } => {
                 let label = match then {
                     Then::Restart => "restarts",

@@ -5,6 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use crate::control::Outcome;
+use crate::model::Hold;
 use crate::tui::app::{App, Origin, pace_name};
 use crate::tui::text;
 use crate::tui::theme::Role;
@@ -13,10 +14,17 @@ use crate::tui::theme::Role;
 pub fn render(app: &App, area: Rect, buf: &mut Buffer) {
     let (state, role) = state(app);
     let pace = if area.width >= 100 { format!(" · {}", pace_name(app.pace)) } else { String::new() };
-    let right = format!("event {} of {}{pace} ", app.event_number(), app.event_count());
+    let clock = app.world().clock_ns().map_or_else(String::new, |now| format!("clock {} · ", text::seconds(now)));
+    let right = format!("{clock}event {} of {}{pace} ", app.event_number(), app.event_count());
     let right = Line::from_iter([Span::styled(state, app.style(role)), Span::raw(" · "), Span::raw(right)]);
     let room = usize::from(area.width).saturating_sub(right.width() + 2);
-    let mode = if app.serial() { "serial" } else { "free" };
+    let real_time = app.scenario.as_ref().is_some_and(|scenario| scenario.real_time);
+    let mode = match (app.serial(), real_time) {
+        (true, false) => "serial",
+        (false, false) => "free",
+        (true, true) => "serial · real time",
+        (false, true) => "free · real time",
+    };
     let mode = match app.origin {
         Origin::Recording if area.width >= 100 => format!(" ─ recording · {mode} · seed {}", app.log.header().seed),
         _ => format!(" ─ {mode} · seed {}", app.log.header().seed),
@@ -39,6 +47,12 @@ fn subject(app: &App) -> String {
     text::clean(&name.unwrap_or_else(|| "proclab".to_owned()))
 }
 
+/// Whether nobody could move but those that the user holds.
+fn waits_for_user(app: &App) -> bool {
+    let held = |task| app.world().task(task).is_some_and(|task| task.hold != Hold::Nothing);
+    app.status.as_ref().is_some_and(|it| !it.next.is_empty() && it.next.iter().all(|next| held(next.task)))
+}
+
 fn state(app: &App) -> (&'static str, Role) {
     if !app.started {
         return ("starting", Role::Text);
@@ -59,7 +73,9 @@ fn state(app: &App) -> (&'static str, Role) {
         Some(Outcome::Stopped) => ("■ stopped", Role::Strong),
         Some(Outcome::Failed(_)) => ("■ the lab failed", Role::Bad),
         None if app.origin == Origin::Recording => ("■ end", Role::Strong),
+        None if app.playing() && app.waits_for_keys() => ("▶ waits for you to type", Role::Blocked),
         None if app.playing() => ("▶ playing", Role::Good),
+        None if waits_for_user(app) => ("▮▮ held by you", Role::Strong),
         None => ("▮▮ paused", Role::Strong),
     }
 }

@@ -10,7 +10,7 @@ const NAMED: usize = 4;
 pub fn who(app: &App, channels: &Channels, task: &Task) -> String {
     let State::Blocked(blocked) = task.state else { return String::new() };
     // Nobody is named for these, and looking would cost.
-    if matches!(blocked.why, Why::Signal | Why::Time | Why::Poll | Why::Other | Why::Vfork | Why::Barrier) {
+    if matches!(blocked.why, Why::Signal | Why::Time | Why::Other | Why::Vfork | Why::Barrier) {
         return String::new();
     }
     let world = app.world();
@@ -22,6 +22,7 @@ pub fn who(app: &App, channels: &Channels, task: &Task) -> String {
     }
     let channel = blocked.channel.and_then(|id| world.channel(id));
     match blocked.why {
+        Why::Poll => format!("; {} could make one ready", named(app, task.id, &wakers.tasks)),
         Why::Empty | Why::Full | Why::NoPeer | Why::Backlog => {
             at_channel(app, channels, task, blocked, channel, &wakers)
         }

@@ -1,7 +1,7 @@
 //! Events at sockets, queues, semaphores, locks and shared memory in words.
 
 use super::Words;
-use crate::model::{Access, ChannelId, End, Event, Kind, LockKind, LockMode, Mark, Via};
+use crate::model::{Access, ChannelId, End, Event, Kind, LockKind, LockMode, Mark, Told, Via};
 
 impl Words<'_> {
     /// The event in as few words as will do; empty for one of another kind.
@@ -31,11 +31,33 @@ impl Words<'_> {
                 let ofd = if kind == LockKind::Description { " (OFD)" } else { "" };
                 format!("{what} {}{bytes}{ofd}", self.channel(channel))
             }
+            Kind::Monitor { channel, told } => self.told(channel, told),
             Kind::Load { .. } | Kind::Store { .. } => match self.index.burst(seq) {
                 Some(last) => self.burst(seq, last, event),
                 None => self.access(event),
             },
             _ => self.brief_socket(event),
+        }
+    }
+
+    /// What a descriptor tells of that tells of something else.
+    fn told(&self, channel: ChannelId, told: Told) -> String {
+        let name = self.channel(channel);
+        match told {
+            Told::Count { count, .. } => format!("{name}: count {count}"),
+            Told::Signals(mask) => {
+                let signals: Vec<String> = mask.iter().map(|signal| signal.to_string()).collect();
+                format!("{name} takes {}", signals.join(" "))
+            }
+            Told::Timer { left: 0, ticks: 0, .. } => format!("{name} is disarmed"),
+            Told::Timer { ticks: 0, .. } => format!("{name} is armed"),
+            Told::Timer { ticks, .. } => format!("{name} has expired: {ticks}"),
+            Told::Task(Some(task)) => format!("{name} is of {}", self.task(task)),
+            Told::Task(None) => format!("{name} is of a process outside"),
+            Told::Interest { fd, to, events } => {
+                let of = to.map_or_else(|| format!("descriptor {fd}"), |to| self.channel(to));
+                if events == 0 { format!("{name} forgets {of}") } else { format!("{name} watches {of}") }
+            }
         }
     }
 
@@ -183,7 +205,7 @@ impl Words<'_> {
 }
 
 /// ` from 10`, ` 10 to 19`: the bytes that a lock covers; nothing for all of them.
-fn range(start: u64, len: u64) -> String {
+pub(super) fn range(start: u64, len: u64) -> String {
     match len {
         0 if start == 0 => String::new(),
         0 => format!(" from {start}"),

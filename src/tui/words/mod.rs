@@ -4,10 +4,12 @@
 
 mod meeting;
 mod signal;
+pub mod terminal;
+mod waiting;
 
 use crate::model::{
-    Access, Blocked, ChannelId, ChannelKind, Disposition, Event, How, Kind, Log, MaskHow, Parties, Signal, SignalSet,
-    State, Status, TaskId, Why, World,
+    Access, Blocked, ChannelId, ChannelKind, Disposition, Event, Hold, How, Kind, Log, MaskHow, Parties, Phase, Signal,
+    SignalSet, State, Status, TaskId, Wanted, World,
 };
 
 use super::app::Index;
@@ -77,6 +79,12 @@ impl<'a> Words<'a> {
             Kind::Reap { child, status } => format!("reaps {}: {}", self.task(child), ended(status)),
             Kind::Reparent { to } => format!("parent is now {}", self.task(to)),
             Kind::Group { pgid, sid } => format!("group {pgid}, session {sid}"),
+            Kind::Control { channel: Some(channel) } => format!("controlling terminal {}", self.channel(channel)),
+            Kind::Control { channel: None } => "has no controlling terminal any more".to_owned(),
+            Kind::Foreground { channel, pgid } => {
+                format!("group {pgid} in the foreground of {}", self.channel(channel))
+            }
+            Kind::Window { channel, rows, columns } => format!("window of {}: {columns}×{rows}", self.channel(channel)),
             Kind::Open { fd, channel, access, .. } => format!("fd {fd} is {}", self.end(channel, access)),
             Kind::Close { fd, channel } => self.close(seq, fd, channel),
             Kind::Dup { fd, to, channel, .. } => {
@@ -107,9 +115,7 @@ impl<'a> Words<'a> {
                 )
             }
             Kind::Seek { channel, position, .. } => format!("lseek {} to {position}", self.channel(channel)),
-            Kind::Block { channel, on, why } => {
-                format!("waits in {}", self.waiting(&Blocked { call: event.call, channel, on, why }))
-            }
+            Kind::Block { .. } => format!("waits in {}", self.next(seq, event)),
             Kind::Unblock { .. } => "wakes".to_owned(),
             _ => self.brief_signal(seq, event),
         }
@@ -132,9 +138,11 @@ impl<'a> Words<'a> {
                 format!("{call}({}) = {}", text::clean_bytes(self.log.bytes(args), QUOTE), event.ret)
             }
             Kind::Line { line, text } => format!("line {line}: {}", self.sym(text)),
+            Kind::Clock { now } => format!("clock {}", text::seconds(now)),
             Kind::Note { text, label: true } => format!("label {}", self.sym(text)),
             Kind::Note { text, label: false } => format!("note: {}", self.sym(text)),
             Kind::Diagnosis { rule, .. } => format!("⚠ {}", self.sym(rule)),
+            Kind::Hold { hold } => held(hold).to_owned(),
             _ => self.brief_meeting(seq, event),
         }
     }
@@ -146,10 +154,15 @@ impl<'a> Words<'a> {
             Kind::Diagnosis { rule, text, .. } => format!("⚠ {}: {}", self.sym(rule), self.sym(text)),
             Kind::Exec { argv, .. } => format!("{who}: exec {}", self.argv(argv)),
             Kind::Spawn { .. } if event.task == TaskId::LAB => format!("the lab {}", self.brief(seq, event)),
+            Kind::Clock { now } => format!("the lab's clock: {}", text::seconds(now)),
             Kind::Write { data, bytes, .. } | Kind::Read { data, bytes, .. } if !data.is_empty() => {
                 format!("{who}: {} {}", self.brief(seq, event), self.quote(data, bytes))
             }
             Kind::Load { .. } | Kind::Store { .. } => format!("{who}: {}", self.access(event)),
+            Kind::Signal { phase: Phase::Generated, signal, from: Some(TaskId::LAB), value, .. } => {
+                let value = if value == 0 { String::new() } else { format!(" with the value {value}") };
+                format!("you sent {signal} to {who}{value}")
+            }
             _ => format!("{who}: {}", self.brief(seq, event)),
         }
     }
@@ -157,7 +170,11 @@ impl<'a> Words<'a> {
     /// The event as something that is about to happen.
     pub fn next(&self, seq: u64, event: &Event) -> String {
         match event.kind {
-            Kind::Block { channel, on, why } => self.waiting(&Blocked { call: event.call, channel, on, why }),
+            Kind::Block { channel, on, why, wanted } => {
+                let wanted = Wanted::from_bytes(self.log.bytes(wanted));
+                self.waiting(&Blocked { call: event.call, channel, on, why }, &wanted)
+            }
+            Kind::Signal { phase: Phase::Delivered, signal, .. } => format!("about to be delivered {signal}"),
             _ => self.brief(seq, event),
         }
     }
@@ -242,41 +259,6 @@ impl<'a> Words<'a> {
         after.map_while(end).collect()
     }
 
-    /// `read p: empty`, `wait: no child has ended`.
-    pub fn waiting(&self, blocked: &Blocked) -> String {
-        let call = blocked.call.map_or_else(|| "a call".to_owned(), |call| self.sym(call));
-        let place = match (blocked.channel, blocked.why) {
-            (Some(channel), Why::Empty) => format!(" {}", self.end(channel, Access::Read)),
-            (Some(channel), Why::Full) => format!(" {}", self.end(channel, Access::Write)),
-            (Some(channel), _) => format!(" {}", self.channel(channel)),
-            (None, _) => String::new(),
-        };
-        match (blocked.why, blocked.on) {
-            (Why::Child | Why::Vfork, Some(child)) => format!("{call} for {}", self.task(child)),
-            (Why::Lock | Why::Value, Some(holder)) => format!("{call}{place}: held by {}", self.task(holder)),
-            (Why::Other, _) => format!("{call}{place}"),
-            (Why::Empty | Why::NoPeer, _) if self.listens(blocked.channel) => {
-                format!("{call}{place}: nobody has connected")
-            }
-            (Why::Lock, _) if blocked.channel.is_none() => format!("{call}: until it is woken"),
-            (why, _) => format!("{call}{place}: {}", reason(why)),
-        }
-    }
-
-    /// The same of a task that sleeps now, when more is known: the value of the semaphore.
-    pub fn waiting_now(&self, blocked: &Blocked) -> String {
-        let channel = blocked.channel.and_then(|id| self.world.channel(id));
-        let single = channel.filter(|it| it.kind == ChannelKind::Sem && it.semaphores.len() <= 1 && it.capacity <= 1);
-        match (blocked.why, single) {
-            (Why::Value, Some(semaphore)) => {
-                let call = blocked.call.map_or_else(|| "a call".to_owned(), |call| self.sym(call));
-                let holder = blocked.on.map_or_else(String::new, |on| format!("; held by {}", self.task(on)));
-                format!("{call} {}: its value is {}{holder}", self.channel(semaphore.id), semaphore.value(0))
-            }
-            _ => self.waiting(blocked),
-        }
-    }
-
     fn listens(&self, channel: Option<ChannelId>) -> bool {
         channel.and_then(|id| self.log.head().channel(id)).is_some_and(|channel| channel.backlog().is_some())
     }
@@ -288,22 +270,12 @@ impl<'a> Words<'a> {
     }
 }
 
-/// Why a task sleeps.
-pub const fn reason(why: Why) -> &'static str {
-    match why {
-        Why::Empty => "empty",
-        Why::Full => "full",
-        Why::NoPeer => "nobody at the other end",
-        Why::Child => "no child has ended",
-        Why::Signal => "no signal has come",
-        Why::Time => "time is not over",
-        Why::Poll => "nothing is ready",
-        Why::Lock => "somebody holds the lock",
-        Why::Value => "its value does not allow it",
-        Why::Backlog => "the backlog is full",
-        Why::Vfork => "until the child execs or ends",
-        Why::Barrier => "not everybody has come",
-        Why::Other => "asleep",
+/// What the user keeps a task from.
+const fn held(hold: Hold) -> &'static str {
+    match hold {
+        Hold::Nothing => "released by you",
+        Hold::Steps => "held by you",
+        Hold::Deliveries => "held by you before deliveries",
     }
 }
 

@@ -1,6 +1,6 @@
 //! Signals in words: where one comes from, what it carries, and the phases of its life.
 
-use super::{Words, ended, signals};
+use super::{Words, ended, signals, terminal};
 use crate::model::{
     Carries, Event, Kind, Pending, Phase, Queue, Signal, Status, TaskId, Then, Timer, TimerChange, TimerKind,
 };
@@ -14,6 +14,9 @@ impl Words<'_> {
         let Kind::Signal { phase, signal, queue, from, code, value, blocked } = event.kind else {
             return String::new();
         };
+        if let Some(cause) = terminal::cause(phase, signal, from, code) {
+            return cause;
+        }
         match phase {
             Phase::Generated => {
                 let pending = Pending { signal, from, code, value, coalesced: 0 };
@@ -32,6 +35,7 @@ impl Words<'_> {
             Phase::Ignored => format!("{signal} ignored"),
             Phase::Default => format!("{signal}: default action {}", signal.default_action().as_str()),
             Phase::Suppressed => format!("{signal} suppressed by you"),
+            Phase::Replaced => replaced(signal, value),
             Phase::Coalesced => format!("{signal} coalesced: one is pending already"),
             Phase::Accepted => format!("{signal} accepted{}", carried(signal, code, value)),
             Phase::Discarded => format!("{signal} discarded: undone by another signal"),
@@ -70,16 +74,15 @@ impl Words<'_> {
     }
 
     /// A timer as it stands at the cursor: `ITIMER_REAL in 0.5 s, then every 1 s: SIGALRM`.
-    pub fn timer(&self, timer: &Timer) -> String {
+    pub fn timer(&self, task: TaskId, timer: &Timer) -> String {
+        let now = self.world.time_of(task);
         let name = timer_name(timer.kind, timer.id);
         let sends = timer.signal.map_or_else(String::new, |signal| format!(": {signal}"));
         let again =
             if timer.interval > 0 { format!(", then every {}", duration(timer.interval)) } else { String::new() };
         let when = match timer.due() {
             _ if timer.left == 0 => "does not run".to_owned(),
-            // A scenario's clock is the lab's, and its time stands in no event.
-            _ if self.scenario => format!("set to {}", duration(timer.left)),
-            Some(due) if due > self.world.t_ns() => format!("in {}", duration(due - self.world.t_ns())),
+            Some(due) if due > now => format!("in {}", duration(due - now)),
             Some(_) => "is due".to_owned(),
             None => format!("after {} of CPU time", duration(timer.left)),
         };
@@ -127,10 +130,16 @@ impl Words<'_> {
     pub fn sender(&self, from: Option<TaskId>) -> String {
         match from {
             None => "the kernel".to_owned(),
-            Some(TaskId::LAB) => "the lab".to_owned(),
+            Some(TaskId::LAB) => "you".to_owned(),
             Some(task) => self.task(task),
         }
     }
+}
+
+/// A signal in whose place the user put the one with this number.
+fn replaced(signal: Signal, by: i64) -> String {
+    let by = i32::try_from(by).ok().and_then(Signal::new);
+    by.map_or_else(|| format!("{signal} replaced by you"), |by| format!("{signal} replaced by {by}, by you"))
 }
 
 fn timer_name(kind: TimerKind, id: i32) -> String {

@@ -5,6 +5,7 @@
 
 mod locks;
 mod memory;
+mod monitor;
 mod pipe;
 mod queue;
 mod semaphores;
@@ -65,6 +66,7 @@ impl Card<'_> {
             ChannelKind::Mq | ChannelKind::Msg => queue::lines(card),
             ChannelKind::Shm | ChannelKind::Memfd => memory::lines(card),
             ChannelKind::Sem => semaphores::lines(card),
+            kind if kind.tells() => monitor::lines(card),
             _ => vec![card.head(&[]), card.people()],
         };
         if card.is_locked() && channel.kind != ChannelKind::Sem {
@@ -187,6 +189,7 @@ impl Card<'_> {
                 let what = match waiter.why {
                     Why::Empty => " to read",
                     Why::Full => " to write",
+                    Why::Poll => " among others",
                     _ => "",
                 };
                 format!("{}{what}", self.task(waiter.task))

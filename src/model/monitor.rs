@@ -1,0 +1,155 @@
+//! Descriptors that tell of something else: eventfd, signalfd, timerfd, pidfd and epoll.
+//!
+//! What they tell of is not what was written to them; the kernel says it in `/proc/PID/fdinfo`.
+
+use super::{ChannelId, SignalSet, TaskId};
+
+/// The largest count of an eventfd: 2^64 - 2 (eventfd(2)).
+pub const EVENTFD_MAX: u64 = u64::MAX - 1;
+
+/// A line of what such a descriptor tells of, as an event says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// An eventfd: its count.
+    Count {
+        /// How much the writes have added and no read has taken.
+        count: u64,
+        /// Whether a read takes 1 instead of all (`EFD_SEMAPHORE`).
+        semaphore: bool,
+    },
+    /// A signalfd: the signals that can be read from it while they are pending for the reader.
+    Signals(SignalSet),
+    /// A timerfd.
+    Timer {
+        /// Nanoseconds until it expires next; 0 is disarmed.
+        left: u64,
+        /// Nanoseconds between two further expirations; 0 is none.
+        interval: u64,
+        /// How often it has expired since it was set or read.
+        ticks: u64,
+    },
+    /// A pidfd: whose it is, if that belongs to the run.
+    Task(Option<TaskId>),
+    /// An epoll instance: a descriptor is in its interest list from now on, or no longer.
+    Interest {
+        /// The descriptor, as its owner called it.
+        fd: i32,
+        /// What it leads to, if that is known.
+        to: Option<ChannelId>,
+        /// For what it is waited for (`EPOLLIN` …); 0 if no longer.
+        events: u32,
+    },
+}
+
+/// All that such a descriptor tells of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Monitor {
+    /// An eventfd.
+    Counter {
+        /// Its count. In free mode a read can be told before its write: then it is below 0 for a while.
+        count: i128,
+        /// Whether a read takes 1 instead of all.
+        semaphore: bool,
+    },
+    /// A signalfd: its mask.
+    Signals(SignalSet),
+    /// A timerfd.
+    Timer {
+        /// When it expires next, in nanoseconds since the start of the run; none if it is disarmed.
+        due: Option<u64>,
+        /// Nanoseconds between two further expirations; 0 is none.
+        interval: u64,
+        /// How often it has expired since it was set or read.
+        ticks: u64,
+    },
+    /// A pidfd: whose it is.
+    Task(Option<TaskId>),
+    /// An epoll instance: its interest list, in the order in which it grew.
+    Interests(Vec<Interest>),
+}
+
+/// A descriptor in the interest list of an epoll instance (epoll(7)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interest {
+    /// The descriptor, as its owner called it when it was added.
+    pub fd: i32,
+    /// What it leads to, if that is known.
+    pub to: Option<ChannelId>,
+    /// Its open file description: with the last descriptor of it the interest goes too.
+    pub description: Option<u64>,
+    /// For what it is waited for: bits of `EPOLLIN` and so on.
+    pub events: u32,
+}
+
+impl Interest {
+    /// `EPOLLIN` of linux/eventpoll.h.
+    pub const IN: u32 = 1;
+    /// `EPOLLOUT`.
+    pub const OUT: u32 = 4;
+}
+
+impl Monitor {
+    /// Takes what an event says into what was known before.
+    pub(super) fn tell(before: Option<Self>, t_ns: u64, told: Told, description: Option<u64>) -> Self {
+        match told {
+            Told::Count { count, semaphore } => Self::Counter { count: i128::from(count), semaphore },
+            Told::Signals(mask) => Self::Signals(mask),
+            Told::Timer { left, interval, ticks } => {
+                Self::Timer { due: (left > 0).then(|| t_ns.saturating_add(left)), interval, ticks }
+            }
+            Told::Task(task) => Self::Task(task),
+            Told::Interest { fd, to, events } => {
+                let mut list = match before {
+                    Some(Self::Interests(list)) => list,
+                    _ => Vec::new(),
+                };
+                let new = Interest { fd, to, description, events };
+                // One number can stand there twice: closed, and given to something else.
+                match list.iter_mut().find(|old| old.fd == fd && old.description == description) {
+                    Some(old) if events != 0 => old.events = events,
+                    Some(_) => list.retain(|old| old.fd != fd || old.description != description),
+                    None if events != 0 => list.push(new),
+                    None => {}
+                }
+                Self::Interests(list)
+            }
+        }
+    }
+
+    /// Bytes were written to it or read from it: of an eventfd the 8 bytes are a number (eventfd(2)).
+    pub(super) fn moved(&mut self, payload: &[u8], written: bool) {
+        match self {
+            Self::Counter { count, .. } => {
+                let Some(number) = payload.get(..8).and_then(|bytes| bytes.try_into().ok()) else { return };
+                let number = i128::from(u64::from_ne_bytes(number));
+                *count = if written { count.saturating_add(number) } else { count.saturating_sub(number) };
+            }
+            Self::Timer { ticks, .. } if !written => *ticks = 0,
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_add_and_reads_take() {
+        let mut counter = Monitor::Counter { count: 2, semaphore: false };
+        counter.moved(&EVENTFD_MAX.to_ne_bytes(), true);
+        counter.moved(&2_u64.to_ne_bytes(), false);
+        assert_eq!(counter, Monitor::Counter { count: i128::from(EVENTFD_MAX), semaphore: false });
+        counter.moved(b"short", false);
+        assert_eq!(counter, Monitor::Counter { count: i128::from(EVENTFD_MAX), semaphore: false });
+    }
+
+    #[test]
+    fn interests_come_and_go() {
+        let told = |events| Told::Interest { fd: 5, to: None, events };
+        let first = Monitor::tell(None, 0, told(Interest::IN), Some(1));
+        let second = Monitor::tell(Some(first), 0, told(Interest::OUT), Some(2));
+        let Monitor::Interests(list) = Monitor::tell(Some(second), 0, told(0), Some(1)) else { panic!("no list") };
+        assert_eq!(list, [Interest { fd: 5, to: None, description: Some(2), events: Interest::OUT }]);
+    }
+}

@@ -1,0 +1,105 @@
+//! Whether a descriptor is ready to be read, as poll(2) says it with `POLLIN` or `POLLHUP`.
+
+use super::{Channel, ChannelKind, End, Monitor, TaskId, World};
+
+impl World {
+    /// Whether a `read` through descriptor `fd` of `task` would not sleep; `None` where the log does not say
+    /// enough: of files, terminals, sockets that lead out of the run.
+    pub fn is_readable(&self, task: TaskId, fd: i32) -> Option<bool> {
+        let entry = self.fd(task, fd)?;
+        self.channel_is_readable(task, entry.channel, entry.end)
+    }
+
+    /// The same of an end of a channel, for a task.
+    pub fn channel_is_readable(&self, task: TaskId, channel: super::ChannelId, end: End) -> Option<bool> {
+        let channel = self.channel(channel)?;
+        match channel.kind {
+            ChannelKind::Pipe => Some(!channel.contents.is_empty() || channel.writers == 0),
+            // One that nobody has opened for writing yet is not at its end (fifo(7)).
+            ChannelKind::Fifo if channel.contents.is_empty() && channel.writers == 0 => None,
+            ChannelKind::Fifo => Some(!channel.contents.is_empty()),
+            ChannelKind::Mq => Some(channel.contents.count() > 0),
+            kind if kind.is_socket() => Self::socket_is_readable(channel, end),
+            _ => self.tells_something(task, channel.monitor.as_deref()?),
+        }
+    }
+
+    fn socket_is_readable(channel: &Channel, end: End) -> Option<bool> {
+        let socket = channel.socket.as_ref()?;
+        if socket.backlog.is_some() {
+            return (!socket.waiting.is_empty()).then_some(true);
+        }
+        let (own, other) = (end.index(), end.other().index());
+        if channel.inbox(end).count() > 0 {
+            return Some(true);
+        }
+        let paired = socket.connected || socket.held[other] > 0;
+        let over = socket.shut_write[other] || socket.shut_read[own] || (paired && socket.closed[other]);
+        if over && !channel.takes_from_all() {
+            return Some(true);
+        }
+        (paired && !socket.outside[other] && !channel.takes_from_all()).then_some(false)
+    }
+
+    fn tells_something(&self, task: TaskId, monitor: &Monitor) -> Option<bool> {
+        match monitor {
+            Monitor::Counter { count, .. } => Some(*count > 0),
+            // Signals of the process wait with its leader.
+            Monitor::Signals(mask) => {
+                let leader = self.task(task)?.process;
+                let own = self.task(task).map_or(0, |task| task.pending.set().0);
+                let shared = self.task(leader).map_or(0, |leader| leader.shared_pending.set().0);
+                Some((own | shared) & mask.0 != 0)
+            }
+            Monitor::Timer { ticks, .. } => Some(*ticks > 0),
+            Monitor::Task(task) => {
+                let leader = self.task((*task)?)?;
+                let process = leader.process;
+                Some(self.tasks().filter(|it| it.process == process).all(|it| !it.is_alive()))
+            }
+            Monitor::Interests(list) => {
+                let ready = list.iter().map(|interest| {
+                    let to = interest.to.filter(|_| interest.events & super::Interest::IN != 0)?;
+                    let held = self.fds(task).find(|fd| Some(fd.description) == interest.description);
+                    self.channel_is_readable(task, to, held.map(|fd| fd.end).unwrap_or_default())
+                });
+                let ready: Vec<Option<bool>> = ready.collect();
+                if ready.contains(&Some(true)) {
+                    return Some(true);
+                }
+                ready.iter().all(Option::is_some).then_some(false)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::sketch::Sketch;
+    use crate::model::{Access, ChannelKind, Kind, Phase, Signal, SignalSet, Told};
+
+    #[test]
+    fn a_signalfd_is_ready_for_whom_a_signal_of_its_mask_is_pending() {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "a").create("a", "s", ChannelKind::Signalfd).open("a", 3, "s", Access::ReadWrite);
+        let (channel, mask) = (sketch.channel("s"), SignalSet::EMPTY.with(Signal::CHLD));
+        sketch.event("a", "signalfd4", 3, Kind::Monitor { channel, told: Told::Signals(mask) });
+        sketch.fork("a", "b").signal("a", Phase::Pending, Signal::ALRM, None);
+        let ready = |sketch: &Sketch, task| sketch.world().is_readable(sketch.task(task), 3);
+        assert_eq!(ready(&sketch, "a"), Some(false));
+        sketch.signal("a", Phase::Generated, Signal::CHLD, None).signal("a", Phase::Pending, Signal::CHLD, None);
+        assert_eq!((ready(&sketch, "a"), ready(&sketch, "b")), (Some(true), Some(false)));
+    }
+
+    #[test]
+    fn a_pidfd_is_ready_when_its_process_has_ended() {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "a").fork("a", "b").create("a", "fd", ChannelKind::Pidfd);
+        sketch.open("a", 3, "fd", Access::ReadWrite);
+        let (channel, told) = (sketch.channel("fd"), Told::Task(Some(sketch.task("b"))));
+        sketch.event("a", "pidfd_open", 3, Kind::Monitor { channel, told });
+        assert_eq!(sketch.world().is_readable(sketch.task("a"), 3), Some(false));
+        sketch.exit("b", 0);
+        assert_eq!(sketch.world().is_readable(sketch.task("a"), 3), Some(true));
+    }
+}
