@@ -80,7 +80,7 @@ impl Channel {
             semaphores: BTreeMap::new(),
             locks: Vec::new(),
             socket: kind.is_socket().then(Box::default),
-            monitor: None,
+            monitor: (kind == ChannelKind::Epoll).then(|| Box::new(Monitor::Interests(Vec::new()))),
             watchers: Vec::new(),
             tty: Tty::default(),
         }
@@ -102,7 +102,19 @@ impl Channel {
     /// How much of its capacity is taken, in the same unit: messages where
     /// [`counts_messages`](Self::counts_messages) says so, else bytes.
     pub fn filled(&self) -> u64 {
-        if self.counts_messages() { self.contents.count() as u64 } else { self.contents.len() }
+        if self.counts_messages() {
+            (self.contents.count() as u64).saturating_add(self.unseen())
+        } else {
+            self.contents.len()
+        }
+    }
+
+    /// How many messages from before the run are in a POSIX queue; nobody can look into them.
+    pub fn unseen(&self) -> u64 {
+        match self.monitor.as_deref() {
+            Some(Monitor::Unseen(count)) => *count,
+            _ => 0,
+        }
     }
 
     /// Whether what moves by this way goes through its contents. Reading the file of a POSIX queue in

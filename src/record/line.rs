@@ -184,6 +184,7 @@ pub(super) struct Line<'a> {
     #[serde(borrow, rename = "type")]
     pub type_: Option<To<'a>>,
     pub undo: Option<bool>,
+    pub unseen: Option<u64>,
     pub value: Option<i64>,
     #[serde(borrow)]
     pub why: Option<Text<'a>>,

@@ -122,7 +122,7 @@ impl Start {
             Error::new("open", path.display().to_string(), error.raw_os_error().unwrap_or(libc::ENOENT))
         })?;
         let list = args.iter().map(|arg| c_string(arg.as_bytes())).collect::<Result<_>>()?;
-        Ok(Self::new(Image::Open(file.into()), list))
+        Ok(Self::new(Image::Open(of_three_digits(file.into())), list))
     }
 
     fn new(program: Image, argv: Vec<CString>) -> Self {
@@ -401,6 +401,14 @@ pub fn find(program: &OsStr) -> std::result::Result<PathBuf, i32> {
         }
     }
     Err(refusal)
+}
+
+/// The same file under a number of three digits, where there is one: execveat(2) puts the number on the
+/// stack of the new program (as `/dev/fd/N`), whose addresses can be seen in the log.
+fn of_three_digits(file: OwnedFd) -> OwnedFd {
+    let copy = nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(100));
+    // SAFETY: the kernel has just made this descriptor, and nobody else knows its number.
+    copy.map_or(file, |fd| unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Whether a file is text that execve(2) would refuse with ENOEXEC, and execvp(3) gives to the shell.

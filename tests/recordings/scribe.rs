@@ -12,6 +12,8 @@ use super::{channel, header, task};
 /// How many kinds of events there are, some counted twice.
 const KINDS: u64 = 49;
 
+const HOLDS: [Hold; 3] = [Hold::Nothing, Hold::Steps, Hold::Deliveries];
+
 struct Scribe {
     pen: Pen,
     batches: Vec<Batch>,
@@ -137,9 +139,7 @@ impl Scribe {
                 left: b >> 1,
                 interval: c >> 1,
             },
-            (23, _) if a.is_multiple_of(3) => {
-                Kind::Hold { hold: [Hold::Nothing, Hold::Steps, Hold::Deliveries][b as usize % 3] }
-            }
+            (23, _) if a.is_multiple_of(3) => Kind::Hold { hold: HOLDS[b as usize % 3] },
             (23, _) => Kind::Syscall { args: self.pen.keep(data) },
             (24, _) if a.is_multiple_of(2) => Kind::Line { line: b as u32, text },
             (24, channel) => {
@@ -176,7 +176,8 @@ impl Scribe {
     }
 
     fn told(&self, [a, b, c]: [u64; 3]) -> Told {
-        match a % 5 {
+        match a % 6 {
+            5 => Told::Unseen(b),
             0 => Told::Count { count: b, semaphore: c.is_multiple_of(2) },
             1 => Told::Signals(SignalSet(b)),
             2 => Told::Timer { left: b, interval: c, ticks: a },

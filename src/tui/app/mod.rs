@@ -17,7 +17,7 @@ pub use emulator::Emulator;
 pub use find::Find;
 pub use index::{Index, Stream};
 pub use jobs::{Opens, is_orphaned, session_terminal};
-pub use scene::{Channels, Holder, TaskRow, Tree};
+pub use scene::{Channels, Holder, TaskRow, Tree, Waiter};
 
 use super::theme::{Role, Theme};
 use super::words::Words;
