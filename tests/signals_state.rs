@@ -44,7 +44,8 @@ fn step_through(words: &[&str]) -> usize {
 fn compare(log: &Log, when: &str) {
     let world = log.head();
     for task in world.living() {
-        let Some(kernel) = procfs::status(task.pid) else { continue };
+        // Before its first program a task is a piece of the lab.
+        let Some(kernel) = procfs::status(task.pid).filter(|_| task.program.is_some()) else { continue };
         let about = format!("{when}: {} ({})", log.name(task.name), task.pid);
         let actions = world.actions(task.id).expect("its dispositions");
         let leader = world.task(task.process).expect("a leader");
