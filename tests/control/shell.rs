@@ -20,7 +20,7 @@ const SCRIPT: [(&str, &str); 14] = [
     ("fg\n", "fg\ncat"),
     ("y\n", "y\ny"),
     ("\x03", "<3>"),
-    ("echo is $?\n", "is 130"),
+    ("echo is $?\n", "is 130\n<4>"),
     ("cat &\n", "<5>"),
     ("until jobs -s | grep -q cat; do :; done\n", "<6>"),
     ("stty tostop\n", "<7>"),
@@ -67,9 +67,10 @@ impl Shown<'_> {
 
 /// PIDs differ.
 fn without_numbers(line: &str) -> String {
-    let words = line.trim_end().split(' ');
-    let words = words.map(|word| if word.len() > 2 && word.parse::<u32>().is_ok() { "PID" } else { word });
-    words.collect::<Vec<_>>().join(" ")
+    match line.trim_end().split_once("] ") {
+        Some((job, pid)) if pid.parse::<u32>().is_ok() => format!("{job}] PID"),
+        _ => line.trim_end().to_owned(),
+    }
 }
 
 fn parser() -> vt100::Parser {
