@@ -1,5 +1,7 @@
 //! The session: stepping, breakpoints, limits, and what is left of a run.
 
+#[path = "control/shell.rs"]
+mod shell;
 mod support;
 
 use proclab::control::{Breakpoint, Command, Outcome, Pace, Session, Subject, Update};

@@ -107,6 +107,6 @@ fn keys_go_to_the_program_until_the_way_out() {
 fn the_window_is_as_large_as_the_pane() {
     let mut app = live(120, 40);
     let resized = update(&mut app, Action::Resize(200, 60), NOW);
-    assert!(matches!(resized[..], [Effect::Send(Command::Resize { rows: 19, columns: 109 })]), "{resized:?}");
+    assert!(matches!(resized[..], [Effect::Send(Command::Resize { rows: 17, columns: 109 })]), "{resized:?}");
     assert_eq!(update(&mut app, Action::Resize(200, 60), NOW), Vec::new());
 }

@@ -41,7 +41,7 @@ fn typing(app: &App, area: Rect, buf: &mut Buffer) {
     let about = if app.playing() {
         "stop typing · every other key goes to the terminal"
     } else {
-        "stop typing · the run is PAUSED: what you type waits in the terminal until it plays"
+        "stop typing · PAUSED: keys wait in the terminal until the run plays"
     };
     let shown = text::fit(about, usize::from(area.width).saturating_sub(9));
     put(buf, area, area.x + 8, area.y, &shown, app.style(Role::Strong));

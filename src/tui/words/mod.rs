@@ -9,7 +9,7 @@ mod waiting;
 
 use crate::model::{
     Access, Blocked, ChannelId, ChannelKind, Disposition, Event, Hold, How, Kind, Log, MaskHow, Parties, Phase, Signal,
-    SignalSet, State, Status, TaskId, Wanted, World,
+    SignalSet, State, Status, TaskId, Via, Wanted, World,
 };
 
 use super::app::Index;
@@ -95,6 +95,9 @@ impl<'a> Words<'a> {
             Kind::Create { channel, kind, found, .. } => self.create(seq, event, channel, kind, found),
             Kind::Destroy { channel } => format!("{} is gone", self.channel(channel)),
             Kind::Capacity { channel, bytes } => format!("{} holds {bytes} B", self.channel(channel)),
+            Kind::Write { data, bytes, via: Via::Fd(-1), .. } if event.task == TaskId::LAB => {
+                format!("typed {}", self.quote(data, bytes))
+            }
             Kind::Write { channel, bytes, via, .. } => {
                 format!(
                     "{} {} {bytes} B{}",
@@ -155,7 +158,9 @@ impl<'a> Words<'a> {
             Kind::Exec { argv, .. } => format!("{who}: exec {}", self.argv(argv)),
             Kind::Spawn { .. } if event.task == TaskId::LAB => format!("the lab {}", self.brief(seq, event)),
             Kind::Clock { now } => format!("the lab's clock: {}", text::seconds(now)),
-            Kind::Write { data, bytes, .. } | Kind::Read { data, bytes, .. } if !data.is_empty() => {
+            Kind::Write { data, bytes, .. } | Kind::Read { data, bytes, .. }
+                if !data.is_empty() && event.task != TaskId::LAB =>
+            {
                 format!("{who}: {} {}", self.brief(seq, event), self.quote(data, bytes))
             }
             Kind::Load { .. } | Kind::Store { .. } => format!("{who}: {}", self.access(event)),
