@@ -88,6 +88,20 @@ impl<W: io::Write> Writer<W> {
             | Kind::Altstack { .. }
             | Kind::Timer { .. } => self.signal_fields(event.kind),
             Kind::Syscall { .. } => self.lines.data_field("args", payload),
+            Kind::Line { .. } | Kind::Note { .. } | Kind::Clock { .. } | Kind::Limit { .. } => {
+                self.said_fields(event.kind);
+            }
+            Kind::Diagnosis { rule, text, .. } => {
+                self.sym("rule", rule);
+                self.sym("text", text);
+                self.parties(payload);
+            }
+            Kind::Hold { hold } => self.lines.text_field("how", hold.as_str()),
+        }
+    }
+
+    fn said_fields(&mut self, kind: Kind) {
+        match kind {
             Kind::Line { line, text } => {
                 self.lines.number_field("line", line);
                 self.sym("text", text);
@@ -106,12 +120,7 @@ impl<W: io::Write> Writer<W> {
                     self.lines.number_field("asked", asked);
                 }
             }
-            Kind::Diagnosis { rule, text, .. } => {
-                self.sym("rule", rule);
-                self.sym("text", text);
-                self.parties(payload);
-            }
-            Kind::Hold { hold } => self.lines.text_field("how", hold.as_str()),
+            _ => {}
         }
     }
 
