@@ -53,6 +53,7 @@ fn starter(subject: Subject) -> Starter {
             timeout: None,
             isolate: false,
             all_cpus: false,
+            terminal: None,
             stdio: Stdio::Captured,
             start: match subject {
                 Subject::Scenario(_) => Start::Paused,

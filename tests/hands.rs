@@ -46,6 +46,8 @@ fn send(name: &str, to: To) -> Hand {
 fn life(log: &Log, task: TaskId, name: &str) -> Vec<(Phase, Option<TaskId>)> {
     let wanted = signal(name);
     let phase = |event: &Event| match event.kind {
+        // What stands before its delivery has been taken out of its queue.
+        Kind::Signal { phase: Phase::Dequeued, .. } => None,
         Kind::Signal { phase, signal, from, .. } if signal == wanted && event.task == task => Some((phase, from)),
         _ => None,
     };

@@ -5,6 +5,8 @@ mod common;
 mod meetings;
 #[path = "screens/picker.rs"]
 mod picker;
+#[path = "screens/terminal.rs"]
+mod terminal;
 
 use std::time::Duration;
 

@@ -178,12 +178,12 @@ fn signals_are_sent_suppressed_replaced_and_held_by_keys() {
     terminal.wait_for("kill USR1 thread child");
     terminal.send("\r");
     terminal.wait_for("you sent SIGUSR1 to child");
-    terminal.send("ss");
-    terminal.wait_for("delivered SIGUSR1");
+    terminal.send("1zs");
+    terminal.wait_for("about to be delivered SIGUSR1 (Term)");
     terminal.send("e");
     terminal.send("INT\r\r");
     terminal.wait_for("SIGUSR1 replaced");
-    terminal.wait_for("delivered SIGINT");
+    terminal.wait_for("about to be delivered SIGINT (Term)");
     terminal.send("d");
     terminal.wait_for("SIGINT suppressed");
     terminal.send("H");
@@ -198,6 +198,7 @@ fn signals_are_sent_suppressed_replaced_and_held_by_keys() {
     terminal.send("G:kill NOPE x\r");
     terminal.wait_for("no signal is called NOPE");
     terminal.send("\x1b");
+    terminal.wait_until(|screen| screen.contents().contains("Esc closes").then(|| "the palette".to_owned()));
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("r");
     terminal.send(&format!(":write {}\r", file.display()));

@@ -44,6 +44,8 @@ pub struct Orders {
     pub filter: Vec<u32>,
     /// The number of the marker.
     pub marker: u32,
+    /// Whether it leads a session that has a terminal: the root processes are its foreground group.
+    pub terminal: bool,
 }
 
 impl Orders {
@@ -79,11 +81,16 @@ pub fn init(fd: i32) -> String {
     let _ = call::close_from(3);
     let _ = call::subreaper();
     call::reset_signals();
+    let mut foreground = None;
     for number in 0..machine.roots() {
-        if call::fork() == Ok(0) {
-            run_root(machine, number, &filter);
+        match call::fork() {
+            Ok(0) => run_root(machine, number, orders.terminal.then_some(foreground.unwrap_or(0)), &filter),
+            Ok(first) => foreground = foreground.or(Some(first as i32)),
+            Err(_) => {}
         }
     }
+    // The end of the terminal is not the end of the run.
+    let _ = call::sigaction(libc::SIGHUP, call::Handling::Ignore);
     // Orphans end here; with SIGCHLD ignored the kernel reaps them.
     let _ = call::sigaction(libc::SIGCHLD, call::Handling::Ignore);
     loop {
@@ -91,9 +98,17 @@ pub fn init(fd: i32) -> String {
     }
 }
 
-fn run_root(machine: &'static Machine, number: usize, filter: &Filter) -> ! {
-    // As a shell does it: each root is a job of its own.
-    let _ = call::setpgid(0, 0);
+/// `foreground` is the process group in the foreground of the terminal, if there is one: 0 before the
+/// first root has made it.
+fn run_root(machine: &'static Machine, number: usize, foreground: Option<i32>, filter: &Filter) -> ! {
+    // As a shell does it: each root is a job of its own, or on a terminal all of them one in its foreground.
+    let _ = call::setpgid(0, foreground.unwrap_or(0));
+    if foreground == Some(0) {
+        // Who is not in the foreground yet may only ask for it without SIGTTOU (tcsetpgrp(3)).
+        let _ = call::sigaction(libc::SIGTTOU, call::Handling::Ignore);
+        let _ = call::terminal::group_of(0).and_then(|group| call::terminal::tcsetpgrp(0, group as i32));
+        let _ = call::sigaction(libc::SIGTTOU, call::Handling::Default);
+    }
     machine.register_root(number);
     if filter.install().is_err() {
         call::exit(126);

@@ -93,6 +93,7 @@ fn trace_something() -> Result<(), String> {
         timeout: Some(10),
         isolate: false,
         all_cpus: false,
+        terminal: None,
         stdio: Stdio::Captured,
         start: Start::Playing(Pace::Full),
         lab: super::lab(),

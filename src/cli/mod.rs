@@ -90,10 +90,15 @@ pub fn main() -> Exit {
         Ok(cli) => cli.run(),
         Err(error) => return usage(&error),
     };
-    result.unwrap_or_else(|failure| {
+    let exit = result.unwrap_or_else(|failure| {
         out::say_lines(&failure.message);
         failure.exit
-    })
+    });
+    // The screen leaves by the ordinary way when a signal asks for it; whoever waits for it is told.
+    match crate::tui::terminal::ended_by() {
+        Some(signal) if exit == Exit::DONE => Exit::interrupted(signal),
+        _ => exit,
+    }
 }
 
 impl Cli {

@@ -35,5 +35,5 @@ pub fn replay(args: &Args) -> Result<Exit, Failure> {
     let scenario = header.source.as_ref().and_then(|source| scenario::parse(&name, &name, source).ok()).map(Box::new);
     let damage = reading.problem.map(|damage| damage.to_string());
     let source = Source::Recording { log: Box::new(reading.log), damage, scenario };
-    screen::lab(&args.screen, source).map(|_| Exit::DONE)
+    screen::lab(&args.screen, source, None).map(|_| Exit::DONE)
 }

@@ -3,7 +3,7 @@
 use super::options::{LibraryOptions, RunOptions, ScreenOptions};
 use super::screen;
 use super::{Exit, Failure, begin};
-use crate::control::{Session, Start, Stdio, Subject};
+use crate::control::{Session, Start, Stdio, Subject, Terminal};
 use crate::scenario::Scenario;
 use crate::tui::{LabExit, Source, Starter};
 
@@ -32,15 +32,18 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 /// Opens a scenario in the lab.
 pub fn open(scenario: Scenario, run: &RunOptions, screen: &ScreenOptions) -> Result<LabExit, Failure> {
     let subject = Subject::Scenario(Box::new(scenario.clone()));
-    let start = starter(run.clone(), subject);
-    screen::lab(screen, Source::Live { start, scenario: Some(Box::new(scenario)) })
+    let start = starter(run.clone(), subject, None, Start::Paused);
+    screen::lab(screen, Source::Live { start, scenario: Some(Box::new(scenario)) }, None)
 }
 
 /// What starts a run, and starts it again with another seed.
-pub fn starter(run: RunOptions, subject: Subject) -> Starter {
+/// On a terminal of the lab, which the user of the screen can type at, if that is given or if the scenario
+/// asks for one.
+pub fn starter(run: RunOptions, subject: Subject, terminal: Option<Terminal>, begin: Start) -> Starter {
     Box::new(move |seed| {
         let run = RunOptions { seed: seed.or(run.seed), ..run.clone() };
-        let plan = run.plan(subject.clone(), Stdio::Captured, Start::Paused);
+        let mut plan = run.plan(subject.clone(), Stdio::Captured, begin);
+        plan.terminal = terminal.clone().or(plan.terminal).map(|terminal| Terminal { attended: true, ..terminal });
         Session::start(plan).map_err(|error| Failure::from(error).message)
     })
 }

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal as _};
 
 use super::Failure;
 use super::options::{ScreenOptions, Theme};
+use crate::control::Pace;
 use crate::expect;
 use crate::scenario::Scenario;
 use crate::tui::{self, Judge, LabExit, LabOptions, Look, Source};
@@ -23,13 +24,14 @@ pub fn require_terminal() -> Result<(), Failure> {
     )))
 }
 
-/// Opens the lab.
-pub fn lab(options: &ScreenOptions, source: Source) -> Result<LabExit, Failure> {
+/// Opens the lab; it plays at the given pace at first, or at its own.
+pub fn lab(options: &ScreenOptions, source: Source, pace: Option<Pace>) -> Result<LabExit, Failure> {
     let scenario = match &source {
         Source::Live { scenario, .. } | Source::Recording { scenario, .. } => scenario.clone(),
     };
-    let options =
-        LabOptions { look: look(options), judge: scenario.map(|scenario| judge(*scenario)), ..LabOptions::default() };
+    let usual = LabOptions::default();
+    let judge = scenario.map(|scenario| judge(*scenario));
+    let options = LabOptions { look: look(options), judge, pace: pace.unwrap_or(usual.pace) };
     tui::lab(options, source).map_err(|report| failure(&report))
 }
 

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use super::options::{RunOptions, ScreenOptions};
 use super::{Exit, Failure, begin, find_program, run, screen};
-use crate::control::Subject;
+use crate::control::{Pace, Start, Subject, Terminal};
 use crate::tui::Source;
 
 /// Put any program on the bench
@@ -14,6 +14,9 @@ pub struct Args {
     run: RunOptions,
     #[command(flatten)]
     screen: ScreenOptions,
+    /// Give the program no terminal of the lab: no input, and output in pipes
+    #[arg(long)]
+    no_terminal: bool,
     /// The program and its arguments
     #[arg(value_name = "CMD", required = true, trailing_var_arg = true)]
     command: Vec<OsString>,
@@ -24,6 +27,14 @@ pub fn trace(args: &Args) -> Result<Exit, Failure> {
     find_program(&args.command)?;
     screen::require_terminal()?;
     begin();
-    let start = run::starter(args.run.clone(), Subject::Command(args.command.clone()));
-    screen::lab(&args.screen, Source::Live { start, scenario: None }).map(|_| Exit::DONE)
+    let subject = Subject::Command(args.command.clone());
+    let (terminal, begin) = if args.no_terminal {
+        (None, Start::Paused)
+    } else {
+        // Whoever starts a shell or an editor wants to see it, and can go back to its beginning.
+        (Some(Terminal::default()), Start::Playing(Pace::Full))
+    };
+    let pace = terminal.is_some().then_some(Pace::Full);
+    let start = run::starter(args.run.clone(), subject, terminal, begin);
+    screen::lab(&args.screen, Source::Live { start, scenario: None }, pace).map(|_| Exit::DONE)
 }

@@ -13,7 +13,10 @@ use crate::model::Header;
 use crate::sys::seccomp::Filter;
 use crate::sys::spawn::{self, Namespaces, Report, Start};
 use crate::sys::{Error, Result};
-use crate::trace::{Journal, Output, Tracer, calls};
+use crate::trace::{Journal, LabTerminal, Output, Tracer, calls};
+
+/// What the lab's terminal understands, as terminfo(5) calls it.
+const TERM: &str = "xterm-256color";
 
 /// What keeps a run apart from the rest of the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,10 +104,18 @@ struct Streams {
     /// Closed in the lab once the first process has them.
     given: Vec<OwnedFd>,
     outputs: Vec<Output>,
+    terminal: Option<LabTerminal>,
 }
 
 fn streams(plan: &Plan) -> Result<Streams> {
     let mut streams = Streams::default();
+    if let Some(terminal) = &plan.terminal {
+        let (terminal, slave) = LabTerminal::open(terminal.rows, terminal.columns, forward(plan.stdio, 1))?;
+        streams.stdio = [Some(slave.as_raw_fd()); 3];
+        streams.given.push(slave);
+        streams.terminal = Some(terminal);
+        return Ok(streams);
+    }
     let scenario = matches!(plan.subject, Subject::Scenario(_));
     if scenario || (plan.stdio == Stdio::Captured && std::io::stdin().is_terminal()) {
         let null = std::fs::File::open("/dev/null")
@@ -119,17 +130,21 @@ fn streams(plan: &Plan) -> Result<Streams> {
                 .map_err(|errno| Error::new("fcntl", "a pipe of the lab", errno as i32))?;
             streams.stdio[fd as usize] = Some(write.as_raw_fd());
             streams.given.push(write);
-            let forward = match plan.stdio {
-                Stdio::Captured => None,
-                Stdio::Inherited => Some(fd),
-                Stdio::OutputToError => Some(2),
-            };
-            streams.outputs.push(Output { fd, pipe: read, forward, channel: None });
+            streams.outputs.push(Output { fd, pipe: read, forward: forward(plan.stdio, fd), channel: None });
         }
     } else if plan.stdio == Stdio::OutputToError {
         streams.stdio[1] = Some(2);
     }
     Ok(streams)
+}
+
+/// The lab's own descriptor that gets a copy of what goes to descriptor `fd` of the run.
+const fn forward(stdio: Stdio, fd: i32) -> Option<i32> {
+    match stdio {
+        Stdio::Captured => None,
+        Stdio::Inherited => Some(fd),
+        Stdio::OutputToError => Some(2),
+    }
 }
 
 /// The calls that stop in scenario processes. Where memory is watched, the calls that could be told of
@@ -156,9 +171,14 @@ pub fn start(plan: &Plan, isolation: Isolation, tracer: &mut Tracer) -> Result<B
     let mut start = match &plan.subject {
         Subject::Scenario(scenario) => {
             let filter = filter(plan, scenario);
-            let text =
-                Orders { name: scenario.name.clone(), source: scenario.source.clone(), filter, marker: calls::MARKER }
-                    .to_json();
+            let text = Orders {
+                name: scenario.name.clone(),
+                source: scenario.source.clone(),
+                filter,
+                marker: calls::MARKER,
+                terminal: plan.terminal.is_some(),
+            }
+            .to_json();
             orders = spawn::memory_file(text.as_bytes())?;
             // Always as long, because arguments move the stack, and addresses can be seen in the log.
             let number = format!("{:010}", orders.as_raw_fd());
@@ -176,9 +196,15 @@ pub fn start(plan: &Plan, isolation: Isolation, tracer: &mut Tracer) -> Result<B
         }
     };
     start.stdio = streams.stdio;
+    if let Some(terminal) = streams.terminal {
+        start.terminal = true;
+        start.set_variable("TERM", TERM)?;
+        tracer.keep_terminal(terminal);
+    }
     // Addresses can be seen in arguments, and the same seed shall give the same log.
     start.fixed_layout = matches!(plan.subject, Subject::Scenario(_));
-    start.new_session = plan.stdio == Stdio::Captured || matches!(plan.subject, Subject::Scenario(_));
+    start.new_session =
+        plan.terminal.is_some() || plan.stdio == Stdio::Captured || matches!(plan.subject, Subject::Scenario(_));
     if isolation == Isolation::Namespaces {
         start.namespaces = Namespaces::prepare();
     } else if let (Some(path), Subject::Scenario(_)) = (&path, &plan.subject) {

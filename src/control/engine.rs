@@ -8,6 +8,7 @@ use super::bench::{self, Bench};
 use super::scheduler::{Scheduler, Tasks as _};
 use super::settle::Settling;
 use super::stepping::Bystanders;
+use super::typing::Typing;
 use super::{Answer, Breakpoint, Command, Ending, Next, Outcome, Pace, Plan, Start, Status, Subject, Update};
 use crate::model::{Header, TaskId};
 use crate::scenario::Limit;
@@ -74,6 +75,7 @@ pub(super) struct Engine {
     pub(super) ending: Option<Outcome>,
     pub(super) looked_at: usize,
     pub(super) labels: Vec<(TaskId, String)>,
+    pub(super) typing: Typing,
 }
 
 impl Engine {
@@ -142,6 +144,7 @@ impl Engine {
             ending: None,
             looked_at: 0,
             labels: Vec::new(),
+            typing: Typing::of(plan.terminal.as_ref()),
         })
     }
 
@@ -241,6 +244,8 @@ impl Engine {
                         self.ending = Some(Outcome::Failed(error.to_string()));
                     }
                 }
+                Command::Type(bytes) => self.type_by_hand(&bytes),
+                Command::Resize { rows, columns } => self.resize(rows, columns),
                 Command::End => self.ending = Some(Outcome::Stopped),
             }
         }
@@ -327,6 +332,8 @@ impl Engine {
             }
         }
         self.pulse.beat();
+        // Who waits for room at the terminal must not wait for another one's pause.
+        self.tracer.read_terminal();
         // As long as stops keep coming only the one that stopped can be ready.
         while !self.tracer.is_over() {
             let Some(tid) = self.take_stop()? else { return self.who_sleeps() };

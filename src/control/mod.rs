@@ -14,12 +14,14 @@ mod run_dir;
 mod scheduler;
 mod settle;
 mod stepping;
+mod typing;
 
 use std::sync::mpsc;
 
 pub use bench::{Isolation, probe_namespaces};
 pub use plan::{
-    Answer, Breakpoint, Command, Ending, Hand, Next, Outcome, Pace, Plan, Start, Status, Stdio, Subject, To, Update,
+    Answer, Breakpoint, Command, Ending, Hand, Next, Outcome, Pace, Plan, Start, Status, Stdio, Subject, Terminal, To,
+    Update,
 };
 pub use run_dir::sweep;
 

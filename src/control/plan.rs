@@ -30,6 +30,8 @@ pub struct Plan {
     pub all_cpus: bool,
     /// Where the standard streams of the root processes lead.
     pub stdio: Stdio,
+    /// The terminal that the root processes are started on, instead of the standard streams.
+    pub terminal: Option<Terminal>,
     /// How it begins.
     pub start: Start,
     /// The proclab binary, which scenario processes are.
@@ -55,6 +57,25 @@ pub enum Stdio {
     Inherited,
     /// The lab's own, but standard output leads to the lab's standard error: the log has the other.
     OutputToError,
+}
+
+/// A terminal of the lab, on which a run is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terminal {
+    /// Lines of its window.
+    pub rows: u16,
+    /// Columns of its window.
+    pub columns: u16,
+    /// What is typed at it if nobody else does.
+    pub input: String,
+    /// Whether somebody can type at it: then a run that waits for a key goes on waiting.
+    pub attended: bool,
+}
+
+impl Default for Terminal {
+    fn default() -> Self {
+        Self { rows: 24, columns: 80, input: String::new(), attended: false }
+    }
 }
 
 /// How fast events follow each other.
@@ -114,6 +135,15 @@ pub enum Command {
     Serial(bool),
     /// Something done by hand. What came of it is in the next [`Status`].
     Hand(Hand),
+    /// Type this at the run's terminal.
+    Type(Vec<u8>),
+    /// The window of the run's terminal has another size.
+    Resize {
+        /// Lines.
+        rows: u16,
+        /// Columns.
+        columns: u16,
+    },
     /// End the run: kill what is left.
     End,
 }

@@ -72,6 +72,10 @@ impl Engine {
             let in_time = self.collect(&mut patience)?;
             let seen = std::mem::take(&mut self.settling.seen);
             if seen.is_empty() {
+                // Whoever waited for room at the lab's terminal goes on.
+                if self.tracer.read_terminal() {
+                    continue;
+                }
                 // What was written into a terminal may be on its way still.
                 if !delivered && self.tracer.deliver_to_terminals() {
                     delivered = true;

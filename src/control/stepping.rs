@@ -99,14 +99,17 @@ impl Engine {
         {
             return self.wait_for_anything(Some(Instant::now() + FLUSH));
         }
+        if self.type_next()? {
+            return Ok(());
+        }
         if self.tracer.next_due().is_some() {
             self.scheduler.clock_moves();
             return self.move_clock();
         }
-        if self.is_up_to_the_user() {
+        if self.is_up_to_the_user() || self.leave_terminal()? {
             return Ok(());
         }
-        if self.scenario && !self.waits_for_outside() {
+        if self.scenario && !self.typing.is_attended(&self.tracer) && !self.waits_for_outside() {
             self.ending = Some(Outcome::Stuck);
             return Ok(());
         }

@@ -52,6 +52,8 @@ pub struct Channel {
     pub monitor: Option<Box<Monitor>>,
     /// The epoll instances in whose interest lists it stands.
     pub watchers: Vec<ChannelId>,
+    /// What belongs to terminals alone.
+    pub tty: Tty,
 }
 
 impl Channel {
@@ -78,8 +80,9 @@ impl Channel {
             semaphores: BTreeMap::new(),
             locks: Vec::new(),
             socket: kind.is_socket().then(Box::default),
-            monitor: None,
+            monitor: (kind == ChannelKind::Epoll).then(|| Box::new(Monitor::Interests(Vec::new()))),
             watchers: Vec::new(),
+            tty: Tty::default(),
         }
     }
 
@@ -99,7 +102,19 @@ impl Channel {
     /// How much of its capacity is taken, in the same unit: messages where
     /// [`counts_messages`](Self::counts_messages) says so, else bytes.
     pub fn filled(&self) -> u64 {
-        if self.counts_messages() { self.contents.count() as u64 } else { self.contents.len() }
+        if self.counts_messages() {
+            (self.contents.count() as u64).saturating_add(self.unseen())
+        } else {
+            self.contents.len()
+        }
+    }
+
+    /// How many messages from before the run are in a POSIX queue; nobody can look into them.
+    pub fn unseen(&self) -> u64 {
+        match self.monitor.as_deref() {
+            Some(Monitor::Unseen(count)) => *count,
+            _ => 0,
+        }
     }
 
     /// Whether what moves by this way goes through its contents. Reading the file of a POSIX queue in
@@ -185,6 +200,17 @@ impl Channel {
     pub fn value(&self, index: u32) -> i32 {
         self.semaphores.get(&index).map_or(0, |semaphore| semaphore.value)
     }
+}
+
+/// What belongs to terminals alone (ioctl_tty(2)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tty {
+    /// The session whose controlling terminal it is; 0 for none, or one that is not known.
+    pub sid: i32,
+    /// The process group in its foreground; 0 for none, or one that is not known.
+    pub foreground: i32,
+    /// Lines and columns of its window; 0 where they are not known.
+    pub window: (u16, u16),
 }
 
 /// A semaphore of a set; a POSIX one is a set of one.

@@ -85,6 +85,27 @@ pub enum Kind {
         /// Session.
         sid: i32,
     },
+    /// The task's process has a controlling terminal now, or none any more (credentials(7)).
+    Control {
+        /// The terminal.
+        channel: Option<ChannelId>,
+    },
+    /// Another process group may read from a terminal and gets the signals of its keys (tcsetpgrp(3)).
+    Foreground {
+        /// The terminal.
+        channel: ChannelId,
+        /// The process group.
+        pgid: i32,
+    },
+    /// The window of a terminal has another size (`TIOCSWINSZ`).
+    Window {
+        /// The terminal.
+        channel: ChannelId,
+        /// Lines of text.
+        rows: u16,
+        /// Columns of text.
+        columns: u16,
+    },
     /// A descriptor was made.
     Open {
         /// The descriptor.
@@ -510,8 +531,11 @@ impl Kind {
             | Self::Load { channel, .. }
             | Self::Store { channel, .. }
             | Self::Monitor { channel, .. }
+            | Self::Foreground { channel, .. }
+            | Self::Window { channel, .. }
             | Self::Seek { channel, .. } => Some(channel),
-            Self::Close { channel, .. }
+            Self::Control { channel }
+            | Self::Close { channel, .. }
             | Self::Dup { channel, .. }
             | Self::Block { channel, .. }
             | Self::Unblock { channel } => channel,
@@ -528,6 +552,9 @@ impl Kind {
             Self::Reap { .. } => "reap",
             Self::Reparent { .. } => "reparent",
             Self::Group { .. } => "group",
+            Self::Control { .. } => "terminal",
+            Self::Foreground { .. } => "foreground",
+            Self::Window { .. } => "window",
             Self::Open { .. } => "open",
             Self::Pass { .. } => "pass",
             Self::Close { .. } => "close",

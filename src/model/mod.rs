@@ -27,7 +27,7 @@ mod waiting;
 mod wanted;
 mod world;
 
-pub use channel::{Channel, Held, Lock, Owner, Semaphore, Socket};
+pub use channel::{Channel, Held, Lock, Owner, Semaphore, Socket, Tty};
 pub use contents::{Contents, Run};
 pub use descriptor::{Access, End, FdFlags, Mark, MessageType, Via};
 pub use errno::{errno_name, errno_number};

@@ -30,6 +30,9 @@ pub enum Told {
     },
     /// A pidfd: whose it is, if that belongs to the run.
     Task(Option<TaskId>),
+    /// A POSIX queue that was there before the run: how many messages are in it that nobody can look into
+    /// (`mq_curmsgs`).
+    Unseen(u64),
     /// An epoll instance: a descriptor is in its interest list from now on, or no longer.
     Interest {
         /// The descriptor, as its owner called it.
@@ -64,6 +67,8 @@ pub enum Monitor {
     },
     /// A pidfd: whose it is.
     Task(Option<TaskId>),
+    /// A POSIX queue: how many messages from before the run are in it.
+    Unseen(u64),
     /// An epoll instance: its interest list, in the order in which it grew.
     Interests(Vec<Interest>),
 }
@@ -86,6 +91,8 @@ impl Interest {
     pub const IN: u32 = 1;
     /// `EPOLLOUT`.
     pub const OUT: u32 = 4;
+    /// `EPOLLET | EPOLLONESHOT`.
+    pub const ONCE: u32 = 0xc000_0000;
 }
 
 impl Monitor {
@@ -98,6 +105,7 @@ impl Monitor {
                 Self::Timer { due: (left > 0).then(|| t_ns.saturating_add(left)), interval, ticks }
             }
             Told::Task(task) => Self::Task(task),
+            Told::Unseen(count) => Self::Unseen(count),
             Told::Interest { fd, to, events } => {
                 let mut list = match before {
                     Some(Self::Interests(list)) => list,
@@ -117,8 +125,10 @@ impl Monitor {
     }
 
     /// Bytes were written to it or read from it: of an eventfd the 8 bytes are a number (eventfd(2)).
-    pub(super) fn moved(&mut self, payload: &[u8], written: bool) {
+    pub(super) fn moved(&mut self, by: TaskId, payload: &[u8], written: bool) {
         match self {
+            // The lab says what came out of it as if it had just been put in.
+            Self::Unseen(count) if written && by == TaskId::LAB => *count = count.saturating_sub(1),
             Self::Counter { count, .. } => {
                 let Some(number) = payload.get(..8).and_then(|bytes| bytes.try_into().ok()) else { return };
                 let number = i128::from(u64::from_ne_bytes(number));
@@ -137,10 +147,10 @@ mod tests {
     #[test]
     fn writes_add_and_reads_take() {
         let mut counter = Monitor::Counter { count: 2, semaphore: false };
-        counter.moved(&EVENTFD_MAX.to_ne_bytes(), true);
-        counter.moved(&2_u64.to_ne_bytes(), false);
+        counter.moved(TaskId::LAB, &EVENTFD_MAX.to_ne_bytes(), true);
+        counter.moved(TaskId::LAB, &2_u64.to_ne_bytes(), false);
         assert_eq!(counter, Monitor::Counter { count: i128::from(EVENTFD_MAX), semaphore: false });
-        counter.moved(b"short", false);
+        counter.moved(TaskId::LAB, b"short", false);
         assert_eq!(counter, Monitor::Counter { count: i128::from(EVENTFD_MAX), semaphore: false });
     }
 

@@ -18,7 +18,7 @@ impl World {
             // One that nobody has opened for writing yet is not at its end (fifo(7)).
             ChannelKind::Fifo if channel.contents.is_empty() && channel.writers == 0 => None,
             ChannelKind::Fifo => Some(!channel.contents.is_empty()),
-            ChannelKind::Mq => Some(channel.contents.count() > 0),
+            ChannelKind::Mq => Some(channel.filled() > 0),
             kind if kind.is_socket() => Self::socket_is_readable(channel, end),
             _ => self.tells_something(task, channel.monitor.as_deref()?),
         }
@@ -31,14 +31,17 @@ impl World {
         }
         let (own, other) = (end.index(), end.other().index());
         if channel.inbox(end).count() > 0 {
-            return Some(true);
+            // What was written to TCP, and its end, may still wait at the sender (`TCP_NODELAY` of tcp(7)).
+            return (channel.kind != ChannelKind::Tcp).then_some(true);
         }
         let paired = socket.connected || socket.held[other] > 0;
         let over = socket.shut_write[other] || socket.shut_read[own] || (paired && socket.closed[other]);
         if over && !channel.takes_from_all() {
-            return Some(true);
+            return (channel.kind != ChannelKind::Tcp).then_some(true);
         }
-        (paired && !socket.outside[other] && !channel.takes_from_all()).then_some(false)
+        // The end across may be under way to somebody, or may have been closed before it was accepted.
+        let held = socket.held[other] > 0 && !socket.outside[other];
+        (held && !channel.takes_from_all()).then_some(false)
     }
 
     fn tells_something(&self, task: TaskId, monitor: &Monitor) -> Option<bool> {
@@ -52,6 +55,7 @@ impl World {
                 Some((own | shared) & mask.0 != 0)
             }
             Monitor::Timer { ticks, .. } => Some(*ticks > 0),
+            Monitor::Unseen(count) => Some(*count > 0),
             Monitor::Task(task) => {
                 let leader = self.task((*task)?)?;
                 let process = leader.process;
@@ -59,7 +63,9 @@ impl World {
             }
             Monitor::Interests(list) => {
                 let ready = list.iter().map(|interest| {
-                    let to = interest.to.filter(|_| interest.events & super::Interest::IN != 0)?;
+                    // What was told once is not told again (`EPOLLET`, `EPOLLONESHOT`).
+                    let plain = interest.events & super::Interest::ONCE == 0;
+                    let to = interest.to.filter(|_| plain && interest.events & super::Interest::IN != 0)?;
                     let held = self.fds(task).find(|fd| Some(fd.description) == interest.description);
                     self.channel_is_readable(task, to, held.map(|fd| fd.end).unwrap_or_default())
                 });

@@ -30,6 +30,8 @@ pub struct Task {
     pub pgid: i32,
     /// Its session; 0 as long as nothing is known.
     pub sid: i32,
+    /// The controlling terminal of its process.
+    pub terminal: Option<ChannelId>,
     /// Which descriptor table it uses.
     pub table: usize,
     /// Which signals it blocks.

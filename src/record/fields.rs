@@ -41,6 +41,7 @@ impl<W: io::Write> Writer<W> {
                 self.lines.number_field("pgid", pgid);
                 self.lines.number_field("sid", sid);
             }
+            Kind::Control { .. } | Kind::Foreground { .. } | Kind::Window { .. } => self.terminal_fields(event.kind),
             Kind::Open { .. }
             | Kind::Pass { .. }
             | Kind::Close { .. }
@@ -86,7 +87,7 @@ impl<W: io::Write> Writer<W> {
             | Kind::Signal { .. }
             | Kind::Interrupted { .. }
             | Kind::Altstack { .. }
-            | Kind::Timer { .. } => self.signal_fields(event.kind),
+            | Kind::Timer { .. } => self.signal_fields(event),
             Kind::Syscall { .. } => self.lines.data_field("args", payload),
             Kind::Line { .. } | Kind::Note { .. } | Kind::Clock { .. } | Kind::Limit { .. } => {
                 self.said_fields(event.kind);
@@ -119,6 +120,18 @@ impl<W: io::Write> Writer<W> {
                 if asked > 0 {
                     self.lines.number_field("asked", asked);
                 }
+            }
+            _ => {}
+        }
+    }
+
+    fn terminal_fields(&mut self, kind: Kind) {
+        self.channel(kind.channel());
+        match kind {
+            Kind::Foreground { pgid, .. } => self.lines.number_field("pgid", pgid),
+            Kind::Window { rows, columns, .. } => {
+                self.lines.number_field("rows", rows);
+                self.lines.number_field("columns", columns);
             }
             _ => {}
         }
@@ -307,8 +320,8 @@ impl<W: io::Write> Writer<W> {
         }
     }
 
-    fn signal_fields(&mut self, kind: Kind) {
-        match kind {
+    fn signal_fields(&mut self, event: &Event) {
+        match event.kind {
             Kind::Action { signal, disposition, flags, mask } => {
                 self.lines.text_field("signal", &signal.to_string());
                 self.lines.text_field("disposition", disposition.as_str());
@@ -333,6 +346,9 @@ impl<W: io::Write> Writer<W> {
                 self.lines.number_field("value", value);
                 if matches!(phase, Phase::Handler | Phase::Returned) || !blocked.is_empty() {
                     self.set("blocked", blocked);
+                }
+                if phase == Phase::Handler && self.world.handles_on_altstack(event.task, signal) {
+                    self.lines.text_field("stack", "alternate");
                 }
             }
             Kind::Interrupted { signal, then } => {

@@ -99,6 +99,7 @@ pub(super) struct Line<'a> {
     pub clock: Option<i32>,
     pub cloexec: Option<bool>,
     pub code: Option<i32>,
+    pub columns: Option<u16>,
     #[serde(borrow)]
     pub connection: Option<Text<'a>>,
     pub core: Option<bool>,
@@ -156,6 +157,7 @@ pub(super) struct Line<'a> {
     pub position: Option<u64>,
     pub positioned: Option<bool>,
     pub priority: Option<u32>,
+    pub rows: Option<u16>,
     #[serde(borrow)]
     pub queue: Option<Text<'a>>,
     #[serde(borrow)]
@@ -182,6 +184,7 @@ pub(super) struct Line<'a> {
     #[serde(borrow, rename = "type")]
     pub type_: Option<To<'a>>,
     pub undo: Option<bool>,
+    pub unseen: Option<u64>,
     pub value: Option<i64>,
     #[serde(borrow)]
     pub why: Option<Text<'a>>,

@@ -25,7 +25,7 @@ pub const FORMAT: u64 = 1;
 pub const MAX_LINE: u64 = 16 << 20;
 
 /// The names of all events, in the order of `docs/events.md`.
-pub const EVENTS: [&str; 47] = [
+pub const EVENTS: [&str; 50] = [
     "spawn",
     "exec",
     "exit",
@@ -73,4 +73,7 @@ pub const EVENTS: [&str; 47] = [
     "limit",
     "diagnosis",
     "hold",
+    "terminal",
+    "foreground",
+    "window",
 ];

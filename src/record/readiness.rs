@@ -77,6 +77,7 @@ impl<W: io::Write> Writer<W> {
                     self.task("on", task);
                 }
             }
+            Told::Unseen(count) => self.lines.number_field("unseen", count),
             Told::Interest { fd, to, events } => {
                 self.lines.number_field("fd", fd);
                 if let Some(to) = to {
@@ -125,6 +126,8 @@ impl Resolver {
     pub(super) fn told(&self, line: &Line<'_>) -> Result<Told, String> {
         Ok(if let Some(count) = line.count {
             Told::Count { count, semaphore: line.semaphore.unwrap_or_default() }
+        } else if let Some(unseen) = line.unseen {
+            Told::Unseen(unseen)
         } else if let Some(mask) = &line.mask {
             Told::Signals(mask.iter().map(|word| signal(word)).collect::<Result<_, _>>()?)
         } else if let Some(left) = line.left {

@@ -96,6 +96,13 @@ impl Resolver {
                 To::Number(_) => return Err("`to` is not the name of a task".to_owned()),
             },
             "group" => Kind::Group { pgid: need(line.pgid, "pgid")?, sid: need(line.sid, "sid")? },
+            "terminal" => Kind::Control { channel: self.any_channel(line)? },
+            "foreground" => Kind::Foreground { channel: self.channel(line)?, pgid: need(line.pgid, "pgid")? },
+            "window" => Kind::Window {
+                channel: self.channel(line)?,
+                rows: need(line.rows, "rows")?,
+                columns: need(line.columns, "columns")?,
+            },
             "open" | "pass" | "close" | "dup" | "flags" | "seek" => self.descriptor(line)?,
             "create" | "destroy" | "unlink" | "capacity" | "block" | "unblock" => self.at_channel(line)?,
             "write" | "read" => self.transfer(line)?,

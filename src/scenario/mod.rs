@@ -81,6 +81,8 @@ pub struct Scenario {
     pub schedule: Vec<Turn>,
     /// Questions asked before the reveal.
     pub predictions: Vec<Prediction>,
+    /// The terminal that the root processes are started on, if they are.
+    pub terminal: Option<Terminal>,
     /// Bounds of a run.
     pub limit: Limit,
     /// What must hold at the end.
@@ -89,6 +91,17 @@ pub struct Scenario {
     pub program: Program,
     /// The text of the file.
     pub source: String,
+}
+
+/// A terminal of the lab: the root processes are in its session, as its foreground group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terminal {
+    /// Lines of its window, as long as nobody shows it in one of another size.
+    pub rows: u16,
+    /// Columns of its window, likewise.
+    pub columns: u16,
+    /// What is typed where there is no user: a line or a key at a time, each when nobody can move.
+    pub input: String,
 }
 
 /// Bounds of a run.

@@ -215,6 +215,7 @@ pub const TOP: &[Word] = &[
         "processes",
         "events",
     ]),
+    word("terminal", "terminal [rows=24] [columns=80] [input=\"…\"]", (0, 0)).options(&["rows", "columns", "input"]),
     word("expect", "expect { … }", (0, 0)).block(Block::Required),
     word("process", "process NAME { … }", (1, 1)).block(Block::Required),
 ];

@@ -19,6 +19,7 @@ pub mod seccomp;
 pub mod signal;
 pub mod sockets;
 pub mod spawn;
+pub mod terminal;
 
 pub use error::{Error, Result};
 pub use pulse::Pulse;

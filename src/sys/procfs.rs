@@ -123,6 +123,24 @@ pub struct FdFacts {
     pub filesystem: i64,
 }
 
+/// Device and inode of what a descriptor of this process leads to.
+pub fn identity(fd: &impl std::os::fd::AsFd) -> super::Result<(u64, u64)> {
+    let facts = nix::sys::stat::fstat(fd).map_err(|errno| super::Error::new("fstat", "a descriptor", errno as i32))?;
+    Ok((facts.st_dev, facts.st_ino))
+}
+
+/// The controlling terminal of a process, as a device, and the process group in its foreground, in the
+/// PID namespace of this process; `None` if it has none.
+pub fn terminal(tid: i32) -> Option<(u64, i32)> {
+    let stat = fs::read_to_string(format!("/proc/{tid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(4);
+    let device: u32 = fields.next()?.parse::<i64>().ok()? as u32;
+    let foreground = fields.next()?.parse().ok()?;
+    // `new_encode_dev` of linux/kdev_t.h.
+    let (major, minor) = ((device & 0xfff00) >> 8, (device & 0xff) | ((device >> 12) & 0xfff00));
+    (device != 0).then_some((libc::makedev(major, minor), foreground))
+}
+
 /// Looks at one descriptor; `None` if it is not there.
 pub fn fd(tid: i32, fd: i32) -> Option<FdFacts> {
     let path = format!("/proc/{tid}/fd/{fd}");

@@ -24,6 +24,8 @@ pub struct Start {
     pub filter: Option<Filter>,
     /// Whether it leads a session of its own.
     pub new_session: bool,
+    /// Whether its standard input becomes the controlling terminal of that session.
+    pub terminal: bool,
     /// Whether its memory is laid out the same way every time (personality(2)).
     pub fixed_layout: bool,
     /// Its working directory.
@@ -85,7 +87,7 @@ pub struct Report {
 }
 
 /// The steps of a child before its exec, as they are reported.
-const STEPS: [&str; 10] = [
+const STEPS: [&str; 11] = [
     "gate",
     "uid_map",
     "mount /proc",
@@ -96,6 +98,7 @@ const STEPS: [&str; 10] = [
     "dup2",
     "seccomp",
     "execve",
+    "controlling terminal",
 ];
 
 impl Start {
@@ -119,7 +122,7 @@ impl Start {
             Error::new("open", path.display().to_string(), error.raw_os_error().unwrap_or(libc::ENOENT))
         })?;
         let list = args.iter().map(|arg| c_string(arg.as_bytes())).collect::<Result<_>>()?;
-        Ok(Self::new(Image::Open(file.into()), list))
+        Ok(Self::new(Image::Open(of_three_digits(file.into())), list))
     }
 
     fn new(program: Image, argv: Vec<CString>) -> Self {
@@ -133,10 +136,19 @@ impl Start {
             stdio: [None; 3],
             filter: None,
             new_session: false,
+            terminal: false,
             fixed_layout: false,
             directory: None,
             namespaces: None,
         }
+    }
+
+    /// Gives it an environment variable in place of the one with that name (environ(7)).
+    pub fn set_variable(&mut self, name: &str, value: &str) -> Result<()> {
+        let start = format!("{name}=");
+        self.envp.retain(|known| !known.as_bytes().starts_with(start.as_bytes()));
+        self.envp.push(c_string(format!("{start}{value}").as_bytes())?);
+        Ok(())
     }
 
     /// Forks. The child waits at its gate until [`Gated::open`], or ends if that is dropped.
@@ -242,6 +254,9 @@ impl Child<'_> {
                 if let Some(source) = source {
                     ok(place(*source, target as i32), 7)?;
                 }
+            }
+            if start.terminal {
+                ok(libc::ioctl(0, libc::TIOCSCTTY, 0) == 0, 10)?;
             }
             if let Some(filter) = &start.filter {
                 ok(filter.install().is_ok(), 8)?;
@@ -386,6 +401,14 @@ pub fn find(program: &OsStr) -> std::result::Result<PathBuf, i32> {
         }
     }
     Err(refusal)
+}
+
+/// The same file under a number of three digits, where there is one: execveat(2) puts the number on the
+/// stack of the new program (as `/dev/fd/N`), whose addresses can be seen in the log.
+fn of_three_digits(file: OwnedFd) -> OwnedFd {
+    let copy = nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(100));
+    // SAFETY: the kernel has just made this descriptor, and nobody else knows its number.
+    copy.map_or(file, |fd| unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Whether a file is text that execve(2) would refuse with ENOEXEC, and execvp(3) gives to the shell.

@@ -54,16 +54,19 @@ impl Tracer {
             return;
         }
         let target = if info.queue == Queue::Thread { task } else { self.process_of(task) };
-        if let Some(sender) = self.sender(info).filter(|_| info.code <= 0) {
+        if let Some(sender) = self.sender(task, signal, info).filter(|_| info.code <= 0) {
             self.seen_early.push((sender, target, signal));
         }
         self.write_expired(target, signal, info);
         self.phase(target, Phase::Generated, signal, info);
     }
 
-    fn sender(&self, info: SignalInfo) -> Option<TaskId> {
+    fn sender(&self, task: TaskId, signal: Signal, info: SignalInfo) -> Option<TaskId> {
         if info.pid == BY_HAND {
             return Some(TaskId::LAB);
+        }
+        if info.code == libc::SI_KERNEL {
+            return self.terminal_sender(task, signal, info);
         }
         self.world().tasks().skip(1).rev().find(|task| info.pid != 0 && task.pid == info.pid).map(|task| task.id)
     }
@@ -81,7 +84,7 @@ impl Tracer {
     }
 
     pub(super) fn phase(&mut self, task: TaskId, phase: Phase, signal: Signal, info: SignalInfo) {
-        let from = self.sender(info);
+        let from = self.sender(task, signal, info);
         let blocked = SignalSet::EMPTY;
         let SignalInfo { code, value, queue, .. } = info;
         let kind = Kind::Signal { phase, signal, queue, from, code, value, blocked };
@@ -143,9 +146,8 @@ impl Tracer {
 
     fn write_handler(&mut self, tid: i32, stopped: &Stopped, signal: Signal, info: SignalInfo) -> Result<()> {
         let blocked = stopped.signal_mask()?;
-        let from = self.sender(info);
-        let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
-        let task = tracee.task;
+        let Some(task) = self.task_of(tid) else { return Ok(()) };
+        let from = self.sender(task, signal, info);
         let SignalInfo { code, value, queue, .. } = info;
         let kind = Kind::Signal { phase: Phase::Handler, signal, queue, from, code, value, blocked };
         self.recorder.plain(task, kind);

@@ -102,13 +102,15 @@ impl Tracer {
         let number = i64::from(by.number());
         self.phase(task, Phase::Replaced, signal, SignalInfo { value: number, ..info });
         let info = SignalInfo { code: libc::SI_USER, pid: BY_HAND, ..SignalInfo::unknown(info.queue) };
-        self.phase(task, Phase::Generated, by, info);
+        let target = if info.queue == Queue::Thread { task } else { self.process_of(task) };
+        self.phase(target, Phase::Generated, by, info);
         let blocked = by.is_catchable() && stopped.signal_mask().is_ok_and(|mask| mask.contains(by));
         if blocked {
             self.phase(task, Phase::Pending, by, info);
         } else if self.is_ignored(task, by) {
             self.phase(task, Phase::Ignored, by, info);
         } else {
+            self.phase(task, Phase::Dequeued, by, info);
             self.set_rest(tid, Rest::Signal(stopped, by, info));
             return Ok(Some(Stopped { signal, again: None }));
         }

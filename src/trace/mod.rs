@@ -35,5 +35,6 @@ mod watch;
 pub use journal::{Journal, Made};
 pub use launch::Output;
 pub use recorder::Recorder;
+pub use terminals::LabTerminal;
 pub use tracee::{Call, Rest};
 pub use tracer::{Options, Tracer};

@@ -16,6 +16,7 @@ use super::launch::{Muster, Output};
 use super::real::RealTimer;
 use super::recorder::{Outcome, Recorder};
 use super::sockets::Sockets;
+use super::terminals::LabTerminal;
 use super::tracee::{Ahead, Call, Rest, Tracee};
 use super::watch::Watch;
 use crate::model::{Blocked, ChannelId, Header, How, Kind, Shares, State, Status, TaskId, Then, World};
@@ -67,6 +68,8 @@ pub struct Tracer {
     pub(super) root_status: Option<Status>,
     /// Where the root processes' output is taken from.
     pub(super) outputs: Vec<Output>,
+    /// The terminal that the lab gives to the run, if it does.
+    pub(super) terminal: Option<LabTerminal>,
     /// How many bytes of output may still be kept whole.
     pub(super) output_budget: usize,
     /// Whose accesses to shared memory are watched.
@@ -118,6 +121,7 @@ impl Tracer {
             muster: Muster::default(),
             root_status: None,
             outputs: Vec::new(),
+            terminal: None,
             output_budget: OUTPUT_BUDGET,
             next_task: 1,
             names: HashMap::default(),

@@ -77,6 +77,10 @@ pub enum Verb {
     Gone,
     /// Whether files, devices and standard streams are shown.
     Files,
+    /// Tasks by family, or by session and process group.
+    Jobs,
+    /// Type at the run's terminal.
+    Type,
     /// The next hint.
     Hint,
     /// The next theme.
@@ -161,6 +165,7 @@ static COMMANDS: &[CommandInfo] = &[
     row(Verb::Slower, "slower", &["["], "slower", "fewer events a second", Group::Run, 12),
     row(Verb::Faster, "faster", &["]"], "faster", "more events a second", Group::Run, 13),
     row(Verb::Serial, "serial", &["f"], "serial/free", "one task at a time, or all at once", Group::Run, 14),
+    row(Verb::Type, "type", &["i", "enter"], "type", "type at the run's terminal; Ctrl-] ends that", Group::Run, 0),
     row(Verb::Breakpoints, "breakpoints", &["B"], "breakpoints", "list and clear the breakpoints", Group::Run, 0),
     row(Verb::Restart, "restart", &["r"], "restart", "start again with the same seed", Group::Run, 11),
     row(Verb::Reseed, "reseed", &["R"], "new seed", "start again with another seed", Group::Run, 15),
@@ -193,6 +198,7 @@ static COMMANDS: &[CommandInfo] = &[
     row(Verb::Escape, "any-task", &["esc"], "any task", "choose no task: follow the one that moved last", Group::View, 0),
     row(Verb::Hex, "hex", &["x"], "hex", "contents of a channel as text, or as hexadecimal numbers", Group::View, 0),
     row(Verb::Gone, "gone", &["."], "gone", "show or hide tasks that are gone", Group::View, 0),
+    row(Verb::Jobs, "jobs", &["J"], "jobs", "tasks by family, or by session and process group", Group::View, 0),
     row(Verb::Files, "files", &["F"], "files", "show or hide files, devices and standard streams", Group::View, 0),
     row(Verb::Hint, "hint", &["h"], "hint", "the next hint", Group::Lab, 16),
     row(Verb::Theme, "theme", &["c"], "theme", "the next theme", Group::Lab, 0),

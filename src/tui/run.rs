@@ -99,6 +99,8 @@ impl Lab {
                 return Ok(exit);
             }
             let more = self.listen(screen)?;
+            // The frame after the last one with a message is one without it.
+            self.dirty |= self.app.message.is_some();
             self.act(screen, Action::Tick)?;
             let moving = self.app.replay.is_some() || self.app.find.is_busy() || self.app.message.is_some();
             self.dirty |= moving;

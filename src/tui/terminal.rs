@@ -6,8 +6,8 @@
 //! printed at the end.
 
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, Once, PoisonError};
 
 use crossterm::event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture};
 use crossterm::terminal::{
@@ -31,13 +31,15 @@ static OPEN: AtomicBool = AtomicBool::new(false);
 /// What other threads said when they panicked.
 static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 static HOOK: Once = Once::new();
+/// The number of the signal that asks for the end. It outlives a screen: one that comes between two of them,
+/// from the picker to the lab, is seen by the second.
+static ENDED_BY: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
+static LISTENING: AtomicBool = AtomicBool::new(false);
 
 /// The screen, in raw mode.
 #[derive(Debug)]
 pub struct Screen {
     terminal: Terminal<CrosstermBackend<BufWriter<io::Stdout>>>,
-    terminated: Arc<AtomicBool>,
-    handlers: Vec<signal_hook::SigId>,
 }
 
 impl Screen {
@@ -54,14 +56,10 @@ impl Screen {
             return Err(NotATerminal("standard output").into());
         }
         install_hook();
-        let terminated = Arc::new(AtomicBool::new(false));
-        let mut handlers = Vec::new();
-        for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP, signal_hook::consts::SIGINT] {
-            handlers.push(signal_hook::flag::register(signal, Arc::clone(&terminated))?);
-        }
+        listen_to_signals()?;
         let writer = BufWriter::with_capacity(FRAME_BYTES, io::stdout());
         let terminal = Terminal::new(CrosstermBackend::new(writer))?;
-        let screen = Self { terminal, terminated, handlers };
+        let screen = Self { terminal };
         enter()?;
         input::open();
         Ok(screen)
@@ -69,7 +67,7 @@ impl Screen {
 
     /// Whether a signal asked for the end.
     pub fn terminated(&self) -> bool {
-        self.terminated.load(Ordering::Relaxed)
+        ended_by().is_some()
     }
 
     /// Its size in columns and rows.
@@ -101,9 +99,6 @@ impl Drop for Screen {
     fn drop(&mut self) {
         input::close();
         leave();
-        for handler in self.handlers.drain(..) {
-            signal_hook::low_level::unregister(handler);
-        }
         for panic in PANICS.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             eprintln!("{panic}");
         }
@@ -125,6 +120,21 @@ fn leave() {
         drop(out.flush());
         drop(disable_raw_mode());
     }
+}
+
+/// The signal that asked for the end of the screen, if one did.
+pub fn ended_by() -> Option<i32> {
+    i32::try_from(ENDED_BY.load(Ordering::Relaxed)).ok().filter(|signal| *signal > 0)
+}
+
+fn listen_to_signals() -> io::Result<()> {
+    if LISTENING.swap(true, Ordering::SeqCst) {
+        return Ok(());
+    }
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP, signal_hook::consts::SIGINT] {
+        signal_hook::flag::register_usize(signal, Arc::clone(&ENDED_BY), signal as usize)?;
+    }
+    Ok(())
 }
 
 /// Puts ourselves before whatever hook there is (color-eyre's, if the program installed it).

@@ -9,6 +9,9 @@ use super::Place;
 /// How long a lab may draw nothing although something is expected.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 
+/// An answer that is no text: the signal.
+const TERM: &str = "SIGTERM";
+
 /// Runs proclab on a terminal, types each answer as soon as its prompt has been drawn, and returns
 /// the exit status.
 fn converse(place: &Place, args: &[&str], script: &[(&str, &str)]) -> u32 {
@@ -42,6 +45,11 @@ fn converse(place: &Place, args: &[&str], script: &[(&str, &str)]) -> u32 {
             };
             parser.process(&bytes);
         }
+        if *answer == TERM {
+            let pid = nix::unistd::Pid::from_raw(lab.process_id().expect("a PID") as i32);
+            nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("kill");
+            continue;
+        }
         writer.write_all(answer.as_bytes()).expect("typed");
     }
     while shown.recv_timeout(PATIENCE).is_ok() {}
@@ -61,6 +69,15 @@ fn the_picker_opens_a_scenario_and_takes_the_user_back() {
 }
 
 #[test]
+fn a_signal_ends_the_screen_and_the_status_says_which() {
+    let place = Place::new();
+    assert_eq!(converse(&place, &["run", "pipes/one-pipe"], &[("paused", TERM)]), 128 + 15);
+    assert_eq!(converse(&place, &[], &[("a laboratory for processes", TERM)]), 128 + 15);
+    let through = [("a laboratory for processes", "/one-pipe"), ("› One pipe", "\r"), ("paused", TERM)];
+    assert_eq!(converse(&place, &[], &through), 128 + 15, "the picker is not shown again");
+}
+
+#[test]
 fn a_scenario_runs_to_its_end_and_is_judged() {
     let place = Place::new();
     place.write("mine/bad.kdl", super::bad());
@@ -71,7 +88,7 @@ fn a_scenario_runs_to_its_end_and_is_judged() {
 #[test]
 fn programs_and_recordings_open_too() {
     let place = Place::new();
-    assert_eq!(converse(&place, &["trace", "sh", "-c", "exit 7"], &[("paused", "q")]), 0);
+    assert_eq!(converse(&place, &["trace", "sh", "-c", "exit 7"], &[("ended", "q")]), 0);
     place.write("log", place.run(&["record", "pipes/one-pipe"]).code(0).stdout);
     assert_eq!(converse(&place, &["replay", "log"], &[("event 0 of", "q")]), 0);
 }

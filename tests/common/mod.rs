@@ -43,6 +43,11 @@ impl Writer {
         self.log
     }
 
+    /// Payload for the next event.
+    pub fn keep(&mut self, bytes: &[u8]) -> Blob {
+        self.pen.keep(bytes)
+    }
+
     pub fn start(&mut self, name: &str, pid: i32) -> TaskId {
         self.spawn(TaskId::LAB, name, pid)
     }

@@ -197,6 +197,43 @@ fn connections_that_wait_are_closed_and_are_accepted_late() {
     );
 }
 
+/// The kernel asks for the third connection again by a timer, when there is room (tcp(7)): the run is not stuck.
+#[test]
+fn a_connection_that_found_no_room_is_asked_for_again() {
+    let scenario = support::scenario_of(
+        "process server {
+            socket l inet; bind l 0; listen l 1
+            barrier up
+            sleep 1
+            accept l one; recv one until=eof
+            accept l two; recv two until=eof
+            accept l three; recv three until=eof
+            exit 0
+        }
+        process clients {
+            barrier up
+            repeat 3 {
+                fork client {
+                    socket s inet
+                    connect s l
+                    send s \"early\"
+                    close s
+                    exit 0
+                }
+            }
+            repeat 3 { wait }
+        }",
+    );
+    let (log, ending) = support::run(support::plan(proclab::control::Subject::Scenario(Box::new(scenario))));
+    assert_eq!(ending.outcome, proclab::control::Outcome::Done);
+    let retried = |text| log.name(text).starts_with("the kernel asks for a connection again");
+    let notes = log.range(0..log.len()).filter(|(_, event)| match event.kind {
+        proclab::model::Kind::Note { text, .. } => retried(text),
+        _ => false,
+    });
+    assert_eq!(notes.count(), 1);
+}
+
 #[test]
 fn descriptors_travel_while_nobody_holds_them() {
     compare_text(

@@ -10,7 +10,9 @@ use proptest::prelude::*;
 use super::{channel, header, task};
 
 /// How many kinds of events there are, some counted twice.
-const KINDS: u64 = 46;
+const KINDS: u64 = 49;
+
+const HOLDS: [Hold; 3] = [Hold::Nothing, Hold::Steps, Hold::Deliveries];
 
 struct Scribe {
     pen: Pen,
@@ -126,9 +128,9 @@ impl Scribe {
                 let queue = if a.is_multiple_of(2) { Queue::Process } else { Queue::Thread };
                 Kind::Signal { phase, signal, queue, from: on, code: a as i32, value: b as i64, blocked: set }
             }
-            (41, _) => Kind::Interrupted { signal, then: Then::ALL[b as usize % Then::ALL.len()] },
-            (42, _) => Kind::Altstack { base: b >> 1, bytes: c >> 1, autodisarm: c.is_multiple_of(2) },
-            (43, _) => Kind::Timer {
+            (44, _) => Kind::Interrupted { signal, then: Then::ALL[b as usize % Then::ALL.len()] },
+            (45, _) => Kind::Altstack { base: b >> 1, bytes: c >> 1, autodisarm: c.is_multiple_of(2) },
+            (46, _) => Kind::Timer {
                 kind: TimerKind::ALL[a as usize % TimerKind::ALL.len()],
                 change: TimerChange::ALL[b as usize % TimerChange::ALL.len()],
                 id: small,
@@ -137,9 +139,7 @@ impl Scribe {
                 left: b >> 1,
                 interval: c >> 1,
             },
-            (23, _) if a.is_multiple_of(3) => {
-                Kind::Hold { hold: [Hold::Nothing, Hold::Steps, Hold::Deliveries][b as usize % 3] }
-            }
+            (23, _) if a.is_multiple_of(3) => Kind::Hold { hold: HOLDS[b as usize % 3] },
             (23, _) => Kind::Syscall { args: self.pen.keep(data) },
             (24, _) if a.is_multiple_of(2) => Kind::Line { line: b as u32, text },
             (24, channel) => {
@@ -147,7 +147,7 @@ impl Scribe {
                     Parties { tasks: vec![self.task(a), self.task(b)], channels: channel.into_iter().collect() };
                 Kind::Diagnosis { rule: text, text, parties: self.pen.keep(&parties.to_bytes()) }
             }
-            (45, _) => Kind::Clock { now: b },
+            (48, _) => Kind::Clock { now: b },
             (25.., Some(channel)) => self.meeting(what % KINDS, channel, [a, b, c], data),
             _ => fallback,
         }
@@ -176,7 +176,8 @@ impl Scribe {
     }
 
     fn told(&self, [a, b, c]: [u64; 3]) -> Told {
-        match a % 5 {
+        match a % 6 {
+            5 => Told::Unseen(b),
             0 => Told::Count { count: b, semaphore: c.is_multiple_of(2) },
             1 => Told::Signals(SignalSet(b)),
             2 => Told::Timer { left: b, interval: c, ticks: a },
@@ -211,8 +212,11 @@ impl Scribe {
                 let mode = [LockMode::Read, LockMode::Write, LockMode::Unlock][b as usize % 3];
                 Kind::Lock { channel, fd, kind, mode, start: b % 100, len: c % 100 }
             }
-            41 => Kind::Monitor { channel, told: self.told([a, b, c]) },
+            47 => Kind::Monitor { channel, told: self.told([a, b, c]) },
             37 => Kind::Load { channel, offset: b, data: self.pen.keep(data) },
+            41 => Kind::Control { channel: c.is_multiple_of(2).then_some(channel) },
+            42 => Kind::Foreground { channel, pgid: b as i32 },
+            43 => Kind::Window { channel, rows: b as u16, columns: c as u16 },
             40 => Kind::Limit { limit: text, value: b >> 1, asked: c >> 1 },
             38 => Kind::Store { channel, offset: b % 5000, data: self.pen.keep(&[data, data].concat()) },
             _ => {

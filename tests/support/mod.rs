@@ -34,6 +34,7 @@ pub fn plan(subject: Subject) -> Plan {
         timeout: Some(60),
         isolate: false,
         all_cpus: false,
+        terminal: None,
         stdio: Stdio::Captured,
         start: Start::Playing(Pace::Full),
         lab: PathBuf::from(env!("CARGO_BIN_EXE_proclab")),

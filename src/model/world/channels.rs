@@ -37,7 +37,7 @@ impl World {
                 self.change_channel(channel, |channel| {
                     channel.written = channel.written.saturating_add(bytes);
                     if let Some(monitor) = &mut channel.monitor {
-                        monitor.moved(payload, true);
+                        monitor.moved(task, payload, true);
                     }
                     let Some(arrival) = channel.arrival(end, via) else { return };
                     let messages = channel.messages;
@@ -55,7 +55,7 @@ impl World {
                 self.change_channel(channel, |channel| {
                     channel.read = channel.read.saturating_add(bytes);
                     if let Some(monitor) = &mut channel.monitor {
-                        monitor.moved(payload, false);
+                        monitor.moved(task, payload, false);
                     }
                     if !channel.carries(via) {
                         return;

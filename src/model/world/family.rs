@@ -43,6 +43,7 @@ impl World {
             wanted: Wanted::Nothing,
             pgid: maker.pgid,
             sid: maker.sid,
+            terminal: maker.terminal,
             table,
             blocked: maker.blocked,
             actions: if thread || shares.actions { Vec::new() } else { actions },
@@ -149,6 +150,7 @@ impl World {
         }
         if task.is_process() {
             self.drop_uses(id);
+            self.end_session(&task);
         }
     }
 

@@ -9,6 +9,7 @@ mod channels;
 mod descriptors;
 mod family;
 mod signals;
+mod terminals;
 mod timers;
 
 use std::sync::Arc;
@@ -48,6 +49,7 @@ impl World {
             wanted: Wanted::Nothing,
             pgid: 0,
             sid: 0,
+            terminal: None,
             table: 0,
             blocked: SignalSet::EMPTY,
             actions: Vec::new(),
@@ -210,7 +212,14 @@ impl World {
             Kind::Exit { status } => self.exit(task, status),
             Kind::Reap { child, status } => self.reap(child, status),
             Kind::Reparent { to } => self.reparent(task, to),
-            Kind::Group { pgid, sid } => self.change_process(task, |task| (task.pgid, task.sid) = (pgid, sid)),
+            Kind::Group { pgid, sid } => self.regroup(task, pgid, sid),
+            Kind::Control { channel } => self.control(task, channel),
+            Kind::Foreground { channel, pgid } => {
+                self.change_channel(channel, |channel| channel.tty.foreground = pgid);
+            }
+            Kind::Window { channel, rows, columns } => {
+                self.change_channel(channel, |channel| channel.tty.window = (rows, columns));
+            }
             Kind::Open { fd, channel, end, access, flags } => {
                 self.insert_fd(task, Fd { fd, channel, end, access, flags, description: seq, position: 0 });
             }

@@ -46,10 +46,10 @@ impl World {
                 self.change_queue(id, queue, |waiting| waiting.remove(signal));
             }
             Phase::Handler => {
-                let flags = self.action(id, signal).map_or(0, |action| action.flags);
+                let alternate = self.handles_on_altstack(id, signal);
                 self.change(id, |task| {
                     task.handling.push(signal);
-                    if task.on_altstack == 0 && flags & SA_ONSTACK != 0 && task.altstack.is_some() {
+                    if task.on_altstack == 0 && alternate {
                         task.on_altstack = task.handling.len();
                     }
                     task.blocked = blocked;
@@ -82,6 +82,14 @@ impl World {
                 task.state = State::Running;
             }
         });
+    }
+
+    /// Whether a handler of `signal` would run on the alternate stack: it was set with `SA_ONSTACK`, or the
+    /// task is there already (sigaltstack(2)).
+    pub fn handles_on_altstack(&self, id: TaskId, signal: Signal) -> bool {
+        let Some(task) = self.task(id) else { return false };
+        let asks = self.action(id, signal).is_some_and(|action| action.flags & SA_ONSTACK != 0);
+        task.on_altstack > 0 || (asks && task.altstack.is_some())
     }
 
     fn is_at_hand(&self, id: TaskId, signal: Signal) -> bool {

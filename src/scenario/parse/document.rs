@@ -7,7 +7,7 @@ use super::node::{Node, Spanned, children, key_range, string, written};
 use super::statement::Compiler;
 use super::{MAX_DEPTH, Problem, Report, expect, walk};
 use crate::scenario::words::{self, TOP};
-use crate::scenario::{Limit, Prediction, Program, Scenario, Turn, Until};
+use crate::scenario::{Limit, Prediction, Program, Scenario, Terminal, Turn, Until};
 
 /// The most nodes of a file; more than any scenario needs, and less than a statement's number can be.
 const MAX_NODES: usize = 10_000;
@@ -91,6 +91,7 @@ fn describe(report: &mut Report<'_>, names: &Names, nodes: &[Node<'_>], scenario
             "schedule" => scenario.schedule = schedule(report, names, node),
             "predict" => scenario.predictions.extend(prediction(report, node)),
             "limit" => scenario.limit = limit(report, node),
+            "terminal" => scenario.terminal = Some(terminal(report, node)),
             "expect" => scenario.expect = expect::block(report, names, node),
             _ => plain(report, node, scenario),
         }
@@ -161,6 +162,20 @@ fn limit(report: &mut Report<'_>, node: &Node<'_>) -> Limit {
         limit.events = report.integer(entry, "`events`", 1..100_000_001).map_or(limit.events, i64::unsigned_abs);
     }
     limit
+}
+
+fn terminal(report: &mut Report<'_>, node: &Node<'_>) -> Terminal {
+    let mut terminal = Terminal { rows: 24, columns: 80, input: String::new() };
+    if let Some(entry) = node.option("rows") {
+        terminal.rows = report.integer(entry, "`rows`", 1..501).map_or(terminal.rows, |n| n as u16);
+    }
+    if let Some(entry) = node.option("columns") {
+        terminal.columns = report.integer(entry, "`columns`", 1..501).map_or(terminal.columns, |n| n as u16);
+    }
+    if let Some(entry) = node.option("input") {
+        report.text(entry, "`input`").unwrap_or_default().clone_into(&mut terminal.input);
+    }
+    terminal
 }
 
 fn schedule(report: &mut Report<'_>, names: &Names, node: &Node<'_>) -> Vec<Turn> {

@@ -26,6 +26,8 @@ impl Tracer {
         let met = self.world().channels().len();
         let (channel, end) = if channels::kind(facts).is_socket() {
             self.meet_socket(task, facts, name, ended.is_none())
+        } else if let Some(terminal) = self.own_terminal(task, facts) {
+            (terminal, End::First)
         } else {
             (self.channels.find(&mut self.recorder, task, facts, name), End::First)
         };
@@ -62,7 +64,10 @@ impl Tracer {
             _ => name,
         });
         let name = name.or_else(|| self.pidfd_name(ended));
-        self.write_open(Some(ended), ended.task, &facts, name.as_deref());
+        let channel = self.write_open(Some(ended), ended.task, &facts, name.as_deref());
+        if channels::kind(&facts) == ChannelKind::Terminal {
+            self.opened_terminal(ended, channel);
+        }
         if self.recorder.names().get(ended.call.name) == "io_uring_setup" {
             let note = "what goes through io_uring is out of sight: the kernel does it without a call";
             self.recorder.note(ended.task, note);
@@ -193,6 +198,7 @@ impl Tracer {
                 let on = memory::read_i32(ended.tid, ended.call.args[2]).unwrap_or(0) != 0;
                 FdFlags { nonblock: on, ..entry.flags }
             }
+            _ if self.terminal_ioctl(ended, entry.channel) => return,
             _ if self.options.all => return self.syscall_event(ended),
             _ => return,
         };

@@ -15,6 +15,7 @@ mod semaphores;
 mod shared;
 mod signals;
 mod sockets;
+mod terminals;
 mod timers;
 mod transfer;
 

@@ -5,7 +5,7 @@ use super::super::channels::{Identity, New};
 use super::super::tracee::{Ahead, Call};
 use super::super::tracer::Tracer;
 use super::Ended;
-use crate::model::{ChannelId, ChannelKind, FdFlags, Kind, Mark, TaskId, Via};
+use crate::model::{ChannelId, ChannelKind, FdFlags, Kind, Mark, TaskId, Told, Via};
 use crate::sys::{ipc, memory, procfs};
 
 /// The longest name of a queue, in bytes (`NAME_MAX`).
@@ -48,6 +48,7 @@ impl Tracer {
                 if count == 1 { "message" } else { "messages" }
             );
             self.recorder.note(TaskId::LAB, &text);
+            self.recorder.plain(TaskId::LAB, Kind::Monitor { channel, told: Told::Unseen(count) });
         }
     }
 

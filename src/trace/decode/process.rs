@@ -143,11 +143,16 @@ impl Tracer {
         for facts in procfs::fds(tid) {
             let standard = ["stdin", "stdout", "stderr"].get(facts.fd as usize).copied();
             let kind = super::super::channels::kind(&facts);
+            let is_terminal = self.is_lab_terminal(&facts);
             let name = match names.get(facts.fd as usize) {
+                _ if is_terminal => Some(super::super::terminals::NAME),
                 Some(name) => Some(*name),
                 None => standard.filter(|_| kind.is_meeting_point()),
             };
-            self.write_open(None, task, &facts, name);
+            let channel = self.write_open(None, task, &facts, name);
+            if is_terminal {
+                self.claim_terminal(channel);
+            }
         }
         self.claim_outputs(task);
         let Some(status) = procfs::status(tid) else { return };
@@ -155,6 +160,7 @@ impl Tracer {
         if let Some((pgid, sid)) = group {
             self.recorder.plain(task, Kind::Group { pgid, sid });
         }
+        self.write_terminal_of(tid, task);
         for signal in status.ignored.iter() {
             let disposition = crate::model::Disposition::Ignore;
             let mask = crate::model::SignalSet::EMPTY;

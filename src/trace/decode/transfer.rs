@@ -244,6 +244,10 @@ impl Tracer {
     /// Empties a pipe that the run's output goes into: the log has the bytes already. As long as the
     /// lab reads after each write, nobody ever waits for it.
     pub(in crate::trace) fn drain_output(&mut self, channel: ChannelId) {
+        if self.is_lab_terminal_channel(channel) {
+            self.read_terminal();
+            return;
+        }
         let Some(output) = self.outputs.iter().find(|output| output.channel == Some(channel)) else { return };
         let mut bytes = [0; 16_384];
         let mut drained = 0;
@@ -263,7 +267,10 @@ impl Tracer {
     /// Whether a task that sleeps in a write waits for the lab itself to read; then it has read now.
     pub(in crate::trace) fn relieve_output(&mut self, channel: Option<ChannelId>) {
         if let Some(channel) = channel
-            && self.world().channel(channel).is_some_and(|channel| channel.kind == ChannelKind::Pipe)
+            && self
+                .world()
+                .channel(channel)
+                .is_some_and(|channel| matches!(channel.kind, ChannelKind::Pipe | ChannelKind::Terminal))
         {
             self.drain_output(channel);
         }

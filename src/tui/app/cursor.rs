@@ -4,7 +4,7 @@
 //! `line` events are no rows: those that follow the last row shown are already applied, so that the
 //! script marks what each process is about to do, as it did when the run itself stood there.
 
-use crate::model::{Event, Kind, TaskId, World};
+use crate::model::{Event, Kind, Log, TaskId, World};
 
 use super::App;
 
@@ -18,6 +18,13 @@ pub struct Cursor {
     row: Option<usize>,
     /// The world there; none at the end.
     past: Option<World>,
+}
+
+impl Cursor {
+    /// How many events of the log lie before it.
+    pub fn applied(&self, log: &Log) -> u64 {
+        self.past.as_ref().map_or_else(|| log.len(), World::applied)
+    }
 }
 
 impl App {

@@ -142,7 +142,11 @@ impl Index {
             Kind::Line { .. } => false,
             // The lab takes away what it captures; that is no step of the run.
             Kind::Read { .. } => event.task != TaskId::LAB,
-            Kind::Create { .. } | Kind::Group { .. } => !newborn(),
+            Kind::Create { .. } | Kind::Group { .. } | Kind::Control { .. } | Kind::Foreground { .. } => !newborn(),
+            // The window that a terminal is made with.
+            Kind::Window { channel, .. } => !self
+                .last
+                .is_some_and(|last| matches!(last.kind, Kind::Open { channel: opened, .. } if opened == channel)),
             Kind::Open { channel, .. } => !self.goes_on(event, channel) && !newborn(),
             Kind::Get { channel, .. } | Kind::Attach { channel, .. } => !self.goes_on(event, channel),
             // An address that became known by the way.

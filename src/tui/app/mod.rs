@@ -1,8 +1,10 @@
 //! Everything that the screen shows, and nothing else: no terminal, no session, no clock.
 
 mod cursor;
+mod emulator;
 mod find;
 mod index;
+mod jobs;
 mod scene;
 
 use std::time::Duration;
@@ -11,9 +13,11 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 pub use cursor::Cursor;
+pub use emulator::Emulator;
 pub use find::Find;
 pub use index::{Index, Stream};
-pub use scene::{Channels, Holder, TaskRow, Tree};
+pub use jobs::{Opens, is_orphaned, session_terminal};
+pub use scene::{Channels, Holder, TaskRow, Tree, Waiter};
 
 use super::theme::{Role, Theme};
 use super::words::Words;
@@ -198,6 +202,14 @@ pub struct App {
     pub gone: Gone,
     /// Whether files and devices are shown.
     pub show_files: bool,
+    /// Whether tasks are shown by session and process group; none as long as the user has not said.
+    pub jobs: Option<bool>,
+    /// The run's terminal.
+    pub emulator: Emulator,
+    /// Whether keys go to the run's terminal.
+    pub typing: bool,
+    /// The lines and columns that the session was told last.
+    pub window: Option<(u16, u16)>,
     /// How many hints were asked for.
     pub hints: usize,
     /// What lies over the panes.
@@ -238,6 +250,10 @@ impl App {
         let mut app = Self::new(look, pace, Origin::Recording, log, None);
         app.damage = damage;
         app.seek_row(0);
+        if app.emulator.is_there() && app.log.header().scenario.is_none() {
+            app.tab = Tab::Output;
+        }
+        app.emulator.seek(&app.log, app.cursor.applied(&app.log));
         app
     }
 
@@ -263,6 +279,10 @@ impl App {
             hex: false,
             gone: Gone::Recent,
             show_files: false,
+            jobs: None,
+            emulator: Emulator::default(),
+            typing: false,
+            window: None,
             hints: 0,
             overlay: None,
             message: None,
@@ -274,6 +294,7 @@ impl App {
             click: None,
             scenario,
         };
+        app.emulator.append(&app.log, 0);
         app.read_script();
         app
     }
@@ -283,6 +304,9 @@ impl App {
         self.index = Index::new(&header);
         self.log = Log::new(header);
         self.cursor = Cursor::default();
+        self.emulator = Emulator::default();
+        self.window = None;
+        self.typing = false;
         self.started = true;
         self.status = None;
         self.ending = None;

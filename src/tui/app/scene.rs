@@ -8,7 +8,7 @@ use crate::model::{
     Access, Blocked, Channel, ChannelId, End, Fd, Holding, Holdings, State, Task, TaskId, Wanted, Why, World,
 };
 
-use super::{App, Gone};
+use super::{App, Gone, Opens};
 
 /// How many tasks that are gone stay in the tree for a while.
 const RECENT: usize = 8;
@@ -22,6 +22,8 @@ pub struct TaskRow {
     pub depth: usize,
     /// Whether it is the last of its siblings.
     pub last: bool,
+    /// Whether a session or a process group begins with it, where tasks are shown by these.
+    pub opens: Opens,
     /// Bit `n`: the ancestor at depth `n` has younger siblings, so its line goes on.
     pub guides: u64,
 }
@@ -88,7 +90,9 @@ impl Tree {
             skip -= usize::from(skipped);
             !skipped
         });
-        Self { rows: arrange(world, visible), hidden }
+        let visible: Vec<&Task> = visible.collect();
+        let rows = if app.shows_jobs() { super::jobs::arrange(&visible) } else { arrange(world, &visible) };
+        Self { rows, hidden }
     }
 
     /// Where a task stands.
@@ -97,10 +101,9 @@ impl Tree {
     }
 }
 
-fn arrange<'a>(world: &World, visible: impl Iterator<Item = &'a Task>) -> Vec<TaskRow> {
-    let visible: Vec<&Task> = visible.collect();
+fn arrange(world: &World, visible: &[&Task]) -> Vec<TaskRow> {
     let mut shown = vec![false; world.tasks().len()];
-    for task in &visible {
+    for task in visible {
         shown[task.id.index()] = true;
     }
     let mut children: Vec<(TaskId, TaskId)> = Vec::with_capacity(visible.len());
@@ -121,14 +124,14 @@ fn walk(children: &[(TaskId, TaskId)]) -> Vec<TaskRow> {
         &children[from..to]
     };
     let mut rows = Vec::with_capacity(children.len() + 1);
-    let mut stack = vec![TaskRow { task: TaskId::LAB, depth: 0, last: true, guides: 0 }];
+    let mut stack = vec![TaskRow { task: TaskId::LAB, depth: 0, last: true, opens: Opens::Nothing, guides: 0 }];
     while let Some(row) = stack.pop() {
         rows.push(row);
         let below = row.guides | if row.last { 0 } else { 1_u64.checked_shl(row.depth as u32).unwrap_or(0) };
         let family = of(row.task);
         for (n, (_, child)) in family.iter().enumerate().rev() {
             let last = n + 1 == family.len();
-            stack.push(TaskRow { task: *child, depth: row.depth + 1, last, guides: below });
+            stack.push(TaskRow { task: *child, depth: row.depth + 1, last, opens: Opens::Nothing, guides: below });
         }
     }
     rows

@@ -353,6 +353,8 @@ pub const fn phase_word(phase: Phase) -> &'static str {
     match phase {
         Phase::Handler => "at the entry of its handler",
         Phase::Returned => "at the return of its handler",
+        Phase::Left => "leaving its handler without a return",
+        Phase::Dequeued => "taken out of its queue",
         Phase::Default => "acted on by default",
         phase => phase.as_str(),
     }
@@ -397,9 +399,10 @@ const fn never(signal: Signal, phase: Phase) -> Option<&'static str> {
     match (signal, phase) {
         (Signal::KILL, Phase::Generated) => None,
         (Signal::KILL, _) => Some("SIGKILL ends a process where it stands: there is only its generation to stop at"),
-        (Signal::STOP, Phase::Handler | Phase::Returned | Phase::Ignored | Phase::Pending | Phase::Accepted) => {
-            Some("SIGSTOP cannot be caught, blocked or ignored")
-        }
+        (
+            Signal::STOP,
+            Phase::Handler | Phase::Returned | Phase::Left | Phase::Ignored | Phase::Pending | Phase::Accepted,
+        ) => Some("SIGSTOP cannot be caught, blocked or ignored"),
         _ => None,
     }
 }

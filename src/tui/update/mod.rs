@@ -5,6 +5,7 @@ mod hands;
 mod mouse;
 mod phrase;
 mod prompt;
+mod typing;
 mod verb;
 
 use std::time::Duration;
@@ -78,10 +79,17 @@ pub fn update(app: &mut App, action: Action, now: Duration) -> Vec<Effect> {
     if app.message.as_ref().is_some_and(|(_, until)| now >= *until) {
         app.message = None;
     }
+    let mut effects = act(app, action, now);
+    effects.extend(typing::follow(app));
+    effects
+}
+
+fn act(app: &mut App, action: Action, now: Duration) -> Vec<Effect> {
     match action {
         Action::Key(key) if key.kind == KeyEventKind::Release => Vec::new(),
         Action::Key(key) => on_key(app, &key, now),
         Action::Mouse(event) => mouse::on_mouse(app, event, now),
+        Action::Paste(text) if app.typing => typing::paste(app, &text),
         Action::Paste(text) => prompt::paste(app, &text),
         Action::Resize(width, height) => {
             app.area = Rect::new(0, 0, width, height);
@@ -94,6 +102,9 @@ pub fn update(app: &mut App, action: Action, now: Duration) -> Vec<Effect> {
 }
 
 fn on_key(app: &mut App, key: &KeyEvent, now: Duration) -> Vec<Effect> {
+    if app.typing && app.overlay.is_none() {
+        return typing::on_key(app, key);
+    }
     if let Some(verb @ (keymap::Verb::QuitAll | keymap::Verb::Suspend)) = keymap::verb_of(key) {
         return verb::perform(app, verb, now);
     }
@@ -115,8 +126,16 @@ fn on_session(app: &mut App, action: Action, now: Duration) -> Vec<Effect> {
         Action::Said(text) => say(app, super::text::clean(&text), now),
         Action::Failed(why) => say(app, format!("could not start: {}", super::text::clean(&why)), now),
         Action::Batch(batch) => {
+            let (before, had_terminal) = (app.log.len(), app.emulator.is_there());
             app.index.append(&batch);
             app.log.append(&batch);
+            let answers = app.emulator.append(&app.log, before);
+            if !had_terminal && app.emulator.is_there() && app.scenario.is_none() {
+                typing::show(app);
+            }
+            if !answers.is_empty() {
+                return vec![Effect::Send(control::Command::Type(answers))];
+            }
         }
         Action::Status(status) => {
             app.pace = status.playing.unwrap_or(app.pace);

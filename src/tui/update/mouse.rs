@@ -6,7 +6,7 @@ use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Position;
 
 use super::verb::{self, perform};
-use super::{Effect, prompt};
+use super::{Effect, prompt, typing};
 use crate::tui::app::{App, Overlay, Pane, Tab};
 use crate::tui::keymap::Verb;
 use crate::tui::{layout, view};
@@ -20,6 +20,11 @@ const NOTCH: isize = 3;
 pub fn on_mouse(app: &mut App, event: MouseEvent, now: Duration) -> Vec<Effect> {
     if !layout::fits(app.area) {
         return Vec::new();
+    }
+    if app.typing
+        && let Some(effects) = typing::on_mouse(app, event)
+    {
+        return effects;
     }
     let at = Position::new(event.column, event.row);
     match event.kind {
@@ -64,6 +69,7 @@ fn click(app: &mut App, at: Position, now: Duration) -> Vec<Effect> {
         return prompt::footer_verb(app, at.x).map_or_else(Vec::new, |verb| perform(app, verb, now));
     }
     let Some(pane) = pane_at(app, at) else { return Vec::new() };
+    app.typing &= pane == Pane::Story;
     app.focus = pane;
     if double {
         return perform(app, Verb::Zoom, now);

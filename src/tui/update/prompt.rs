@@ -157,6 +157,8 @@ fn choose(app: &mut App, entry: &phrase::Entry, now: Duration) -> Vec<Effect> {
         }
         Choice::Seed(seed) => return verb::restart(app, *seed, now),
         Choice::Nothing => {
+            // There is more room below than in the line.
+            say(app, entry.about.clone(), now);
             app.overlay = Some(Overlay::Palette { input: entry.text.clone(), selected: 0 });
         }
     }

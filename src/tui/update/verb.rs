@@ -42,6 +42,7 @@ pub fn perform(app: &mut App, verb: Verb, now: Duration) -> Vec<Effect> {
         Verb::Suspend => return vec![Effect::Suspend],
         Verb::Quit => return vec![Effect::Quit(LabExit::Back)],
         Verb::QuitAll => return vec![Effect::Quit(LabExit::Quit)],
+        Verb::Type => super::typing::begin(app, now),
         verb => change_view(app, verb, now),
     }
     Vec::new()
@@ -67,6 +68,10 @@ fn change_view(app: &mut App, verb: Verb, now: Duration) {
             app.scroll.contents = 0;
         }
         Verb::Gone => app.gone = next_gone(app.gone),
+        Verb::Jobs => {
+            app.jobs = Some(!app.shows_jobs());
+            app.scroll.processes = 0;
+        }
         Verb::Files => app.show_files = !app.show_files,
         Verb::Hint => hint(app, now),
         Verb::Theme => {

@@ -15,6 +15,10 @@ pub fn render(app: &App, area: Rect, buf: &mut Buffer) {
         prompt(app, input, area, buf);
         return;
     }
+    if app.typing && app.overlay.is_none() {
+        typing(app, area, buf);
+        return;
+    }
     if app.find.is_busy() {
         put(buf, area, area.x + 1, area.y, "searching…", app.style(Role::Strong));
         return;
@@ -31,6 +35,18 @@ pub fn render(app: &App, area: Rect, buf: &mut Buffer) {
     }
 }
 
+/// The way out of typing, and what becomes of the keys.
+fn typing(app: &App, area: Rect, buf: &mut Buffer) {
+    put(buf, area, area.x + 1, area.y, "Ctrl-]", app.style(Role::Key));
+    let about = if app.playing() {
+        "stop typing · every other key goes to the terminal"
+    } else {
+        "stop typing · the run is PAUSED: what you type waits in the terminal until it plays"
+    };
+    let shown = text::fit(about, usize::from(area.width).saturating_sub(9));
+    put(buf, area, area.x + 8, area.y, &shown, app.style(Role::Strong));
+}
+
 fn prompt(app: &App, input: &str, area: Rect, buf: &mut Buffer) {
     let shown = text::clean(input);
     put(buf, area, area.x, area.y, " find ", app.style(Role::Key));
@@ -43,8 +59,11 @@ fn prompt(app: &App, input: &str, area: Rect, buf: &mut Buffer) {
 
 /// The keys that fit, with the columns where they begin. Help and the way out are always there.
 fn keys(app: &App, area: Rect) -> Vec<(u16, &'static CommandInfo, &'static str)> {
-    let mut rows: Vec<&'static CommandInfo> = keymap::commands().iter().filter(|info| info.footer > 0).collect();
-    rows.sort_by_key(|info| info.footer);
+    // Where there is a terminal, typing at it comes first.
+    let types = app.is_live() && app.emulator.is_there();
+    let place = |info: &CommandInfo| if types && info.verb == Verb::Type { 1 } else { info.footer };
+    let mut rows: Vec<&'static CommandInfo> = keymap::commands().iter().filter(|info| place(info) > 0).collect();
+    rows.sort_by_key(|info| place(info));
     let (always, others): (Vec<&'static CommandInfo>, Vec<&'static CommandInfo>) =
         rows.into_iter().partition(|info| matches!(info.verb, Verb::Help | Verb::Quit | Verb::Palette));
     let label = |info: &'static CommandInfo| match info.verb {
@@ -77,7 +96,7 @@ fn keys(app: &App, area: Rect) -> Vec<(u16, &'static CommandInfo, &'static str)>
 
 /// The command under a column of the screen.
 pub fn at(app: &App, column: u16) -> Option<Verb> {
-    if app.overlay.is_some() || app.message.is_some() {
+    if app.overlay.is_some() || app.message.is_some() || app.typing {
         return None;
     }
     let keys = keys(app, crate::tui::layout::footer(app.area));

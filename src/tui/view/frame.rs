@@ -28,6 +28,7 @@ fn title(app: &App, pane: Pane, rect: Rect, focused: bool) -> Span<'static> {
     let subject = || app.subject().map(|task| app.words().task(task));
     let of = |name: &str| subject().map_or_else(|| name.to_owned(), |task| format!("{name}: {task}"));
     let name = match pane {
+        Pane::Processes if app.shows_jobs() => "Processes by session and group".to_owned(),
         Pane::Processes => "Processes".to_owned(),
         Pane::Channels if app.zoomed && app.hex => "Channels: contents in hex".to_owned(),
         Pane::Channels if app.zoomed => "Channels: contents".to_owned(),
@@ -50,6 +51,8 @@ fn labels(app: &App) -> Vec<(Tab, String)> {
         .map(|tab| {
             let title = match tab {
                 Tab::Diagnosis if found > 0 => format!("Diagnosis {found}"),
+                Tab::Output if app.typing => "Terminal: typing".to_owned(),
+                Tab::Output if app.emulator.is_there() => "Terminal".to_owned(),
                 tab => tab.title().to_owned(),
             };
             (tab, if tab == app.tab { format!("[{title}]") } else { format!(" {title} ") })

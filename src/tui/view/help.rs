@@ -11,7 +11,7 @@ use crate::tui::theme::Role;
 use crate::tui::{layout, markdown, text};
 
 /// What is said about a pane.
-const fn about(app: &App) -> &'static str {
+fn about(app: &App) -> &'static str {
     match (app.focus, app.tab) {
         (Pane::Processes, _) => include_str!("../../../assets/help/processes.md"),
         (Pane::Channels, _) => include_str!("../../../assets/help/channels.md"),
@@ -19,6 +19,7 @@ const fn about(app: &App) -> &'static str {
         (Pane::Timeline, _) => include_str!("../../../assets/help/timeline.md"),
         (Pane::Script, _) => include_str!("../../../assets/help/script.md"),
         (Pane::Story, Tab::Story) => include_str!("../../../assets/help/story.md"),
+        (Pane::Story, Tab::Output) if app.emulator.is_there() => include_str!("../../../assets/help/terminal.md"),
         (Pane::Story, Tab::Output) => include_str!("../../../assets/help/output.md"),
         (Pane::Story, Tab::Diagnosis) => include_str!("../../../assets/help/diagnosis.md"),
         (Pane::Story, Tab::Log) => include_str!("../../../assets/help/log.md"),

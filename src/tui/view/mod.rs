@@ -11,6 +11,7 @@ mod diagnosis;
 mod footer;
 mod frame;
 mod help;
+mod jobs;
 mod lanes;
 mod log;
 mod output;
@@ -20,6 +21,7 @@ mod script;
 mod signal_table;
 mod signals;
 mod story;
+mod terminal;
 mod timeline;
 mod title;
 mod wakers;
@@ -92,6 +94,7 @@ fn lab(app: &App, area: Rect, buf: &mut Buffer) {
 fn tab(app: &App, inner: Rect, buf: &mut Buffer) {
     match app.tab {
         Tab::Story => lines(buf, inner, &story::lines(app, inner.width), app.scroll.tabs[0]),
+        Tab::Output if app.emulator.is_there() => terminal::render(app, inner, buf),
         Tab::Output => output::render(app, inner, buf),
         Tab::Diagnosis => lines(buf, inner, &diagnosis::lines(app, inner.width), app.scroll.tabs[2]),
         Tab::Log => log::render(app, inner, buf),
@@ -103,6 +106,7 @@ pub fn tab_height(app: &App) -> usize {
     let width = layout::columns_of(app, Pane::Story) as u16;
     match app.tab {
         Tab::Story => story::lines(app, width).len(),
+        Tab::Output if app.emulator.is_there() => 0,
         Tab::Output => output::height(app, width),
         Tab::Diagnosis => diagnosis::lines(app, width).len(),
         Tab::Log => 0,

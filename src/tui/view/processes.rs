@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::{highlight, put, wakers};
+use super::{highlight, jobs, put, wakers};
 use crate::model::{Hold, State, Status, Task, TaskId};
 use crate::tui::app::{App, Channels, TaskRow, Tree};
 use crate::tui::theme::Role;
@@ -70,6 +70,7 @@ fn visible(app: &App, channels: &Channels, tree: &Tree, width: usize, height: us
             break;
         }
         let Some(task) = app.world().task(row.task) else { continue };
+        lines.extend(jobs::headings(app, row, task, width).into_iter().map(|line| (row.task, line)));
         let has_children = tree.rows.get(n + 1).is_some_and(|next| next.depth > row.depth);
         lines.push((row.task, head(app, row, task, width)));
         for detail in details(app, channels, row, task, has_children, width) {
@@ -84,7 +85,9 @@ fn visible(app: &App, channels: &Channels, tree: &Tree, width: usize, height: us
 pub fn top_showing(app: &App, channels: &Channels, tree: &Tree, at: usize, width: usize, height: usize) -> usize {
     layout::top_showing(at, height, |n| {
         let Some(row) = tree.rows.get(n) else { return 1 };
-        app.world().task(row.task).map_or(1, |task| 1 + details(app, channels, row, task, false, width).len())
+        app.world().task(row.task).map_or(1, |task| {
+            1 + jobs::headings(app, row, task, width).len() + details(app, channels, row, task, false, width).len()
+        })
     })
 }
 
@@ -118,7 +121,8 @@ fn head(app: &App, row: &TaskRow, task: &Task, width: usize) -> Line<'static> {
     };
     let tree = format!("{mark}{}{branch}", guides(row, width));
     let room = width.saturating_sub(STATE + text::width(&tree));
-    let label = text::pad(&format!("{thread}{pid}{name}"), room);
+    let role = jobs::role_of(app, task);
+    let label = text::pad(&format!("{thread}{pid}{name}{role}"), room);
     let gone = task.state == State::Dead;
     let name_role = if gone { Role::Faded } else { Role::Strong };
     let (state, role) = if task.id == TaskId::LAB { (String::new(), Role::Faded) } else { state(app, task) };

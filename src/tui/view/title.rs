@@ -73,6 +73,7 @@ fn state(app: &App) -> (&'static str, Role) {
         Some(Outcome::Stopped) => ("■ stopped", Role::Strong),
         Some(Outcome::Failed(_)) => ("■ the lab failed", Role::Bad),
         None if app.origin == Origin::Recording => ("■ end", Role::Strong),
+        None if app.playing() && app.waits_for_keys() => ("▶ waits for you to type", Role::Blocked),
         None if app.playing() => ("▶ playing", Role::Good),
         None if waits_for_user(app) => ("▮▮ held by you", Role::Strong),
         None => ("▮▮ paused", Role::Strong),

@@ -53,6 +53,7 @@ impl Words<'_> {
             Told::Timer { ticks: 0, .. } => format!("{name} is armed"),
             Told::Timer { ticks, .. } => format!("{name} has expired: {ticks}"),
             Told::Task(Some(task)) => format!("{name} is of {}", self.task(task)),
+            Told::Unseen(count) => format!("{name} holds {count} from before the run"),
             Told::Task(None) => format!("{name} is of a process outside"),
             Told::Interest { fd, to, events } => {
                 let of = to.map_or_else(|| format!("descriptor {fd}"), |to| self.channel(to));

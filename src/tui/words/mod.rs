@@ -4,6 +4,7 @@
 
 mod meeting;
 mod signal;
+pub mod terminal;
 mod waiting;
 
 use crate::model::{
@@ -78,6 +79,12 @@ impl<'a> Words<'a> {
             Kind::Reap { child, status } => format!("reaps {}: {}", self.task(child), ended(status)),
             Kind::Reparent { to } => format!("parent is now {}", self.task(to)),
             Kind::Group { pgid, sid } => format!("group {pgid}, session {sid}"),
+            Kind::Control { channel: Some(channel) } => format!("controlling terminal {}", self.channel(channel)),
+            Kind::Control { channel: None } => "has no controlling terminal any more".to_owned(),
+            Kind::Foreground { channel, pgid } => {
+                format!("group {pgid} in the foreground of {}", self.channel(channel))
+            }
+            Kind::Window { channel, rows, columns } => format!("window of {}: {columns}×{rows}", self.channel(channel)),
             Kind::Open { fd, channel, access, .. } => format!("fd {fd} is {}", self.end(channel, access)),
             Kind::Close { fd, channel } => self.close(seq, fd, channel),
             Kind::Dup { fd, to, channel, .. } => {

@@ -1,6 +1,6 @@
 //! Signals in words: where one comes from, what it carries, and the phases of its life.
 
-use super::{Words, ended, signals};
+use super::{Words, ended, signals, terminal};
 use crate::model::{
     Carries, Event, Kind, Pending, Phase, Queue, Signal, Status, TaskId, Then, Timer, TimerChange, TimerKind,
 };
@@ -14,6 +14,9 @@ impl Words<'_> {
         let Kind::Signal { phase, signal, queue, from, code, value, blocked } = event.kind else {
             return String::new();
         };
+        if let Some(cause) = terminal::cause(phase, signal, from, code) {
+            return cause;
+        }
         match phase {
             Phase::Generated => {
                 let pending = Pending { signal, from, code, value, coalesced: 0 };

@@ -41,6 +41,25 @@ impl Words<'_> {
         }
     }
 
+    /// What exactly a sleeper at a channel wants, for a card: ` to read type 3`, ` [1] -2`, ` write lock 0 to 9`;
+    /// nothing where the channel and the reason say it all.
+    pub fn wish(&self, channel: ChannelId, wanted: &Wanted) -> String {
+        match wanted {
+            Wanted::Operation { index, delta } => {
+                let name = self.semaphore(channel, *index);
+                let index = name.strip_prefix(&self.channel(channel)).unwrap_or_default();
+                match (index.is_empty(), *delta) {
+                    (true, -1) => String::new(),
+                    (true, delta) => format!(" {delta:+}"),
+                    (false, delta) => format!(" {index} {delta:+}"),
+                }
+            }
+            Wanted::Lock { kind, mode, start, len, .. } => lock(*kind, *mode, *start, *len).replacen(',', "", 1),
+            Wanted::Message(kind) if *kind != 0 => format!(" {}", message(*kind)),
+            _ => String::new(),
+        }
+    }
+
     fn call_of(&self, blocked: &Blocked) -> String {
         blocked.call.map_or_else(|| "a call".to_owned(), |call| self.sym(call))
     }

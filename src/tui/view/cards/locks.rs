@@ -4,7 +4,7 @@ use ratatui::text::Line;
 
 use super::{Card, names};
 use crate::model::{Channel, Lock, LockKind, LockMode, Owner, Why};
-use crate::tui::app::{App, Channels};
+use crate::tui::app::{App, Channels, Waiter};
 use crate::tui::text;
 use crate::tui::theme::Role;
 
@@ -20,9 +20,13 @@ pub(super) fn lines(card: &Card<'_>) -> Vec<Line<'static>> {
         lines.push(card.line(&format!("and {} more", count - shown), Role::Bytes));
     }
     let waiters = card.channels.waiters(card.channel.id).iter().filter(|waiter| waiter.why == Why::Lock);
-    let named = names(card.app, waiters.map(|waiter| waiter.task));
-    if !named.is_empty() {
-        lines.push(card.line(&format!("◌ wants a lock: {named}"), Role::Blocked));
+    let wish = |waiter: &Waiter| match card.wish(waiter.task).as_str() {
+        "" => format!("{} wants a lock", card.task(waiter.task)),
+        wish => format!("{} wants{wish}", card.task(waiter.task)),
+    };
+    let wishes: Vec<String> = waiters.take(super::NAMED).map(wish).collect();
+    if !wishes.is_empty() {
+        lines.push(card.line(&format!("◌ {}", wishes.join(", ")), Role::Blocked));
     }
     lines
 }

@@ -181,6 +181,12 @@ impl Card<'_> {
         self.line(&parts.join(" · "), Role::Text)
     }
 
+    /// What exactly somebody who sleeps at it wants.
+    fn wish(&self, task: TaskId) -> String {
+        let sleeper = self.app.world().task(task);
+        sleeper.map_or_else(String::new, |task| self.app.words().wish(self.channel.id, &task.wanted))
+    }
+
     /// `waits: child`, where anybody sleeps at it.
     fn waiting(&self) -> Option<Line<'static>> {
         let waiters = self.channels.waiters(self.channel.id);
@@ -192,7 +198,7 @@ impl Card<'_> {
                     Why::Poll => " among others",
                     _ => "",
                 };
-                format!("{}{what}", self.task(waiter.task))
+                format!("{}{what}{}", self.task(waiter.task), self.wish(waiter.task))
             });
             let mut named = named.collect::<Vec<_>>().join(", ");
             if waiters.len() > NAMED {

@@ -18,6 +18,7 @@ pub(super) fn lines(card: &Card<'_>) -> Vec<Line<'static>> {
             (ready(card), vec![format!("takes {}", signals.join(" "))])
         }
         Monitor::Timer { due, interval, ticks } => (ready(card), vec![timer(card, *due, *interval, *ticks)]),
+        Monitor::Unseen(count) => (format!("{count} unseen"), Vec::new()),
         Monitor::Task(task) => (ready(card), vec![process(card, *task)]),
         Monitor::Interests(list) => (ready(card), interests(card, list)),
     };

@@ -12,8 +12,13 @@ const SHOWN: usize = 3;
 pub(super) fn lines(card: &Card<'_>) -> Vec<Line<'static>> {
     let inside = &card.channel.contents;
     let (count, len, capacity) = (inside.count(), inside.len(), card.channel.capacity);
+    let unseen = usize::try_from(card.channel.unseen()).unwrap_or(usize::MAX);
     let amount = if card.channel.counts_messages() && capacity > 0 {
-        format!("{count} / {}, {len} B", text::count(usize::try_from(capacity).unwrap_or(usize::MAX), "message"))
+        format!(
+            "{} / {}, {len} B",
+            card.channel.filled(),
+            text::count(usize::try_from(capacity).unwrap_or(usize::MAX), "message")
+        )
     } else {
         format!("{}, {}", text::count(count, "message"), fill(len, capacity))
     };
@@ -30,6 +35,10 @@ pub(super) fn lines(card: &Card<'_>) -> Vec<Line<'static>> {
     }
     if count > shown && card.inside {
         lines.push(card.line(&format!("and {} more", count - shown), Role::Bytes));
+    }
+    if unseen > 0 {
+        let text = format!("{} from before the run: only a receiver gets to see them", text::count(unseen, "message"));
+        lines.push(card.line(&text, Role::Bytes));
     }
     lines.push(card.people());
     lines
