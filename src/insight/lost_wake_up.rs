@@ -76,8 +76,11 @@ impl Rule for LostWakeUp {
                 self.ran.remove(&event.task);
                 self.waiting.remove(&event.task);
             }
-            // What the mask is set to belongs to the wait.
-            Kind::Mask { .. } | Kind::Block { why: Why::Barrier, .. } | Kind::Unblock { .. } => {}
+            // What the mask is set to belongs to the wait, and what a handler has interrupted was before it.
+            Kind::Mask { .. }
+            | Kind::Interrupted { .. }
+            | Kind::Block { why: Why::Barrier, .. }
+            | Kind::Unblock { .. } => {}
             _ if self.ran.is_empty() || event.call.is_none() => {}
             _ => {
                 if world.task(event.task).is_some_and(|task| task.handling.is_empty()) {

@@ -89,6 +89,20 @@ impl<W: io::Write> Writer<W> {
             | Kind::Altstack { .. }
             | Kind::Timer { .. } => self.signal_fields(event),
             Kind::Syscall { .. } => self.lines.data_field("args", payload),
+            Kind::Line { .. } | Kind::Note { .. } | Kind::Clock { .. } | Kind::Limit { .. } => {
+                self.said_fields(event.kind);
+            }
+            Kind::Diagnosis { rule, text, .. } => {
+                self.sym("rule", rule);
+                self.sym("text", text);
+                self.parties(payload);
+            }
+            Kind::Hold { hold } => self.lines.text_field("how", hold.as_str()),
+        }
+    }
+
+    fn said_fields(&mut self, kind: Kind) {
+        match kind {
             Kind::Line { line, text } => {
                 self.lines.number_field("line", line);
                 self.sym("text", text);
@@ -100,13 +114,14 @@ impl<W: io::Write> Writer<W> {
                 }
             }
             Kind::Clock { now } => self.lines.number_field("now", now),
-            Kind::Limit { limit, value, asked } => self.limit_fields(limit, value, asked),
-            Kind::Diagnosis { rule, text, .. } => {
-                self.sym("rule", rule);
-                self.sym("text", text);
-                self.parties(payload);
+            Kind::Limit { limit, value, asked } => {
+                self.sym("limit", limit);
+                self.lines.number_field("value", value);
+                if asked > 0 {
+                    self.lines.number_field("asked", asked);
+                }
             }
-            Kind::Hold { hold } => self.lines.text_field("how", hold.as_str()),
+            _ => {}
         }
     }
 
@@ -119,14 +134,6 @@ impl<W: io::Write> Writer<W> {
                 self.lines.number_field("columns", columns);
             }
             _ => {}
-        }
-    }
-
-    fn limit_fields(&mut self, limit: Sym, value: u64, asked: u64) {
-        self.sym("limit", limit);
-        self.lines.number_field("value", value);
-        if asked > 0 {
-            self.lines.number_field("asked", asked);
         }
     }
 

@@ -65,9 +65,10 @@ impl Tracer {
                 tracee.suspended = Some((call, value));
             }
         } else {
-            tracee.failed = (value == i64::from(-libc::EINTR)).then_some(call);
-            let masked = std::mem::take(&mut tracee.masked);
-            let task = tracee.task;
+            let masked = self.tracees.get_mut(&tid).is_some_and(|tracee| {
+                tracee.failed = (value == i64::from(-libc::EINTR)).then_some(call);
+                std::mem::take(&mut tracee.masked)
+            });
             self.conclude(tid, &stopped, &call, value)?;
             if masked {
                 self.write_mask_if_changed(task, stopped.signal_mask()?);
