@@ -150,7 +150,9 @@ mod tests {
 
     fn queue(list: &[(&str, i64)]) -> Pendings {
         let mut queue = Pendings::default();
-        list.iter().for_each(|(name, value)| queue.push(pending(name, *value)));
+        for (name, value) in list {
+            queue.push(pending(name, *value));
+        }
         queue
     }
 

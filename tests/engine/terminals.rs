@@ -73,7 +73,7 @@ fn a_shell_and_its_jobs() {
     let mut log = Log::new(session.header().clone());
     let (mut steps, mut last) = (0, "");
     loop {
-        match session.updates().recv_timeout(Duration::from_secs(60)).expect("the session goes on") {
+        match session.updates().recv_timeout(Duration::from_mins(1)).expect("the session goes on") {
             Update::Batch(batch) => log.append(&batch),
             Update::Status(status) => {
                 steps += 1;

@@ -94,7 +94,7 @@ impl Tracer {
             | Family::PidfdSendSignal => self.killed(&ended),
             Family::Sigaltstack => self.sigaltstack(&ended),
             Family::Alarm | Family::Setitimer | Family::TimerCreate | Family::TimerSettime | Family::TimerDelete => {
-                self.timer(&ended)
+                self.timer(&ended);
             }
             Family::Sigaction => self.sigaction(&ended),
             Family::SignalWait => self.waited_for_signal(&ended),
