@@ -49,19 +49,7 @@ impl<W: io::Write> Writer<W> {
             | Kind::Flags { .. }
             | Kind::Seek { .. } => self.descriptor_fields(event.kind),
             Kind::Write { channel, via, bytes, .. } | Kind::Read { channel, via, bytes, .. } => {
-                self.channel(Some(channel));
-                if let Some(fd) = via.fd() {
-                    self.lines.number_field("fd", fd);
-                }
-                self.lines.number_field("bytes", bytes);
-                self.lines.data_field("data", payload);
-                match via {
-                    Via::Fd(_) | Via::Memory => {}
-                    Via::At(_) => self.lines.bool_field("positioned", true),
-                    Via::Socket(_, peer) => self.sym("peer", peer),
-                    Via::Mq(_, priority) => self.lines.number_field("priority", priority),
-                    Via::Msg(kind) => self.lines.number_field("type", kind.get()),
-                }
+                self.transfer_fields(channel, via, bytes, payload);
             }
             Kind::Create { .. }
             | Kind::Destroy { .. }
@@ -122,6 +110,22 @@ impl<W: io::Write> Writer<W> {
                 }
             }
             _ => {}
+        }
+    }
+
+    fn transfer_fields(&mut self, channel: ChannelId, via: Via, bytes: u64, payload: &[u8]) {
+        self.channel(Some(channel));
+        if let Some(fd) = via.fd() {
+            self.lines.number_field("fd", fd);
+        }
+        self.lines.number_field("bytes", bytes);
+        self.lines.data_field("data", payload);
+        match via {
+            Via::Fd(_) | Via::Memory => {}
+            Via::At(_) => self.lines.bool_field("positioned", true),
+            Via::Socket(_, peer) => self.sym("peer", peer),
+            Via::Mq(_, priority) => self.lines.number_field("priority", priority),
+            Via::Msg(kind) => self.lines.number_field("type", kind.get()),
         }
     }
 

@@ -38,7 +38,6 @@ impl Scribe {
 
     fn kind(&mut self, [what, a, b, c]: [u64; 4], data: &[u8]) -> Kind {
         let signal = Signal::new(1 + (a % 64) as i32).expect("in range");
-        let set = SignalSet(b);
         let text = self.pen.intern(STRINGS[c as usize % STRINGS.len()]);
         let small = (b % 9) as i32;
         let status = if c.is_multiple_of(2) {
@@ -115,30 +114,7 @@ impl Scribe {
             (17, Some(channel)) => Kind::Seek { fd: small, channel, position: b },
             (18, channel) => self.block(channel, on, [a, b, c]),
             (19, channel) => Kind::Unblock { channel },
-            (20, _) => {
-                let disposition = [Disposition::Default, Disposition::Ignore, Disposition::Handler][b as usize % 3];
-                Kind::Action { signal, disposition, flags: b as u32, mask: set }
-            }
-            (21, _) => {
-                let how = [MaskHow::Block, MaskHow::Unblock, MaskHow::Set][a as usize % 3];
-                Kind::Mask { how, set, blocked: SignalSet(a) }
-            }
-            (22, _) => {
-                let phase = Phase::ALL[b as usize % Phase::ALL.len()];
-                let queue = if a.is_multiple_of(2) { Queue::Process } else { Queue::Thread };
-                Kind::Signal { phase, signal, queue, from: on, code: a as i32, value: b as i64, blocked: set }
-            }
-            (44, _) => Kind::Interrupted { signal, then: Then::ALL[b as usize % Then::ALL.len()] },
-            (45, _) => Kind::Altstack { base: b >> 1, bytes: c >> 1, autodisarm: c.is_multiple_of(2) },
-            (46, _) => Kind::Timer {
-                kind: TimerKind::ALL[a as usize % TimerKind::ALL.len()],
-                change: TimerChange::ALL[b as usize % TimerChange::ALL.len()],
-                id: small,
-                signal: c.is_multiple_of(2).then_some(signal),
-                clock: b as i32,
-                left: b >> 1,
-                interval: c >> 1,
-            },
+            (20..=22 | 44..=46, _) => around_signals(what % KINDS, [a, b, c], on),
             (23, _) if a.is_multiple_of(3) => Kind::Hold { hold: HOLDS[b as usize % 3] },
             (23, _) => Kind::Syscall { args: self.pen.keep(data) },
             (24, _) if a.is_multiple_of(2) => Kind::Line { line: b as u32, text },
@@ -254,6 +230,38 @@ impl Scribe {
     fn finish(mut self) -> (Vec<Batch>, Pen) {
         self.batches.push(self.pen.take());
         (self.batches, self.pen)
+    }
+}
+
+/// Signals, what is set about them, and what goes with them.
+fn around_signals(what: u64, [a, b, c]: [u64; 3], from: Option<TaskId>) -> Kind {
+    let signal = Signal::new(1 + (a % 64) as i32).expect("in range");
+    let set = SignalSet(b);
+    match what {
+        20 => {
+            let disposition = [Disposition::Default, Disposition::Ignore, Disposition::Handler][b as usize % 3];
+            Kind::Action { signal, disposition, flags: b as u32, mask: set }
+        }
+        21 => {
+            let how = [MaskHow::Block, MaskHow::Unblock, MaskHow::Set][a as usize % 3];
+            Kind::Mask { how, set, blocked: SignalSet(a) }
+        }
+        22 => {
+            let phase = Phase::ALL[b as usize % Phase::ALL.len()];
+            let queue = if a.is_multiple_of(2) { Queue::Process } else { Queue::Thread };
+            Kind::Signal { phase, signal, queue, from, code: a as i32, value: b as i64, blocked: set }
+        }
+        44 => Kind::Interrupted { signal, then: Then::ALL[b as usize % Then::ALL.len()] },
+        45 => Kind::Altstack { base: b >> 1, bytes: c >> 1, autodisarm: c.is_multiple_of(2) },
+        _ => Kind::Timer {
+            kind: TimerKind::ALL[a as usize % TimerKind::ALL.len()],
+            change: TimerChange::ALL[b as usize % TimerChange::ALL.len()],
+            id: (b % 9) as i32,
+            signal: c.is_multiple_of(2).then_some(signal),
+            clock: b as i32,
+            left: b >> 1,
+            interval: c >> 1,
+        },
     }
 }
 
