@@ -46,6 +46,12 @@ fn a_hundred_runs_of_queues_are_the_same() {
 }
 
 #[test]
+fn a_hundred_runs_at_a_terminal_are_the_same() {
+    hundred("jobs/type-at-it");
+    hundred("jobs/into-the-foreground");
+}
+
+#[test]
 fn a_hundred_runs_with_ordinary_programs_are_the_same() {
     hundred("pipes/shell-pipeline");
 }

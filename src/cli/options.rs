@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::Failure;
-use crate::control::{Plan, Start, Stdio, Subject, Terminal};
+use crate::control::{Plan, Start, Stdio, Subject};
 use crate::scenario::{Library, Scenario, Turn, library, parse_schedule};
 
 /// How many bytes of each transfer are kept unless more are asked for.
@@ -93,12 +93,6 @@ impl RunOptions {
             Subject::Command(_) => None,
         };
         let serial_by_default = scenario.map_or(self.schedule.is_some(), |scenario| !scenario.free);
-        let terminal = scenario.and_then(|scenario| scenario.terminal.clone()).map(|terminal| Terminal {
-            rows: terminal.rows,
-            columns: terminal.columns,
-            input: terminal.input,
-            attended: false,
-        });
         let seed = self.seed.or(scenario.and_then(|scenario| scenario.seed)).unwrap_or(0);
         let from_file = || scenario.map(|scenario| scenario.schedule.clone()).unwrap_or_default();
         let schedule = self.schedule.as_ref().map_or_else(from_file, |schedule| schedule.0.clone());
@@ -106,6 +100,7 @@ impl RunOptions {
             serial: self.serial || self.schedule.is_some() || (serial_by_default && !self.free),
             seed,
             schedule,
+            terminal: subject.terminal(),
             subject,
             all: self.all,
             watch_memory: self.watch_memory,
@@ -113,7 +108,6 @@ impl RunOptions {
             timeout: self.timeout,
             isolate: self.isolate,
             all_cpus: self.cpus == Cpus::All,
-            terminal,
             stdio,
             start,
             lab: super::lab(),

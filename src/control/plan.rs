@@ -47,6 +47,15 @@ pub enum Subject {
     Command(Vec<std::ffi::OsString>),
 }
 
+impl Subject {
+    /// The terminal that a scenario asks for, at which nobody types but the scenario itself.
+    pub fn terminal(&self) -> Option<Terminal> {
+        let Self::Scenario(scenario) = self else { return None };
+        let crate::scenario::Terminal { rows, columns, input } = scenario.terminal.clone()?;
+        Some(Terminal { rows, columns, input, attended: false })
+    }
+}
+
 /// Where the standard streams of the root processes lead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stdio {

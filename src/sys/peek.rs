@@ -36,7 +36,11 @@ pub fn waiting(fd: &OwnedFd) -> Result<u64> {
 pub fn deliver_to_terminal(fd: &OwnedFd) -> bool {
     let mut entry = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     // SAFETY: one live entry, and no time to wait.
-    unsafe { libc::poll(&raw mut entry, 1, 0) == 1 }
+    let readable = unsafe { libc::poll(&raw mut entry, 1, 0) == 1 };
+    // Where there is something to read already the worker may not be done: its echo is still to come.
+    // FIONREAD takes the lock that it holds meanwhile (`n_tty_ioctl` in drivers/tty/n_tty.c).
+    let _ = waiting(fd);
+    readable
 }
 
 /// Whether a read would not sleep (poll(2): `POLLIN`, or the other end is gone).

@@ -25,6 +25,7 @@ pub fn scenario_of(text: &str) -> Scenario {
 pub fn plan(subject: Subject) -> Plan {
     Plan {
         serial: matches!(subject, Subject::Scenario(_)),
+        terminal: subject.terminal(),
         subject,
         seed: 0,
         schedule: Vec::new(),
@@ -34,7 +35,6 @@ pub fn plan(subject: Subject) -> Plan {
         timeout: Some(60),
         isolate: false,
         all_cpus: false,
-        terminal: None,
         stdio: Stdio::Captured,
         start: Start::Playing(Pace::Full),
         lab: PathBuf::from(env!("CARGO_BIN_EXE_proclab")),
