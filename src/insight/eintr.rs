@@ -68,6 +68,7 @@ impl Rule for EintrNotHandled {
             // To say something of the error is not to go on, nor is to tidy up. perror(3) writes to a duplicate
             // of the standard error.
             Kind::Signal { .. }
+            | Kind::Interrupted { .. }
             | Kind::Line { .. }
             | Kind::Unblock { .. }
             | Kind::Note { .. }
