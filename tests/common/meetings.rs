@@ -234,3 +234,16 @@ pub fn watched(events: usize) -> Log {
     }
     w.finish()
 }
+
+/// Two processes that have mapped two files: one that both may only read, and one that `b` may write.
+pub fn mapped_files() -> Log {
+    let mut w = Writer::new(header("shared-memory/files", ""));
+    let a = w.start("a", 2);
+    let b = w.start("b", 3);
+    for (name, access) in [("library", Access::Read), ("table", Access::ReadWrite)] {
+        let file = w.made(a, "mmap", ChannelKind::File, name, 4096);
+        w.attach(a, "mmap", file, 4096, Access::Read);
+        w.attach(b, "mmap", file, 4096, access);
+    }
+    w.finish()
+}

@@ -104,3 +104,13 @@ fn contents_scroll_to_their_last_line() {
     press(&mut app, "pgdn");
     assert_eq!(last, screen(&app));
 }
+
+#[test]
+fn processes_meet_in_a_mapped_file_where_somebody_may_write() {
+    let mut app = recording(common::meetings::mapped_files(), 120, 40);
+    press(&mut app, "end");
+    let screen = screen(&app);
+    let channels: Vec<&str> = screen.lines().skip(2).take(9).collect();
+    assert!(channels.iter().any(|line| line.contains("file table")), "{screen}");
+    assert!(!channels.iter().any(|line| line.contains("file library")), "{screen}");
+}

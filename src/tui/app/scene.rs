@@ -174,13 +174,18 @@ impl Channels {
     }
 
     /// Whether processes meet at it. A file is a meeting point as long as somebody holds or wants a
-    /// lock on it, a memory file while it is mapped.
+    /// lock on it, or has mapped it where somebody may write; a library that many have mapped is none.
     fn meets(&self, channel: &Channel) -> bool {
         let locked = || {
             let wanted = self.waiters(channel.id).iter().any(|waiter| waiter.why == Why::Lock);
             wanted || !channel.locks.is_empty()
         };
-        channel.kind.is_meeting_point() || !self.users(channel.id).is_empty() || locked()
+        let users = self.users(channel.id);
+        let shared = || {
+            let written = users.iter().any(|user| user.access.writes());
+            !users.is_empty() && (written || self.holders(channel.id).iter().any(|holder| holder.access.writes()))
+        };
+        channel.kind.is_meeting_point() || shared() || locked()
     }
 
     fn find_people(&mut self, world: &World) {
