@@ -159,6 +159,18 @@ impl Stopped {
         Ok(code.filter(|code| *code == GATE).map(|_| gate))
     }
 
+    /// Whether the kernel will have to look at robust mutexes when the task ends (get_robust_list(2)).
+    pub fn holds_robust_mutexes(&self) -> bool {
+        /// Where `list_op_pending` stands in the kernel's `struct robust_list_head`.
+        const PENDING: u64 = 16;
+        let (mut head, mut length) = (0_u64, 0_usize);
+        // SAFETY: both places are live and as large as what the kernel writes: a pointer and a size.
+        let asked = unsafe { libc::syscall(libc::SYS_get_robust_list, self.pid(), &raw mut head, &raw mut length) };
+        // An empty list leads back to its head.
+        let word = |at: u64| memory::read_u64(self.pid(), at);
+        asked == 0 && head != 0 && (word(head) != Some(head) || word(head.wrapping_add(PENDING)) != Some(0))
+    }
+
     /// How a repeated string instruction stands that it is before or in.
     pub fn rounds(&self) -> Result<Rounds> {
         Ok(rounds(&self.registers()?))

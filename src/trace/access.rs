@@ -1,5 +1,6 @@
 //! One access to watched memory: what the instruction that faulted does, and what is written of it.
 
+use super::calls::Family;
 use super::instruction::{self, Shape};
 use super::tracee::{Rest, Tracee};
 use super::tracer::{Result, Tracer};
@@ -152,6 +153,10 @@ impl Tracer {
             .map(|(other, _)| *other)
             .collect();
         for sibling in siblings {
+            // One that has lent its memory in a vfork stands still, and cannot be halted.
+            if self.waits_for_guest(sibling) {
+                continue;
+            }
             // Whoever has stopped already, or sleeps, or is on its way out needs no halting.
             if procfs::state(sibling) != Some(b'R') || ptrace::interrupt(sibling).is_err() {
                 continue;
@@ -163,6 +168,12 @@ impl Tracer {
             }
         }
         Ok(())
+    }
+
+    fn waits_for_guest(&self, tid: i32) -> bool {
+        let Some(tracee) = self.tracees.get(&tid) else { return false };
+        let forks = tracee.call.is_some_and(|call| call.family == Family::Fork);
+        forks && self.world().children(tracee.task).any(|child| self.watch.is_guest(child.id))
     }
 
     /// Lets a task execute the instruction that faulted, with as little as it needs. Returns the signal

@@ -34,7 +34,7 @@ impl Tracer {
     pub(super) fn write_changes_by_call(&mut self, tid: i32, outcome: Outcome) {
         let Some(task) = self.watched_task(tid) else { return };
         let process = self.process_of(task);
-        for region in self.watch.open_regions(process) {
+        for region in self.watch.lent_regions(process, tid) {
             self.write_changes(tid, task, &region, Some(outcome));
         }
     }

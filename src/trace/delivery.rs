@@ -114,7 +114,10 @@ impl Tracer {
             return stopped.resume(Resume::OneInstruction, Some(signal));
         }
         self.phase(task, Phase::Default, signal, info);
-        let Some(stopped) = self.open_for_signal(tid, stopped)? else { return Ok(()) };
+        let opens = stopped.holds_robust_mutexes();
+        let Some(stopped) = (if opens { self.open_for_signal(tid, stopped)? } else { Some(stopped) }) else {
+            return Ok(());
+        };
         stopped.resume(Resume::Continue, Some(signal))
     }
 

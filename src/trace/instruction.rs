@@ -224,6 +224,12 @@ mod x86 {
             // The x87: the size of what is loaded and stored stands in the opcode.
             0xd8..=0xda if operation(modrm) < 4 || opcode != 0xd9 => Shape::of(4),
             0xdc | 0xdd if operation(modrm) < 4 => Shape::of(8),
+            0xdb if matches!(operation(modrm), 5 | 7) => Shape::of(10),
+            0xdf if matches!(operation(modrm), 5 | 7) => Shape::of(8),
+            0xdf if operation(modrm) > 3 => Shape::of(10),
+            0xdb if operation(modrm) < 4 => Shape::of(4),
+            0xd9 if matches!(operation(modrm), 5 | 7) => Shape::of(2),
+            0xde | 0xdf => Shape::of(2),
             0xf6 | 0xf7 if matches!(operation(modrm), 2 | 3) => Shape::both(sized),
             0xf6 | 0xf7 => Shape::of(sized),
             0xfe => Shape::both(1),
@@ -332,6 +338,9 @@ mod tests {
         assert_eq!(of(&[0xc5, 0xf8, 0x11, 0x07]), Shape::of(16), "vmovups %xmm0,(%rdi)");
         assert_eq!(of(&[0x62, 0xf1, 0xfe, 0x48, 0x6f, 0x06]), Shape::of(64), "vmovdqu64 (%rsi),%zmm0");
         assert_eq!(of(&[0x66, 0x0f, 0xd6, 0x07]), Shape::of(8), "movq %xmm0,(%rdi)");
+        assert_eq!(of(&[0xdb, 0x3f]), Shape::of(10), "fstpt (%rdi)");
+        assert_eq!(of(&[0xdf, 0x3f]), Shape::of(8), "fistpll (%rdi)");
+        assert_eq!(of(&[0xd9, 0x3f]), Shape::of(2), "fnstcw (%rdi)");
         assert_eq!(of(&[0x03, 0x07]), Shape::of(4), "add (%rdi),%eax");
         assert_eq!(of(&[0x01, 0x07]), Shape::both(4), "add %eax,(%rdi)");
         assert_eq!(of(&[0x0f, 0x05]), Shape::default(), "syscall");

@@ -81,15 +81,21 @@ impl Region {
 }
 
 impl Watch {
-    /// The mappings of a process that the program can reach and change now.
-    pub(super) fn open_regions(&self, process: TaskId) -> Vec<Region> {
-        let regions = self.room_of(process).map_or(&[][..], |room| &room.regions);
-        regions.iter().copied().filter(|region| region.open && region.access.writes()).collect()
+    /// The mappings of a process that a thread's call was told of, and can change.
+    pub(super) fn lent_regions(&self, process: TaskId, tid: i32) -> Vec<Region> {
+        let Some(room) = self.room_of(process) else { return Vec::new() };
+        let lent = |region: &Region| room.lent.contains(&(tid, region.address));
+        room.regions.iter().copied().filter(|it| it.open && it.access.writes() && lent(it)).collect()
     }
 
     /// Of scenario processes, of everybody, or of nobody.
     pub(super) fn of(actors: bool, all: bool) -> Self {
         Self { actors, all, ..Self::default() }
+    }
+
+    /// Whether a process uses the memory of another one.
+    pub(super) fn is_guest(&self, process: TaskId) -> bool {
+        self.guests.contains_key(&process)
     }
 
     /// The process whose memory a process uses.
@@ -228,10 +234,17 @@ impl Tracer {
         if room.gate == 0 || room.regions.iter().all(|region| !region.open) {
             return Ok(Some(stopped));
         }
-        // Who sleeps in futex(2) has been told already what stands there.
         let needs = |borrower: i32| {
-            let borrower = self.tracees.get(&borrower).filter(|it| borrower != tid && it.call.is_some() && !it.ended);
-            borrower.is_some_and(|it| !(it.blocked && it.call.is_some_and(|call| call.family == Family::Futex)))
+            let other = self.tracees.get(&borrower).filter(|it| borrower != tid && !it.ended);
+            other.is_some_and(|it| {
+                it.call.is_some_and(|call| match call.family {
+                    // Who sleeps there has been told already what stands in memory.
+                    Family::Futex => !it.blocked,
+                    // Who shares the memory with a guest goes on only when that has its own.
+                    Family::Exec { .. } => !self.watch.is_guest(self.process_of(it.task)),
+                    _ => true,
+                })
+            })
         };
         let needed: Vec<u64> = room.lent.iter().filter(|(it, _)| needs(*it)).map(|(_, address)| *address).collect();
         let shut = |region: &Region| region.open && !needed.contains(&region.address);
@@ -281,9 +294,8 @@ impl Tracer {
                 | Family::VmRead
                 | Family::VmWrite
                 | Family::Sigreturn
-                | Family::Exit
                 | Family::Exec { .. }
-        );
+        ) || (call.family == Family::Exit && stopped.holds_robust_mutexes());
         let buffer = matches!(call.family, Family::Read | Family::Write);
         let told = |region: &Region| {
             nested
