@@ -180,7 +180,7 @@ impl Channels {
             let wanted = self.waiters(channel.id).iter().any(|waiter| waiter.why == Why::Lock);
             wanted || !channel.locks.is_empty()
         };
-        channel.kind.is_meeting_point() || !self.users(channel.id).is_empty() || locked()
+        channel.kind.is_meeting_point() || channel.tty.master || !self.users(channel.id).is_empty() || locked()
     }
 
     fn find_people(&mut self, world: &World) {
