@@ -372,6 +372,7 @@ impl Engine {
         }
         self.tracer.write_progress();
         self.tracer.look_at_timers();
+        self.tracer.look_at_terminals();
         self.after_step();
         self.tell(true);
         if self.tracer.moving().is_empty() && self.tracer.ready().is_empty() && !self.tracer.is_over() {

@@ -167,6 +167,7 @@ impl Engine {
         }
         self.tracer.write_progress();
         self.tracer.look_at_timers();
+        self.tracer.look_at_terminals();
         self.tracer.look_at_queues();
     }
 }

@@ -142,6 +142,23 @@ impl Channel {
         }
     }
 
+    /// Counts what moved at an end of a terminal. What the lab moves goes through the master.
+    pub(super) fn count_at_terminal(&mut self, end: Option<End>, bytes: u64, written: bool) {
+        if self.kind == ChannelKind::Terminal {
+            let counts = if written { &mut self.tty.written } else { &mut self.tty.read };
+            let count = &mut counts[end.unwrap_or_default().index()];
+            *count = count.saturating_add(bytes);
+            self.forget_readiness();
+        }
+    }
+
+    /// Something has happened at a terminal: which of its ends are ready has to be asked again.
+    pub(super) fn forget_readiness(&mut self) {
+        if let Some(Monitor::Terminal { known, .. }) = self.monitor.as_deref_mut() {
+            *known = false;
+        }
+    }
+
     /// How many bytes wait inside, in both directions together.
     pub const fn waiting(&self) -> u64 {
         self.contents.len().saturating_add(self.far.len())
@@ -211,6 +228,15 @@ pub struct Tty {
     pub foreground: i32,
     /// Lines and columns of its window; 0 where they are not known.
     pub window: (u16, u16),
+    /// Whether its master is, or was, in the run: the first of its ends.
+    pub master: bool,
+    /// How many descriptors of the run lead to each end.
+    pub held: [u32; 2],
+    /// How many bytes were written at each end, ever.
+    pub written: [u64; 2],
+    /// How many bytes were read at each end, ever. They are not those that were written at the other: a
+    /// terminal echoes, translates and edits (termios(3)).
+    pub read: [u64; 2],
 }
 
 /// A semaphore of a set; a POSIX one is a set of one.

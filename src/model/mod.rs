@@ -36,7 +36,7 @@ pub use ids::{Blob, ChannelId, Names, Sym, TaskId};
 pub use kind::{ChannelKind, LockKind, LockMode, Why};
 pub use log::{Batch, Header, Log, Pen};
 pub use memory::{Change, Memory};
-pub use monitor::{EVENTFD_MAX, Interest, Monitor, Told};
+pub use monitor::{Asked, EVENTFD_MAX, Interest, Monitor, Told};
 pub use parties::Parties;
 pub use pending::{Pending, Pendings, Queue};
 pub use phase::{Disposition, Hold, MaskHow, Phase, Then};

@@ -1,4 +1,5 @@
-//! Descriptors that tell of something else: eventfd, signalfd, timerfd, pidfd and epoll.
+//! Descriptors that tell of something else: eventfd, signalfd, timerfd, pidfd and epoll; and terminals,
+//! which make something else of what is written to them.
 //!
 //! What they tell of is not what was written to them; the kernel says it in `/proc/PID/fdinfo`.
 
@@ -33,6 +34,8 @@ pub enum Told {
     /// A POSIX queue that was there before the run: how many messages are in it that nobody can look into
     /// (`mq_curmsgs`).
     Unseen(u64),
+    /// A terminal, both of its ends asked.
+    Terminal(Asked),
     /// An epoll instance: a descriptor is in its interest list from now on, or no longer.
     Interest {
         /// The descriptor, as its owner called it.
@@ -42,6 +45,22 @@ pub enum Told {
         /// For what it is waited for (`EPOLLIN` …); 0 if no longer.
         events: u32,
     },
+}
+
+/// What the kernel says of a pseudo-terminal: of what waits there it is asked, because a terminal echoes,
+/// translates and edits what is written to it (termios(3)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Asked {
+    /// How many bytes wait to be read at the master (`FIONREAD`): what programs wrote, and echo. `None` where
+    /// nobody in the run has it.
+    pub output: Option<u32>,
+    /// How many bytes wait to be read at the slave: in canonical mode those of whole lines.
+    pub input: Option<u32>,
+    /// Whether the slave is read line by line (`ICANON` of termios(3)).
+    pub canonical: bool,
+    /// At which ends a read would not sleep: at the master, at the slave (poll(2)). A read that fails or
+    /// finds end-of-file does not sleep either.
+    pub ready: [bool; 2],
 }
 
 /// All that such a descriptor tells of.
@@ -69,6 +88,13 @@ pub enum Monitor {
     Task(Option<TaskId>),
     /// A POSIX queue: how many messages from before the run are in it.
     Unseen(u64),
+    /// A terminal.
+    Terminal {
+        /// What the kernel said when it was asked last.
+        asked: Asked,
+        /// Whether nothing has happened there since.
+        known: bool,
+    },
     /// An epoll instance: its interest list, in the order in which it grew.
     Interests(Vec<Interest>),
 }
@@ -106,6 +132,7 @@ impl Monitor {
             }
             Told::Task(task) => Self::Task(task),
             Told::Unseen(count) => Self::Unseen(count),
+            Told::Terminal(asked) => Self::Terminal { asked, known: true },
             Told::Interest { fd, to, events } => {
                 let mut list = match before {
                     Some(Self::Interests(list)) => list,

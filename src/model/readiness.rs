@@ -4,7 +4,7 @@ use super::{Channel, ChannelKind, End, Monitor, TaskId, World};
 
 impl World {
     /// Whether a `read` through descriptor `fd` of `task` would not sleep; `None` where the log does not say
-    /// enough: of files, terminals, sockets that lead out of the run.
+    /// enough: of files, terminals whose master is not in the run, sockets that lead out of it.
     pub fn is_readable(&self, task: TaskId, fd: i32) -> Option<bool> {
         let entry = self.fd(task, fd)?;
         self.channel_is_readable(task, entry.channel, entry.end)
@@ -20,7 +20,7 @@ impl World {
             ChannelKind::Fifo => Some(!channel.contents.is_empty()),
             ChannelKind::Mq => Some(channel.filled() > 0),
             kind if kind.is_socket() => Self::socket_is_readable(channel, end),
-            _ => self.tells_something(task, channel.monitor.as_deref()?),
+            _ => self.tells_something(task, channel.monitor.as_deref()?, end),
         }
     }
 
@@ -37,14 +37,17 @@ impl World {
         let paired = socket.connected || socket.held[other] > 0;
         let over = socket.shut_write[other] || socket.shut_read[own] || (paired && socket.closed[other]);
         if over && !channel.takes_from_all() {
-            return (channel.kind != ChannelKind::Tcp).then_some(true);
+            // A socket for datagrams is not told that the one across is gone, one for packets in a row is; the
+            // log does not tell one from the other.
+            let told = !channel.messages || socket.shut_read[own];
+            return (told && channel.kind != ChannelKind::Tcp).then_some(true);
         }
         // The end across may be under way to somebody, or may have been closed before it was accepted.
         let held = socket.held[other] > 0 && !socket.outside[other];
         (held && !channel.takes_from_all()).then_some(false)
     }
 
-    fn tells_something(&self, task: TaskId, monitor: &Monitor) -> Option<bool> {
+    fn tells_something(&self, task: TaskId, monitor: &Monitor, end: End) -> Option<bool> {
         match monitor {
             Monitor::Counter { count, .. } => Some(*count > 0),
             // Signals of the process wait with its leader.
@@ -56,6 +59,7 @@ impl World {
             }
             Monitor::Timer { ticks, .. } => Some(*ticks > 0),
             Monitor::Unseen(count) => Some(*count > 0),
+            Monitor::Terminal { asked, known } => known.then_some(asked.ready[end.index()]),
             Monitor::Task(task) => {
                 let leader = self.task((*task)?)?;
                 let process = leader.process;

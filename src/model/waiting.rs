@@ -206,6 +206,13 @@ impl World {
                 wakers.tasks = held.users(id);
                 wakers.tasks.retain(|task| *task != process);
             }
+            // Who plays the user, or who runs on it. Its master may lie outside, and a slave that nobody has
+            // can be opened by anybody.
+            ChannelKind::Terminal => {
+                let own = self.end_held(sleeper, id);
+                wakers.tasks = held.holders(id, &|fd| Some(fd.end) != own);
+                wakers.outside = wakers.tasks.is_empty() || !channel.tty.master;
+            }
             ChannelKind::Eventfd => {
                 wakers.tasks = held.holders(id, &|_| true);
             }

@@ -161,7 +161,12 @@ pub(super) struct Line<'a> {
     #[serde(borrow)]
     pub queue: Option<Text<'a>>,
     #[serde(borrow)]
+    pub ready: Option<Vec<Text<'a>>>,
+    #[serde(borrow)]
     pub rule: Option<Text<'a>>,
+    pub output: Option<u32>,
+    pub input: Option<u32>,
+    pub canonical: Option<bool>,
     pub semaphore: Option<bool>,
     #[serde(borrow)]
     pub set: Option<Vec<Text<'a>>>,

@@ -8,7 +8,15 @@ use super::line::{Line, Text, To};
 use super::resolve::{Resolver, need, parse, signal, unknown};
 use super::words;
 use super::writer::Writer;
-use crate::model::{Access, Blob, ChannelId, LockKind, LockMode, Polled, Told, Wanted};
+use crate::model::{Access, Asked, Blob, ChannelId, End, LockKind, LockMode, Polled, Told, Wanted};
+
+/// The side of a terminal that an end is.
+const fn terminal_end(end: End) -> &'static str {
+    match end {
+        End::First => "master",
+        End::Second => "slave",
+    }
+}
 
 /// One of several descriptors that are waited for.
 #[derive(Debug, Deserialize)]
@@ -78,6 +86,18 @@ impl<W: io::Write> Writer<W> {
                 }
             }
             Told::Unseen(count) => self.lines.number_field("unseen", count),
+            Told::Terminal(asked) => {
+                for (key, count) in [("output", asked.output), ("input", asked.input)] {
+                    if let Some(count) = count {
+                        self.lines.number_field(key, count);
+                    }
+                }
+                if asked.canonical {
+                    self.lines.bool_field("canonical", true);
+                }
+                let ends = [End::First, End::Second].into_iter().filter(|end| asked.ready[end.index()]);
+                self.lines.texts_field("ready", ends.map(|end| terminal_end(end).into()));
+            }
             Told::Interest { fd, to, events } => {
                 self.lines.number_field("fd", fd);
                 if let Some(to) = to {
@@ -128,6 +148,14 @@ impl Resolver {
             Told::Count { count, semaphore: line.semaphore.unwrap_or_default() }
         } else if let Some(unseen) = line.unseen {
             Told::Unseen(unseen)
+        } else if let Some(ready) = &line.ready {
+            let ends = [End::First, End::Second];
+            if let Some(word) = ready.iter().find(|word| !ends.map(terminal_end).contains(&&***word)) {
+                return Err(unknown("end of a terminal", word));
+            }
+            let is_ready = |end| ready.iter().any(|word| **word == *terminal_end(end));
+            let canonical = line.canonical.unwrap_or_default();
+            Told::Terminal(Asked { output: line.output, input: line.input, canonical, ready: ends.map(is_ready) })
         } else if let Some(mask) = &line.mask {
             Told::Signals(mask.iter().map(|word| signal(word)).collect::<Result<_, _>>()?)
         } else if let Some(left) = line.left {

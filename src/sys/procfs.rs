@@ -2,8 +2,9 @@
 //! has not stopped.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::model::SignalSet;
 
@@ -121,6 +122,8 @@ pub struct FdFacts {
     pub position: u64,
     /// Of a regular file, the type of its file system (statfs(2)); else 0.
     pub filesystem: i64,
+    /// Of either side of a pseudo-terminal (pty(7)): the device of its devpts, and its number there.
+    pub pty: Option<(u64, u32)>,
 }
 
 /// Device and inode of what a descriptor of this process leads to.
@@ -156,11 +159,32 @@ pub fn fd(tid: i32, fd: i32) -> Option<FdFacts> {
         mode: facts.mode(),
         size: facts.size(),
         rdev: facts.rdev(),
-        link,
         flags: field("flags:").and_then(|text| i32::from_str_radix(text, 8).ok()).unwrap_or(0),
         position: field("pos:").and_then(|text| text.parse().ok()).unwrap_or(0),
         filesystem: filesystem.map_or(0, |facts| facts.filesystem_type().0),
+        pty: pty(tid, &facts, &link, field("tty-index:")),
+        link,
     })
+}
+
+/// Which pseudo-terminal a descriptor is a side of: the kernel says the number of a master in
+/// `/proc/PID/fdinfo`; that of a slave is its minor number.
+fn pty(tid: i32, facts: &fs::Metadata, link: &Path, index: Option<&str>) -> Option<(u64, u32)> {
+    /// `UNIX98_PTY_SLAVE_MAJOR` of linux/major.h.
+    const SLAVE: u32 = 136;
+    if facts.mode() & libc::S_IFMT != libc::S_IFCHR {
+        return None;
+    }
+    let (major, minor) = (libc::major(facts.rdev()), libc::minor(facts.rdev()));
+    if major == SLAVE {
+        return Some((facts.dev(), minor));
+    }
+    let index = index?.parse().ok()?;
+    // The kernel finds the slaves of a master in `pts` beside it (`devpts_acquire` in fs/devpts/inode.c);
+    // the node `ptmx` in a devpts itself belongs to that.
+    let slaves = link.parent().map(|parent| parent.join("pts"));
+    let beside = slaves.and_then(|path| file_at(tid, path.as_os_str().as_bytes()));
+    Some((beside.map_or(facts.dev(), |(device, _)| device), index))
 }
 
 /// What a pidfd refers to (pidfd_open(2)).
@@ -258,7 +282,6 @@ pub fn working_directory(tid: i32) -> Option<PathBuf> {
 
 /// Device and inode of the file that a path leads a process to; `None` if there is none.
 pub fn file_at(tid: i32, path: &[u8]) -> Option<(u64, u64)> {
-    use std::os::unix::ffi::OsStrExt;
     let place = if path.starts_with(b"/") { "root" } else { "cwd" };
     let relative: Vec<u8> = path.iter().copied().skip_while(|byte| *byte == b'/').collect();
     let path = PathBuf::from(format!("/proc/{tid}/{place}")).join(std::ffi::OsStr::from_bytes(&relative));

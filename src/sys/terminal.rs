@@ -62,6 +62,11 @@ impl Master {
     }
 }
 
+/// Whether the slave of a pseudo-terminal is read line by line (`ICANON` of termios(3)); either side tells.
+pub fn is_canonical(side: &OwnedFd) -> bool {
+    tcgetattr(side).is_ok_and(|modes| modes.local_flags.contains(LocalFlags::ICANON))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt;
 
 use super::recorder::{Outcome, Recorder};
-use crate::model::{Access, ChannelId, ChannelKind, FdFlags, Kind, Sym, TaskId};
+use crate::model::{Access, ChannelId, ChannelKind, End, FdFlags, Kind, Sym, TaskId};
 use crate::sys::procfs::FdFacts;
 
 /// What the kernel tells one object from another by.
@@ -20,6 +20,18 @@ pub enum Identity {
     Set(u64, i32),
     /// A process, for its own memory.
     Memory(TaskId),
+    /// Both sides of a pseudo-terminal: the device of its devpts, and its number there.
+    Pty(u64, u32),
+}
+
+impl Identity {
+    /// That of whatever a descriptor leads to.
+    pub const fn of(facts: &FdFacts) -> Self {
+        match facts.pty {
+            Some((device, number)) => Self::Pty(device, number),
+            None => Self::Inode(facts.identity.0, facts.identity.1),
+        }
+    }
 }
 
 /// A channel that is met for the first time.
@@ -57,7 +69,7 @@ impl Channels {
     /// `name` if that is given and free.
     pub fn find(&mut self, recorder: &mut Recorder, task: TaskId, facts: &FdFacts, name: Option<&str>) -> ChannelId {
         let kind = kind(facts);
-        let identity = Identity::Inode(facts.identity.0, facts.identity.1);
+        let identity = Identity::of(facts);
         if let Some(&channel) = self.by_identity.get(&identity)
             && Self::is_same(recorder, channel, kind, facts)
         {
@@ -205,9 +217,11 @@ fn is_terminal(rdev: u64) -> bool {
     matches!(major, 4 | 136..=143) || (major == 5 && minor < 3)
 }
 
-/// Whether it is the side of a pseudo-terminal that plays the user: a descriptor of `/dev/ptmx` (pty(7)).
-pub fn is_master(facts: &FdFacts) -> bool {
-    (libc::major(facts.rdev), libc::minor(facts.rdev)) == (5, 2)
+/// Which end of a channel that is no socket a descriptor leads to. The first end of a terminal is the side
+/// that plays the user, a descriptor of `/dev/ptmx` (pty(7)); the second is what programs run on.
+pub fn end(facts: &FdFacts) -> End {
+    let is_master = (libc::major(facts.rdev), libc::minor(facts.rdev)) == (5, 2);
+    if kind(facts) == ChannelKind::Terminal && !is_master { End::Second } else { End::First }
 }
 
 fn anonymous(link: &[u8]) -> ChannelKind {
@@ -229,9 +243,9 @@ fn default_name(kind: ChannelKind, facts: &FdFacts) -> String {
             facts.link.to_string_lossy().into_owned()
         }
         ChannelKind::Shm | ChannelKind::Sem => posix_name(&facts.link.to_string_lossy()),
-        ChannelKind::Terminal => match facts.link.to_string_lossy() {
-            path if path == "/dev/ptmx" || path == "/dev/pts/ptmx" => "ptmx".to_owned(),
-            path => path.into_owned(),
+        ChannelKind::Terminal => match facts.pty {
+            Some((_, number)) => format!("pts/{number}"),
+            None => facts.link.to_string_lossy().into_owned(),
         },
         ChannelKind::Memfd => {
             let link = facts.link.to_string_lossy();

@@ -69,9 +69,15 @@ impl Tracer {
     pub(super) fn write_destroyed(&mut self, task: TaskId, held: &[ChannelId]) {
         for &channel in held {
             let Some(known) = self.world().channel(channel).filter(|known| known.alive) else { continue };
-            if !known.kind.is_anonymous() && !known.unlinked {
+            // A terminal is gone with both of its sides; one that came from outside stays there.
+            let is_pty = known.tty.master;
+            if !known.kind.is_anonymous() && !known.unlinked && !is_pty {
                 continue;
             }
+            if is_pty && known.tty.held[0] == 0 && !self.is_reachable(channel) {
+                self.hang_up(channel);
+            }
+            let Some(known) = self.world().channel(channel) else { continue };
             let (is_socket, held) = (known.kind.is_socket(), known.holders > 0);
             if is_socket {
                 self.write_closed_ends(task, channel);

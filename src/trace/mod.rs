@@ -24,6 +24,7 @@ mod launch;
 mod limits;
 mod passage;
 mod pending;
+mod ptys;
 mod reach;
 mod real;
 mod recorder;

@@ -1,15 +1,14 @@
-//! Terminals, which work on what they are given a little later than everything else, and the one that
-//! the lab itself gives to a run.
+//! The terminal that the lab itself gives to a run.
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 
 use super::tracer::Tracer;
-use crate::model::{Channel, ChannelId, ChannelKind, Kind, Signal, TaskId, Via};
+use crate::model::{ChannelId, Kind, Signal, TaskId, Via};
 use crate::sys::procfs::FdFacts;
 use crate::sys::ptrace::SignalInfo;
 use crate::sys::terminal::Master;
-use crate::sys::{Result, peek, procfs, terminal};
+use crate::sys::{Result, procfs, terminal};
 
 /// What the lab's terminal is called.
 pub const NAME: &str = "terminal";
@@ -49,30 +48,6 @@ impl Tracer {
     /// Keeps the terminal that the run is about to be started on.
     pub fn keep_terminal(&mut self, terminal: LabTerminal) {
         self.terminal = Some(terminal);
-    }
-
-    /// Lets every terminal of a scenario take in what was written into its other side. Returns whether
-    /// there is one at all.
-    pub fn deliver_to_terminals(&self) -> bool {
-        if self.scenario.is_none() {
-            return false;
-        }
-        let is_open =
-            |channel: &&Channel| channel.alive && channel.holders > 0 && channel.kind == ChannelKind::Terminal;
-        let mut any = false;
-        for channel in self.world().channels().filter(is_open) {
-            any |= self.deliver_to(channel.id);
-        }
-        any
-    }
-
-    fn deliver_to(&self, channel: ChannelId) -> bool {
-        let holder = self.world().holders(channel).next();
-        let borrowed = holder.and_then(|(task, fd)| peek::borrow(*self.tids.get(&task.id)?, fd.fd).ok());
-        borrowed.is_some_and(|fd| {
-            peek::deliver_to_terminal(&fd);
-            true
-        })
     }
 
     /// Whether a descriptor leads to the lab's terminal.
@@ -181,14 +156,7 @@ impl Tracer {
         }
         self.recorder.note(TaskId::LAB, "nobody types any more: the terminal hangs up");
         if let Some(channel) = self.lab_terminal() {
-            let users: Vec<TaskId> =
-                self.world().living().filter(|task| task.terminal == Some(channel)).map(|task| task.id).collect();
-            for user in users {
-                // With the leader of a session all of it has lost the terminal.
-                if self.world().task(user).is_some_and(|task| task.terminal == Some(channel)) {
-                    self.recorder.plain(user, Kind::Control { channel: None });
-                }
-            }
+            self.hang_up(channel);
         }
     }
 

@@ -1,9 +1,9 @@
 //! Logs from lists of numbers: every kind of event, about tasks and channels that exist.
 
 use proclab::model::{
-    Access, Batch, Blob, ChannelId, ChannelKind, Disposition, End, Event, FdFlags, Hold, How, Kind, LockKind, LockMode,
-    MaskHow, MessageType, Parties, Pen, Phase, Polled, Queue, Shares, Signal, SignalSet, Status, TaskId, Then,
-    TimerChange, TimerKind, Told, Via, Wanted, Why,
+    Access, Asked, Batch, Blob, ChannelId, ChannelKind, Disposition, End, Event, FdFlags, Hold, How, Kind, LockKind,
+    LockMode, MaskHow, MessageType, Parties, Pen, Phase, Polled, Queue, Shares, Signal, SignalSet, Status, TaskId,
+    Then, TimerChange, TimerKind, Told, Via, Wanted, Why,
 };
 use proptest::prelude::*;
 
@@ -152,7 +152,13 @@ impl Scribe {
     }
 
     fn told(&self, [a, b, c]: [u64; 3]) -> Told {
-        match a % 6 {
+        match a % 7 {
+            6 => Told::Terminal(Asked {
+                output: (b % 3 > 0).then_some(c as u32),
+                input: (c % 3 > 0).then_some(b as u32),
+                canonical: a.is_multiple_of(2),
+                ready: [b.is_multiple_of(2), c.is_multiple_of(2)],
+            }),
             5 => Told::Unseen(b),
             0 => Told::Count { count: b, semaphore: c.is_multiple_of(2) },
             1 => Told::Signals(SignalSet(b)),

@@ -36,6 +36,7 @@ impl World {
                 let end = self.end_of(task, via, channel);
                 self.change_channel(channel, |channel| {
                     channel.written = channel.written.saturating_add(bytes);
+                    channel.count_at_terminal(end, bytes, true);
                     if let Some(monitor) = &mut channel.monitor {
                         monitor.moved(task, payload, true);
                     }
@@ -54,6 +55,7 @@ impl World {
                 let end = self.end_of(task, via, channel).unwrap_or_default();
                 self.change_channel(channel, |channel| {
                     channel.read = channel.read.saturating_add(bytes);
+                    channel.count_at_terminal(Some(end), bytes, false);
                     if let Some(monitor) = &mut channel.monitor {
                         monitor.moved(task, payload, false);
                     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::World;
 use crate::model::task::{Fd, Table};
-use crate::model::{ChannelId, ChannelKind, FdFlags, Owner, TaskId};
+use crate::model::{ChannelId, ChannelKind, End, FdFlags, Owner, TaskId};
 
 impl World {
     pub(super) fn count_fd(&mut self, fd: &Fd, held: bool) {
@@ -14,6 +14,11 @@ impl World {
             step(&mut channel.holders);
             if let Some(socket) = &mut channel.socket {
                 step(&mut socket.held[fd.end.index()]);
+            }
+            if channel.kind == ChannelKind::Terminal {
+                step(&mut channel.tty.held[fd.end.index()]);
+                channel.tty.master |= fd.end == End::First;
+                channel.forget_readiness();
             }
             if access.reads() {
                 step(&mut channel.readers);

@@ -13,6 +13,8 @@ use crate::sys::{memory, procfs};
 const FIOCLEX: u64 = 0x5451;
 const FIONCLEX: u64 = 0x5450;
 const FIONBIO: u64 = 0x5421;
+/// `TIOCGPTPEER` there: opens the slave of a master (ioctl_tty(2)).
+const TIOCGPTPEER: u64 = 0x5441;
 
 impl Tracer {
     /// Writes that `fd` leads where `facts` say; returns the channel.
@@ -24,12 +26,15 @@ impl Tracer {
         name: Option<&str>,
     ) -> ChannelId {
         let met = self.world().channels().len();
+        // A number that the kernel chose is no name in a scenario.
+        let unnamed = facts.pty.is_some() && self.scenario.is_some();
+        let name = name.or_else(|| unnamed.then_some("pty"));
         let (channel, end) = if channels::kind(facts).is_socket() {
             self.meet_socket(task, facts, name, ended.is_none())
         } else if let Some(terminal) = self.own_terminal(task, facts) {
-            (terminal, End::First)
+            (terminal, End::Second)
         } else {
-            (self.channels.find(&mut self.recorder, task, facts, name), End::First)
+            (self.channels.find(&mut self.recorder, task, facts, name), channels::end(facts))
         };
         let kind =
             Kind::Open { fd: facts.fd, channel, end, access: channels::access(facts), flags: channels::flags(facts) };
@@ -58,12 +63,8 @@ impl Tracer {
             return;
         }
         self.channels.set_made_now(self.ahead(ended.tid) == Ahead::Nothing);
-        let name = self.declared_name(ended).map(|name| match (channels::kind(&facts), channels::is_master(&facts)) {
-            (ChannelKind::Terminal, true) => format!("{name}.master"),
-            (ChannelKind::Terminal, false) => format!("{name}.slave"),
-            _ => name,
-        });
-        let name = name.or_else(|| self.pidfd_name(ended));
+        let name = self.declared_name(ended).or_else(|| self.pidfd_name(ended));
+        self.made_terminal(ended, &facts);
         let channel = self.write_open(Some(ended), ended.task, &facts, name.as_deref());
         if channels::kind(&facts) == ChannelKind::Terminal {
             self.opened_terminal(ended, channel);
@@ -198,6 +199,7 @@ impl Tracer {
                 let on = memory::read_i32(ended.tid, ended.call.args[2]).unwrap_or(0) != 0;
                 FdFlags { nonblock: on, ..entry.flags }
             }
+            TIOCGPTPEER => return self.new_fd(ended),
             _ if self.terminal_ioctl(ended, entry.channel) => return,
             _ if self.options.all => return self.syscall_event(ended),
             _ => return,

@@ -44,7 +44,7 @@ impl Tracer {
                 let (channel, end) = if channels::kind(&facts).is_socket() {
                     self.meet_socket(ended.task, &facts, None, true)
                 } else {
-                    (self.channels.find(&mut self.recorder, ended.task, &facts, None), End::First)
+                    (self.channels.find(&mut self.recorder, ended.task, &facts, None), channels::end(&facts))
                 };
                 Kind::Pass { fd, channel, from: None, description: self.recorder.count(), end, access, flags }
             };

@@ -27,7 +27,7 @@ impl Tracer {
     }
 
     /// The same of anybody who holds that end of a channel.
-    pub(super) fn borrow_end(&self, channel: ChannelId, end: End) -> Option<OwnedFd> {
+    pub(in crate::trace) fn borrow_end(&self, channel: ChannelId, end: End) -> Option<OwnedFd> {
         let mut holders = self.world().holders(channel).filter(|(_, fd)| fd.end == end);
         holders.find_map(|(task, fd)| self.borrow(task.id, fd.fd))
     }

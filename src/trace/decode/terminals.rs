@@ -1,9 +1,10 @@
 //! Controlling terminals and their foreground groups (credentials(7), ioctl_tty(2)).
 
-use super::super::channels::{Identity, New};
+use super::super::calls::Family;
+use super::super::channels::{self, Identity, New};
 use super::super::tracer::Tracer;
 use super::Ended;
-use crate::model::{ChannelId, ChannelKind, Kind, TaskId};
+use crate::model::{ChannelId, ChannelKind, End, Kind, TaskId};
 use crate::sys::procfs::FdFacts;
 use crate::sys::{memory, procfs};
 
@@ -46,6 +47,16 @@ impl Tracer {
         }
     }
 
+    /// A master that a call has opened is a new pseudo-terminal, whatever had its number before.
+    pub(super) fn made_terminal(&mut self, ended: &Ended<'_>, facts: &FdFacts) {
+        let opened = matches!(ended.call.family, Family::Open { .. });
+        let is_master = facts.pty.is_some() && channels::end(facts) == End::First;
+        let old = self.channels.known(Identity::of(facts)).filter(|_| opened && is_master);
+        if let Some(old) = old {
+            self.channels.forget(old);
+        }
+    }
+
     /// `/dev/tty` leads to the controlling terminal of whoever opens it (tty(4)).
     pub(super) fn own_terminal(&self, task: TaskId, facts: &FdFacts) -> Option<ChannelId> {
         let is_alias = (libc::major(facts.rdev), libc::minor(facts.rdev)) == (5, 0);
@@ -73,8 +84,11 @@ impl Tracer {
             return channel;
         }
         let (major, minor) = (libc::major(device), libc::minor(device));
-        let name = if (136..144).contains(&major) { format!("/dev/pts/{minor}") } else { format!("/dev/tty{minor}") };
-        let identity = procfs::file_at(tid, name.as_bytes()).map(|(device, inode)| Identity::Inode(device, inode));
+        let is_pty = (136..144).contains(&major);
+        let name = if is_pty { format!("pts/{minor}") } else { format!("/dev/tty{minor}") };
+        let place = if is_pty { "/dev/pts" } else { &name };
+        let identity = procfs::file_at(tid, place.as_bytes())
+            .map(|(device, inode)| if is_pty { Identity::Pty(device, minor) } else { Identity::Inode(device, inode) });
         if let Some(channel) = identity.and_then(|identity| self.channels.known(identity)) {
             return channel;
         }

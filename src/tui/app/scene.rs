@@ -185,7 +185,7 @@ impl Channels {
             let written = users.iter().any(|user| user.access.writes());
             !users.is_empty() && (written || self.holders(channel.id).iter().any(|holder| holder.access.writes()))
         };
-        channel.kind.is_meeting_point() || shared() || locked()
+        channel.kind.is_meeting_point() || channel.tty.master || shared() || locked()
     }
 
     fn find_people(&mut self, world: &World) {

@@ -153,6 +153,10 @@ fn pieces(app: &App, channels: &Channels, channel: &Channel, width: usize) -> Ve
         pieces.push(title("locks".to_owned()));
         pieces.extend(list(cards::lock_list(app, channels, channel, LISTED)));
     }
+    if channel.tty.master {
+        let why = " what waits is counted, not kept: a terminal echoes, translates and edits what is written";
+        pieces.push(Piece::Line(why.to_owned(), Role::Faded));
+    }
     // Of what tells of something else the card has said it all.
     if pieces.is_empty() && !channel.kind.tells() {
         pieces.push(Piece::Line(" what waits inside is not followed for this kind".to_owned(), Role::Faded));

@@ -54,6 +54,12 @@ impl Words<'_> {
             Told::Timer { ticks, .. } => format!("{name} has expired: {ticks}"),
             Told::Task(Some(task)) => format!("{name} is of {}", self.task(task)),
             Told::Unseen(count) => format!("{name} holds {count} from before the run"),
+            Told::Terminal(asked) => {
+                let sides = [("master", asked.output), ("slave", asked.input)];
+                let sides: Vec<String> =
+                    sides.iter().filter_map(|(side, count)| Some(format!("{} B at the {side}", (*count)?))).collect();
+                format!("{name}: {} to read", sides.join(", "))
+            }
             Told::Task(None) => format!("{name} is of a process outside"),
             Told::Interest { fd, to, events } => {
                 let of = to.map_or_else(|| format!("descriptor {fd}"), |to| self.channel(to));

@@ -8,8 +8,8 @@ pub mod terminal;
 mod waiting;
 
 use crate::model::{
-    Access, Blocked, ChannelId, ChannelKind, Disposition, Event, Hold, How, Kind, Log, MaskHow, Parties, Phase, Signal,
-    SignalSet, State, Status, TaskId, Via, Wanted, World,
+    Access, Blocked, ChannelId, ChannelKind, Disposition, End, Event, Hold, How, Kind, Log, MaskHow, Parties, Phase,
+    Signal, SignalSet, State, Status, TaskId, Via, Wanted, World,
 };
 
 use super::app::Index;
@@ -62,6 +62,16 @@ impl<'a> Words<'a> {
         }
     }
 
+    /// Whether both sides of a terminal belong to the run.
+    pub(super) fn is_pty(&self, id: ChannelId) -> bool {
+        self.log.head().channel(id).is_some_and(|channel| channel.tty.master)
+    }
+
+    /// A side of a pseudo-terminal: `t.master`, `t.slave`.
+    fn side(&self, id: ChannelId, end: End) -> String {
+        format!("{}.{}", self.channel(id), if end == End::First { "master" } else { "slave" })
+    }
+
     /// A string of the log.
     pub fn sym(&self, sym: crate::model::Sym) -> String {
         text::clean(self.log.name(sym))
@@ -85,6 +95,9 @@ impl<'a> Words<'a> {
                 format!("group {pgid} in the foreground of {}", self.channel(channel))
             }
             Kind::Window { channel, rows, columns } => format!("window of {}: {columns}×{rows}", self.channel(channel)),
+            Kind::Open { fd, channel, end, .. } if self.is_pty(channel) => {
+                format!("fd {fd} is {}", self.side(channel, end))
+            }
             Kind::Open { fd, channel, access, .. } => format!("fd {fd} is {}", self.end(channel, access)),
             Kind::Close { fd, channel } => self.close(seq, fd, channel),
             Kind::Dup { fd, to, channel, .. } => {

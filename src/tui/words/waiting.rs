@@ -19,6 +19,9 @@ impl Words<'_> {
             (Why::Empty | Why::NoPeer, _) if self.listens(blocked.channel) => {
                 format!("{call}{place}: nobody has connected")
             }
+            (Why::Empty, _) if blocked.channel.is_some_and(|id| self.is_pty(id)) => {
+                format!("{call}{place}: nothing to read yet")
+            }
             (Why::Lock, _) if blocked.channel.is_none() => format!("{call}: until it is woken"),
             (why, _) => format!("{call}{place}: {}", reason(why, wanted)),
         }

@@ -10,6 +10,7 @@ mod pipe;
 mod queue;
 mod semaphores;
 mod socket;
+mod terminal;
 
 use ratatui::text::{Line, Span};
 
@@ -66,6 +67,7 @@ impl Card<'_> {
             ChannelKind::Mq | ChannelKind::Msg => queue::lines(card),
             ChannelKind::Shm | ChannelKind::Memfd => memory::lines(card),
             ChannelKind::Sem => semaphores::lines(card),
+            ChannelKind::Terminal if channel.tty.master => terminal::lines(card),
             kind if kind.tells() => monitor::lines(card),
             _ => vec![card.head(&[]), card.people()],
         };
@@ -104,7 +106,9 @@ impl Card<'_> {
         let Channel { written, read, lost, kind, found, unlinked, .. } = *self.channel;
         let mut parts = Vec::new();
         let moves = kind.is_pipe() || written > 0 || read > 0;
-        if moves && self.channel.backlog().is_none() {
+        if self.channel.tty.master {
+            parts.push(terminal::moved(self.channel));
+        } else if moves && self.channel.backlog().is_none() {
             parts.push(format!("{written} B in, {read} B out so far"));
         }
         if lost > 0 {

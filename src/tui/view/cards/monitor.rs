@@ -21,6 +21,8 @@ pub(super) fn lines(card: &Card<'_>) -> Vec<Line<'static>> {
         Monitor::Unseen(count) => (format!("{count} unseen"), Vec::new()),
         Monitor::Task(task) => (ready(card), vec![process(card, *task)]),
         Monitor::Interests(list) => (ready(card), interests(card, list)),
+        // Terminals have a card of their own.
+        Monitor::Terminal { .. } => (String::new(), Vec::new()),
     };
     let mut lines = vec![card.head(&[right])];
     lines.extend(details.iter().filter(|text| !text.is_empty()).map(|text| card.line(text, Role::Bytes)));
