@@ -17,7 +17,7 @@ use super::decode::whole_pages;
 use super::forced::FaultActions;
 use super::tracee::Call;
 use super::tracer::{Result, Tracer};
-use crate::model::{Access, ChannelId, TaskId, Use};
+use crate::model::{Access, ChannelId, ChannelKind, Task, TaskId, Use, World};
 use crate::sys::detour::{self, Detour};
 use crate::sys::ptrace::{Stopped, Wait};
 
@@ -174,14 +174,15 @@ impl Tracer {
 
     /// What the process has mapped now; what was closed stays closed.
     fn room(&mut self, process: TaskId) -> &mut Room {
-        let uses = self.recorder.world().uses(process);
+        let world = self.recorder.world();
+        let uses = world.uses(process);
         let host = self.watch.host(process);
         let room = self.watch.rooms.entry(host).or_default();
         let before = std::mem::take(&mut room.regions);
         for used in uses.iter().filter(|used| used.bytes > 0 && used.access != Access::None) {
             let executes = self.watch.executable.contains(&(process, used.address));
             // Where nothing is stored there is nothing to see but the fetching of instructions.
-            if executes && !used.access.writes() {
+            if !used.access.writes() && (executes || is_table(world, used.channel)) {
                 continue;
             }
             let bytes = whole_pages(used.bytes);
@@ -347,6 +348,13 @@ impl Tracer {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether memory is a file that nobody in the run could change: libraries keep tables in such.
+fn is_table(world: &World, channel: ChannelId) -> bool {
+    let file = world.channel(channel).is_some_and(|channel| channel.kind == ChannelKind::File);
+    let stores = |user: &Task| user.uses.iter().any(|used| used.channel == channel && used.access.writes());
+    file && !world.users(channel).any(stores) && !world.holders(channel).any(|(_, fd)| fd.access.writes())
 }
 
 /// Calls whose addresses are places, not contents.
