@@ -16,7 +16,7 @@ pub fn compare(world: &World, task: &Task, fd: &Fd, pid: i32, about: &str) {
         compare_told(world, task, channel.monitor.as_deref(), &kernel, about);
     }
     // A signalfd is ready for whoever asks, and that would be this process.
-    if matches!(channel.kind, ChannelKind::Signalfd | ChannelKind::Terminal) {
+    if channel.kind == ChannelKind::Signalfd {
         return;
     }
     if let Some(known) = world.is_readable(task.id, fd.fd).filter(|_| fd.access.reads()) {
