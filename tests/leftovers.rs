@@ -1,7 +1,7 @@
 //! Nothing is left behind: however a run ends, what it made is gone, and nothing else is.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -290,7 +290,6 @@ fn a_terminal_that_is_closed_ends_the_run() {
         let mut child = script.spawn().expect("script of util-linux");
         let mut shown = BufReader::new(child.stdout.take().expect("piped"));
         // The socket is the last that the scenario makes before it sleeps.
-        use std::io::Write as _;
         let mut keys = child.stdin.take().expect("piped");
         keys.write_all(b" ").expect("a key");
         let reader = std::thread::spawn(move || std::io::copy(&mut shown, &mut std::io::sink()));
