@@ -53,9 +53,10 @@ pub fn is_readable(fd: &OwnedFd) -> bool {
 /// A copy of what waits in a pipe, at most `limit` bytes, by tee(2); the pipe keeps it.
 pub fn pipe_contents(read_end: &OwnedFd, limit: usize) -> Result<Vec<u8>> {
     let (copy_read, copy_write) = super::spawn::pipe()?;
-    let size = i32::try_from(limit).unwrap_or(i32::MAX);
-    // SAFETY: system calls on numbers. A pipe that cannot grow holds less, and less is copied.
+    // SAFETY: system calls on numbers. The copy gets as many buffers as the pipe has, because what was spliced
+    // into it may not fill its own; a pipe that cannot grow holds less, and less is copied.
     let copied = unsafe {
+        let size = libc::fcntl(read_end.as_raw_fd(), libc::F_GETPIPE_SZ);
         libc::fcntl(copy_write.as_raw_fd(), libc::F_SETPIPE_SZ, size);
         libc::tee(read_end.as_raw_fd(), copy_write.as_raw_fd(), limit, libc::SPLICE_F_NONBLOCK)
     };
@@ -74,9 +75,50 @@ pub fn pipe_contents(read_end: &OwnedFd, limit: usize) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The file position (lseek(2)).
+pub fn position(fd: &OwnedFd) -> Option<u64> {
+    let position = nix::unistd::lseek(fd, 0, nix::unistd::Whence::SeekCur).ok()?;
+    u64::try_from(position).ok()
+}
+
+/// What stands in a regular file from `offset` on, at most `limit` bytes; nothing of any other file, and
+/// nothing where asking could wait for somebody (FUSE) or change something (files without a size, as those
+/// of `/proc`). The file position stays.
+pub fn file_contents(fd: &OwnedFd, offset: u64, limit: usize) -> Vec<u8> {
+    const FUSE: i64 = 0x6573_5546;
+    let size = nix::sys::stat::fstat(fd)
+        .ok()
+        .filter(|facts| facts.st_mode & libc::S_IFMT == libc::S_IFREG)
+        .map_or(0, |facts| u64::try_from(facts.st_size).unwrap_or(0));
+    let (left, offset) = (size.saturating_sub(offset), libc::off_t::try_from(offset).unwrap_or(libc::off_t::MAX));
+    let on_fuse = || nix::sys::statfs::fstatfs(fd).is_ok_and(|facts| facts.filesystem_type().0 == FUSE);
+    if left == 0 || on_fuse() {
+        return Vec::new();
+    }
+    let mut bytes = vec![0; limit.min(usize::try_from(left).unwrap_or(usize::MAX))];
+    let read = nix::sys::uio::pread(fd, &mut bytes, offset).unwrap_or(0);
+    bytes.truncate(read);
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_is_read_at_a_place_and_its_position_stays() {
+        use std::io::{Seek as _, Write as _};
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(b"Nature's first green").expect("write");
+        let mut same = file.try_clone().expect("dup");
+        let fd = OwnedFd::from(file);
+        assert_eq!(file_contents(&fd, 9, 5), b"first");
+        assert_eq!(file_contents(&fd, 15, 100), b"green");
+        assert_eq!(file_contents(&fd, 20, 100), b"");
+        assert_eq!(same.stream_position().expect("lseek"), 20);
+        let proc = OwnedFd::from(std::fs::File::open("/proc/self/status").expect("/proc"));
+        assert_eq!(file_contents(&proc, 0, 100), b"");
+    }
 
     #[test]
     fn a_pipe_is_looked_into_and_left_as_it_was() {

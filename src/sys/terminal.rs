@@ -62,6 +62,33 @@ impl Master {
     }
 }
 
+/// A pseudo-terminal of the lab's own, to wait for the kernel's workers.
+///
+/// What is written into one side of a terminal is passed on by a worker (`flush_to_ldisc` in
+/// drivers/tty/tty_buffer.c). poll(2) waits for that of its own terminal, but only where there is nothing to
+/// read yet. The workers take up their work in the order in which it came; so when a byte has passed through
+/// this terminal, what was written into any other before has been taken up too, and a lock that it holds is
+/// what is left to wait for (see [`super::peek::deliver_to_terminal`]).
+#[derive(Debug)]
+pub struct Barrier {
+    master: Master,
+    slave: OwnedFd,
+}
+
+impl Barrier {
+    /// A new one.
+    pub fn open() -> Result<Self> {
+        open(1, 1).map(|(master, slave)| Self { master, slave })
+    }
+
+    /// Waits until what was written before has been taken up.
+    pub fn pass(&self) {
+        if nix::unistd::write(&self.slave, b".").is_ok() {
+            self.master.read(&mut [0; 16]);
+        }
+    }
+}
+
 /// Whether the slave of a pseudo-terminal is read line by line (`ICANON` of termios(3)); either side tells.
 pub fn is_canonical(side: &OwnedFd) -> bool {
     tcgetattr(side).is_ok_and(|modes| modes.local_flags.contains(LocalFlags::ICANON))

@@ -1,9 +1,12 @@
 //! The pseudo-terminals of a run (pty(7)): what waits in them is asked, because the line discipline
 //! echoes, translates and edits what is written (termios(3)).
 
+use std::os::fd::OwnedFd;
+
 use super::tracer::Tracer;
 use crate::model::{Asked, Channel, ChannelId, ChannelKind, End, Kind, Monitor, TaskId, Told};
-use crate::sys::{peek, terminal};
+use crate::sys::peek;
+use crate::sys::terminal::{self, Barrier};
 
 impl Tracer {
     /// Lets every terminal of a scenario take in what was written into its other side. Returns whether
@@ -26,11 +29,26 @@ impl Tracer {
         let mut any = false;
         for end in [End::Second, End::First] {
             if let Some(fd) = self.borrow_end(channel, end) {
-                peek::deliver_to_terminal(&fd);
+                self.take_in(channel, &fd);
                 any = true;
             }
         }
         any
+    }
+
+    /// Lets a side take in what was written into the other, and says whether a read would not sleep.
+    fn take_in(&self, channel: ChannelId, side: &OwnedFd) -> bool {
+        let ready = peek::deliver_to_terminal(side);
+        let monitor = self.world().channel(channel).and_then(|channel| channel.monitor.as_deref());
+        // Where nothing has happened since it was asked, nothing is on its way.
+        let still = matches!(monitor, Some(Monitor::Terminal { known: true, .. }));
+        if !ready || still {
+            return ready;
+        }
+        if let Some(barrier) = self.barrier.get_or_init(|| Barrier::open().ok()) {
+            barrier.pass();
+        }
+        peek::deliver_to_terminal(side)
     }
 
     /// Asks the terminals whose masters are in the run what waits in them, and writes what is new.
@@ -53,7 +71,7 @@ impl Tracer {
         // The slave first: what it takes in may make an echo.
         for end in [End::Second, End::First] {
             let Some(fd) = self.borrow_end(channel, end) else { continue };
-            asked.ready[end.index()] = peek::deliver_to_terminal(&fd);
+            asked.ready[end.index()] = self.take_in(channel, &fd);
             let waiting = peek::waiting(&fd).ok().map(|count| u32::try_from(count).unwrap_or(u32::MAX));
             match end {
                 End::First => asked.output = waiting,

@@ -82,26 +82,38 @@ impl Tracer {
     /// anything: who waited for room goes on then.
     pub fn read_terminal(&mut self) -> bool {
         self.type_on();
-        let mut bytes = [0; CHUNK];
         let mut any = false;
-        while let Some((channel, read, forward)) = self.read_chunk(&mut bytes) {
+        // A read that finds nothing waits for the kernel's worker (`n_tty_read` in drivers/tty/n_tty.c): one
+        // that finds something may find a part. So the pieces are put together until there are no more,
+        // and what the log has does not depend on when the worker ran.
+        while let Some((channel, bytes, forward)) = self.read_chunk() {
             any = true;
             if let Some(forward) = forward {
                 // Should nobody want it any more, the run is not the one to suffer.
-                drop(crate::sys::spawn::write_to(forward, &bytes[..read]));
+                drop(crate::sys::spawn::write_to(forward, &bytes));
             }
             // All of it: what the screen shows is made of nothing else.
-            let data = self.recorder.keep(&bytes[..read]);
-            let kind = Kind::Read { channel, via: Via::Fd(-1), bytes: read as u64, data };
+            let data = self.recorder.keep(&bytes);
+            let kind = Kind::Read { channel, via: Via::Fd(-1), bytes: bytes.len() as u64, data };
             self.recorder.plain(TaskId::LAB, kind);
         }
         any
     }
 
-    fn read_chunk(&self, into: &mut [u8]) -> Option<(ChannelId, usize, Option<i32>)> {
+    /// At most `CHUNK` bytes, and less only if there are no more.
+    fn read_chunk(&self) -> Option<(ChannelId, Vec<u8>, Option<i32>)> {
         let terminal = self.terminal.as_ref()?;
-        let (channel, read) = (terminal.channel?, terminal.master.as_ref()?.read(into));
-        (read > 0).then_some((channel, read, terminal.forward))
+        let (channel, master) = (terminal.channel?, terminal.master.as_ref()?);
+        let mut bytes = vec![0; CHUNK];
+        let mut filled = 0;
+        while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match master.read(rest) {
+                0 => break,
+                read => filled += read,
+            }
+        }
+        bytes.truncate(filled);
+        (filled > 0).then_some((channel, bytes, terminal.forward))
     }
 
     /// Types at the lab's terminal. What finds no room there now follows later.

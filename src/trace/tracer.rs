@@ -70,6 +70,8 @@ pub struct Tracer {
     pub(super) outputs: Vec<Output>,
     /// The terminal that the lab gives to the run, if it does.
     pub(super) terminal: Option<LabTerminal>,
+    /// What other terminals are waited for with; made when it is needed first.
+    pub(super) barrier: std::cell::OnceCell<Option<crate::sys::terminal::Barrier>>,
     /// How many bytes of output may still be kept whole.
     pub(super) output_budget: usize,
     /// Whose accesses to shared memory are watched.
@@ -125,6 +127,7 @@ impl Tracer {
             root_status: None,
             outputs: Vec::new(),
             terminal: None,
+            barrier: std::cell::OnceCell::new(),
             output_budget: OUTPUT_BUDGET,
             next_task: 1,
             names: HashMap::default(),

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use proclab::control::Subject;
-use proclab::model::{ChannelKind, Fd, Kind, Log, Monitor, Task, Why, World};
+use proclab::model::{ChannelKind, Event, Fd, Kind, Log, Monitor, Task, Why, World};
 use proclab::sys::fdinfo::{FdInfo, fdinfo};
 use proclab::sys::{peek, procfs};
 
@@ -16,7 +16,7 @@ pub fn compare(world: &World, task: &Task, fd: &Fd, pid: i32, about: &str) {
         compare_told(world, task, channel.monitor.as_deref(), &kernel, about);
     }
     // A signalfd is ready for whoever asks, and that would be this process.
-    if matches!(channel.kind, ChannelKind::Signalfd | ChannelKind::Terminal) {
+    if channel.kind == ChannelKind::Signalfd {
         return;
     }
     if let Some(known) = world.is_readable(task.id, fd.fd).filter(|_| fd.access.reads()) {
@@ -82,6 +82,23 @@ fn positions_are_those_of_lseek() {
         }
         sums
     };
+    // What moves without passing through the program is in the log all the same, where it comes out and
+    // where it goes in.
+    let within = |event: &&Event| {
+        let call = event.call.map_or("", |call| log.name(call));
+        matches!(call, "sendfile" | "copy_file_range" | "splice")
+    };
+    let data = |event: &Event| match event.kind {
+        Kind::Read { data, .. } => Some((false, String::from_utf8_lossy(log.bytes(data)).into_owned())),
+        Kind::Write { data, .. } => Some((true, String::from_utf8_lossy(log.bytes(data)).into_owned())),
+        _ => None,
+    };
+    let all: Vec<_> = log.range(0..log.len()).map(|(_, event)| event).filter(within).filter_map(data).collect();
+    let parts = ["abcd", "012", "kl", "34567", "012", "bcd", "012", "efghi", "jk"];
+    assert_eq!(
+        all,
+        parts.iter().flat_map(|part| [false, true].map(|way| (way, (*part).to_owned()))).collect::<Vec<_>>()
+    );
     assert_eq!(moved("sendfile"), (14, 14));
     assert_eq!(moved("copy_file_range"), (7, 7));
     assert_eq!(moved("splice"), (9, 9));

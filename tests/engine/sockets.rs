@@ -224,6 +224,8 @@ fn a_connection_that_found_no_room_is_asked_for_again() {
             repeat 3 { wait }
         }",
     );
+    // Its processes would be taken for those of another run.
+    let _alone = super::ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let (log, ending) = support::run(support::plan(proclab::control::Subject::Scenario(Box::new(scenario))));
     assert_eq!(ending.outcome, proclab::control::Outcome::Done);
     let retried = |text| log.name(text).starts_with("the kernel asks for a connection again");

@@ -124,18 +124,17 @@ impl Tracer {
         };
         let bytes = ended.ret.max(0) as u64;
         let (source, sink) = (self.channel_of(ended, from), self.channel_of(ended, to));
-        // What moves out of a queue is known from what went in.
-        let known = source.and_then(|channel| self.world().channel(channel)).map(|channel| {
-            let limit = self.options.capture.min(usize::try_from(bytes).unwrap_or(usize::MAX));
-            let end = self.world().fd(ended.task, from).map(|entry| entry.end).unwrap_or_default();
-            channel.inbox(end).prefix(limit).0
-        });
-        let data = self.recorder.keep(&known.unwrap_or_default());
         let (from_place, to_place) = match ended.call.family {
             Family::Sendfile => (ended.call.args[2], 0),
             Family::Tee => (0, 0),
             _ => (ended.call.args[1], ended.call.args[3]),
         };
+        let limit = match sink.or(source) {
+            Some(channel) => self.limit(channel, bytes),
+            None => return,
+        };
+        let moved = self.moved_within(ended, from, from_place, limit);
+        let data = self.recorder.keep(&moved);
         let via = |fd, place| if place == 0 { Via::Fd(fd) } else { Via::At(fd) };
         if let Some(channel) = source.filter(|_| ended.call.family != Family::Tee) {
             let kind = Kind::Read { channel, via: via(from, from_place), bytes, data };
@@ -148,6 +147,22 @@ impl Tracer {
         let via = via(to, to_place);
         self.recorder.of_call(ended.task, ended.outcome(), Kind::Write { channel, via, bytes, data });
         self.drain_output(channel);
+    }
+
+    /// The first of the bytes that came out of a descriptor without passing through the program: of a queue
+    /// known from what went in, of a file read again where they stood.
+    fn moved_within(&self, ended: &Ended<'_>, from: i32, place: u64, limit: usize) -> Vec<u8> {
+        let Some(entry) = self.world().fd(ended.task, from) else { return Vec::new() };
+        let Some(channel) = self.world().channel(entry.channel) else { return Vec::new() };
+        if !matches!(channel.kind, ChannelKind::File | ChannelKind::Memfd | ChannelKind::Shm) {
+            return channel.inbox(entry.end).prefix(limit).0;
+        }
+        let Some(file) = self.borrow(ended.task, from).filter(|_| limit > 0) else { return Vec::new() };
+        // The kernel has moved the offset that was given, or the file position, past what it read
+        // (sendfile(2), splice(2)).
+        let after = if place == 0 { peek::position(&file) } else { memory::read_u64(ended.tid, place) };
+        let start = after.and_then(|after| after.checked_sub(ended.ret.max(0) as u64));
+        start.map_or_else(Vec::new, |start| peek::file_contents(&file, start, limit))
     }
 
     fn channel_of(&self, ended: &Ended<'_>, fd: i32) -> Option<ChannelId> {
