@@ -7,9 +7,10 @@
 
 use std::os::fd::OwnedFd;
 
+use super::birth::Birth;
 use super::calls::MARKER;
 use super::tracee::Rest;
-use super::tracer::{Birth, Result, Tracer};
+use super::tracer::{Result, Tracer};
 use crate::actor::ROOT_READY;
 use crate::model::{Blob, ChannelId, How, Kind, Shares, TaskId};
 use crate::scenario::{Op, StatementId};

@@ -6,6 +6,7 @@
 
 mod access;
 mod arguments;
+mod birth;
 mod block;
 pub mod calls;
 mod changes;

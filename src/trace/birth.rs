@@ -1,0 +1,144 @@
+//! How tasks come into the log: born of one that is known, or met before their maker's event.
+
+use super::recorder::Outcome;
+use super::tracee::Tracee;
+use super::tracer::{Result, Tracer, unless_gone};
+use crate::model::{How, Kind, Shares, TaskId};
+use crate::scenario::StatementId;
+use crate::sys::procfs;
+use crate::sys::ptrace::{Resume, Stopped, Why};
+
+/// `CLONE_CLEAR_SIGHAND` of clone(2): the new task catches nothing.
+const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
+
+/// How a task came to be.
+#[derive(Debug)]
+pub struct Birth {
+    /// Its name, if nobody else has it.
+    pub name: String,
+    /// By which call.
+    pub how: How,
+    /// What it shares.
+    pub shares: Shares,
+    /// The call, if it was one of a task.
+    pub outcome: Option<Outcome>,
+    /// Whether it interprets a scenario.
+    pub actor: bool,
+}
+
+impl Tracer {
+    /// A name that no task has had yet: `name`, `name#2`, `name#3` …
+    pub(super) fn unique_name(&mut self, name: &str) -> String {
+        let count = self.names.entry(name.to_owned()).or_insert(0);
+        *count += 1;
+        match *count {
+            1 => name.to_owned(),
+            number => format!("{name}#{number}"),
+        }
+    }
+
+    /// Puts a task in the books and its birth in the log.
+    pub(super) fn adopt(&mut self, tid: i32, maker: TaskId, birth: &Birth) -> TaskId {
+        let task = TaskId::from_index(self.next_task);
+        self.next_task += 1;
+        let pid = procfs::status(tid).and_then(|status| status.ns_tids.last().copied()).unwrap_or(tid);
+        let name = self.unique_name(&birth.name);
+        let name = self.recorder.intern(&name);
+        let kind = Kind::Spawn { child: task, pid, name, how: birth.how, shares: birth.shares };
+        match birth.outcome {
+            Some(outcome) => self.recorder.of_call(maker, Outcome { ret: i64::from(pid), ..outcome }, kind),
+            None => self.recorder.plain(maker, kind),
+        }
+        self.tracees.insert(tid, Tracee::new(task, birth.actor));
+        self.tids.insert(task, tid);
+        if birth.how != How::Thread {
+            self.watch.inherit(self.process_of(maker), task);
+        }
+        task
+    }
+
+    /// A stop of a task that nobody has announced yet: its first one, which can come before the
+    /// event of its maker.
+    pub(super) fn stranger(&mut self, stopped: Stopped, why: Why) -> Result<()> {
+        if let Some(init) = self.init {
+            match procfs::status(stopped.pid()) {
+                // A thread that the first process uses to read its orders.
+                Some(status) if status.tgid == init => return Self::init_stopped(stopped, why),
+                Some(status) if status.ppid == init && self.is_mustering() => {
+                    return self.root_stopped(stopped, why);
+                }
+                _ => {}
+            }
+        }
+        self.strangers.insert(stopped.pid(), stopped);
+        Ok(())
+    }
+
+    pub(super) fn at_made(&mut self, tid: i32, stopped: Stopped, event: i32) -> Result<()> {
+        let child = stopped.message()? as i32;
+        let call = self.tracees.get(&tid).and_then(|tracee| tracee.call);
+        let flags = call.map_or(0, |call| super::decode::clone_flags(tid, &call));
+        let how = match event {
+            _ if flags & libc::CLONE_THREAD as u64 != 0 => How::Thread,
+            libc::PTRACE_EVENT_VFORK => How::Vfork,
+            libc::PTRACE_EVENT_FORK => How::Fork,
+            _ => How::Clone,
+        };
+        let shares = Shares {
+            files: flags & libc::CLONE_FILES as u64 != 0,
+            actions: flags & libc::CLONE_SIGHAND as u64 != 0,
+            parent: flags & libc::CLONE_PARENT as u64 != 0,
+        };
+        let outcome = call.map(|call| Outcome { call: call.name, ret: 0 });
+        let Some(maker) = self.tracees.get(&tid) else { return Ok(()) };
+        let (maker_task, actor, statement) = (maker.task, maker.actor, maker.statement);
+        let name = self.child_name(maker_task, actor, statement, how);
+        let task = self.adopt(child, maker_task, &Birth { name, how, shares, outcome, actor });
+        // A vfork has no flags to say so.
+        let same_memory = flags & libc::CLONE_VM as u64 != 0 || (how == How::Vfork && flags == 0);
+        if same_memory && how != How::Thread {
+            self.watch.share(self.process_of(maker_task), task);
+        }
+        if let Some(newborn) = self.tracees.get_mut(&child) {
+            newborn.statement = statement;
+        }
+        // A handler that forks leaves the child in the handler too.
+        let frames = self.tracees.get(&tid).map(|maker| maker.frames.clone()).unwrap_or_default();
+        if let Some(newborn) = self.tracees.get_mut(&child).filter(|_| how != How::Thread) {
+            newborn.frames = frames;
+        }
+        if flags & CLONE_CLEAR_SIGHAND != 0 {
+            self.write_handlers_cleared(task);
+        }
+        debug_assert_eq!(self.task_of(child), Some(task));
+        if let Some(waiting) = self.strangers.remove(&child) {
+            if let Some(newborn) = self.tracees.get_mut(&child) {
+                newborn.newborn = false;
+            }
+            waiting.resume(Resume::Continue, None).or_else(unless_gone)?;
+        }
+        self.pass(tid, stopped)
+    }
+
+    /// What a new task is called: a scenario's process by its block, a foreign one by its maker until
+    /// it loads a program.
+    fn child_name(&self, maker: TaskId, actor: bool, statement: Option<StatementId>, how: How) -> String {
+        let name_of = |task: TaskId| self.world().task(task).map_or("?", |task| self.recorder.names().get(task.name));
+        let leader = self.world().task(maker).map_or(maker, |task| task.process);
+        let base = name_of(leader).split('#').next().unwrap_or("?");
+        if how == How::Thread {
+            return format!("{}/thread", name_of(leader));
+        }
+        match statement.filter(|_| actor).and_then(|id| self.scenario.as_ref()?.program.statement(id)) {
+            Some(statement) => match statement.op {
+                crate::scenario::Op::Fork { name, .. } => {
+                    let program = self.scenario.as_ref().map(|scenario| &scenario.program);
+                    let child = program.and_then(|program| program.processes.get(name.index()));
+                    format!("{}.{}", name_of(leader), child.map_or("?", String::as_str))
+                }
+                _ => base.to_owned(),
+            },
+            None => base.to_owned(),
+        }
+    }
+}
