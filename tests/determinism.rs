@@ -51,6 +51,14 @@ fn a_hundred_runs_at_a_terminal_are_the_same() {
     hundred("jobs/into-the-foreground");
 }
 
+/// A worker of the kernel passes on what is written into a terminal, in its own time.
+#[test]
+fn a_hundred_runs_with_pseudo_terminals_are_the_same() {
+    hundred("jobs/background-read");
+    hundred("jobs/ctrl-c");
+    hundred("pipes/coprocess-buffering");
+}
+
 #[test]
 fn a_hundred_runs_with_ordinary_programs_are_the_same() {
     hundred("pipes/shell-pipeline");

@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use proclab::control::{Command, Session, Start, Subject, Update};
 use proclab::model::{ChannelId, ChannelKind, Kind, Log, Mark, Via, World};
 use proclab::scenario::Scenario;
+use proclab::sys::call::sysv;
 use proclab::sys::{ipc, peek, procfs};
 
 /// Processes are found by what they are to this one, so there is one run at a time.
@@ -294,17 +295,17 @@ fn foreign_posix_messages_come_by_priority() {
     assert_eq!((&created["capacity"], created.get("found")), (&5.into(), None));
 }
 
-/// A queue that nobody had when the test began.
-fn free_key() -> i32 {
+/// A key of a kind of object that nobody had when the test began.
+fn free_key(kind: ChannelKind) -> i32 {
     (0..256)
         .map(|number| (std::process::id().cast_signed() << 8) | number)
-        .find(|key| !ipc::object_exists(ChannelKind::Msg, *key))
+        .find(|key| !ipc::object_exists(kind, *key))
         .expect("one")
 }
 
 #[test]
 fn what_was_in_a_queue_before_is_known_and_what_is_left_is_said() {
-    let key = free_key().to_string();
+    let key = free_key(ChannelKind::Msg).to_string();
     let (printed, log) = recorded(&["leave", &key]);
     let leaked = log.iter().find(|line| line["rule"] == "leaked-ipc-object").expect("a diagnosis");
     assert!(leaked["text"].as_str().is_some_and(|text| text.contains("until msgctl(2) with IPC_RMID")), "{leaked}");
@@ -321,7 +322,26 @@ fn what_was_in_a_queue_before_is_known_and_what_is_left_is_said() {
     assert_eq!((&events[0]["found"], &events[1]["task"]), (&true.into(), &"proclab".into()));
     assert_eq!((&events[1]["data"], &events[3]["data"]), (&"left behind".into(), &"left behind".into()));
     assert!(log.iter().all(|line| line["rule"] != "leaked-ipc-object"), "it was there before");
-    assert_eq!(proclab::sys::call::sysv::msg_remove(id), Ok(0));
+    assert_eq!(sysv::msg_remove(id), Ok(0));
+}
+
+#[test]
+fn the_values_of_a_set_from_before_the_run_are_what_semctl_says() {
+    let key = free_key(ChannelKind::Sem);
+    let id = sysv::semget(key, 3).expect("a set") as i32;
+    assert_eq!((sysv::sem_set(id, 1, 7), sysv::sem_set(id, 2, 2)), (Ok(0), Ok(0)));
+    let (printed, log) = recorded(&["take", &key.to_string()]);
+    let kernel = ipc::sem_values(id);
+    assert_eq!(sysv::sem_remove(id), Ok(0));
+    let created = log.iter().find(|line| line["event"] == "create" && line["kind"] == "sem").expect("created");
+    assert_eq!((&created["found"], &created["capacity"]), (&true.into(), &3.into()));
+    let told = log.iter().filter(|line| line["event"] == "sem").map(|line| {
+        let number = |field: &str| line[field].as_i64().expect("a number");
+        (line["task"].as_str().expect("a task"), number("index"), number("delta"), number("value"))
+    });
+    let told: Vec<_> = told.collect();
+    assert_eq!(told, [("proclab", 1, 7, 7), ("proclab", 2, 2, 2), ("queues", 1, -2, 5), ("queues", 2, 3, 5)]);
+    assert_eq!((kernel, printed.as_str()), (Ok(vec![0, 5, 5]), "0 5 5\n"));
 }
 
 /// The limits that a run went past, with their values and what was asked for.

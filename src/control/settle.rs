@@ -69,7 +69,12 @@ impl Engine {
         let mut patience = Patience::default();
         let mut delivered = false;
         loop {
-            let in_time = self.collect(&mut patience)?;
+            let mut in_time = self.collect(&mut patience)?;
+            // Whom a write into a terminal wakes stops a little later than the writer: not by chance before or
+            // after that is taken in.
+            if in_time && !self.settling.seen.is_empty() && self.tracer.deliver_to_terminals() {
+                in_time = self.collect(&mut patience)?;
+            }
             let seen = std::mem::take(&mut self.settling.seen);
             if seen.is_empty() {
                 // Whoever waited for room at the lab's terminal goes on.

@@ -41,10 +41,10 @@ impl<'a> Cast<'a> {
         found.or_else(now).map(|(id, _)| *id).ok_or_else(|| format!("there was no process {name}"))
     }
 
-    /// The channel that `name` means: a pipe, the file that a descriptor of that name leads to, or a
+    /// The channel that `name` means: a pipe or a terminal, also by one of its ends, the file that a descriptor of that name leads to, or a
     /// file by its path or the end of it.
     pub(super) fn channel(&self, name: &str) -> Result<ChannelId, String> {
-        let pipe = name.strip_suffix(".read").or_else(|| name.strip_suffix(".write"));
+        let pipe = [".read", ".write", ".master", ".slave"].iter().find_map(|end| name.strip_suffix(end));
         let by_path = || self.paths(name).into_iter().find_map(|path| self.channel_at(path));
         self.channel_called(name)
             .or_else(|| self.channel_called(pipe?))

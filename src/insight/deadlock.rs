@@ -11,7 +11,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{Finding, Rule, channel_name, listed, name};
 use crate::model::{
-    Access, Blocked, Channel, ChannelId, End, Event, Kind, Names, Polled, State, TaskId, Wanted, Why, World,
+    Access, Blocked, Channel, ChannelId, ChannelKind, End, Event, Kind, Names, Polled, State, TaskId, Told, Wanted,
+    Why, World,
 };
 
 /// Tasks wait for each other, and nobody else can help.
@@ -40,16 +41,25 @@ impl Deadlock {
             // A queue may hold messages of other types than the one that is waited for.
             Why::Empty => {
                 let own = blocked.channel.and_then(|channel| world.end_held(id, channel));
+                // What is in a terminal only the kernel knows.
+                let is_quiet = |channel: &Channel| {
+                    let mut ends =
+                        [End::First, End::Second].into_iter().filter(|end| own.is_none_or(|own| own == *end));
+                    ends.all(|end| world.channel_is_readable(id, channel.id, end) == Some(false))
+                };
                 let is_empty = |channel: &Channel, end| channel.inbox(end).count() == 0;
                 let may_hold = |channel: &&Channel| match channel.kind {
                     kind if kind.is_socket() => match own {
                         Some(end) => is_empty(channel, end),
                         None => is_empty(channel, End::First) && is_empty(channel, End::Second),
                     },
+                    ChannelKind::Terminal => is_quiet(channel),
                     kind => channel.messages || channel.waiting() == 0 || !kind.is_pipe(),
                 };
                 channel.filter(may_hold).map(|_| wakers)?
             }
+            // Output may be stopped by a key (termios(3), "IXON").
+            Why::Full if channel.is_some_and(|channel| channel.kind == ChannelKind::Terminal) => return None,
             Why::Full => {
                 let read = self.read_before.get(&id).copied();
                 channel.filter(|channel| at_end || read == Some(channel.read)).map(|_| wakers)?
@@ -184,7 +194,8 @@ fn cure(tasks: &[TaskId], world: &World, names: &Names) -> String {
     let own_write_end = tasks.iter().find_map(|id| {
         let (id, blocked) = waiting(Why::Empty)(&id)?;
         let channel = blocked.channel?;
-        let one_end = world.channel(channel)?.kind.is_socket() && world.end_held(id, channel).is_some();
+        let kind = world.channel(channel)?.kind;
+        let one_end = kind == ChannelKind::Terminal || (kind.is_socket() && world.end_held(id, channel).is_some());
         let writes = world.fds(id).any(|fd| fd.channel == channel && fd.access.writes());
         (writes && !one_end).then_some((id, channel))
     });
@@ -240,7 +251,7 @@ impl Rule for Deadlock {
             Kind::Sem { channel, delta, .. } => return self.changed(channel, delta, world),
             // One who could have helped is gone, or has given the means away.
             Kind::Close { channel: Some(channel), .. } if is_queue(channel) => {}
-            Kind::Exit { .. } | Kind::Dup { .. } => {}
+            Kind::Exit { .. } | Kind::Dup { .. } | Kind::Monitor { told: Told::Terminal(_), .. } => {}
             Kind::Unblock { .. } => {
                 self.read_before.remove(&event.task);
                 return;

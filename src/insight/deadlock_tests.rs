@@ -1,6 +1,6 @@
 use crate::insight::replay;
 use crate::model::sketch::Sketch;
-use crate::model::{Access, ChannelKind, End, FdFlags, How, Kind, Polled, Shares, Wanted, Why};
+use crate::model::{Access, Asked, ChannelKind, End, FdFlags, How, Kind, Polled, Shares, Told, Wanted, Why};
 
 fn found(sketch: &mut Sketch) -> Vec<String> {
     replay(&sketch.log()).into_iter().filter(|finding| finding.rule == "deadlock").map(|it| it.text).collect()
@@ -255,4 +255,24 @@ fn a_semaphore_that_was_raised_may_have_woken_its_waiter() {
     // The log has not heard of the waking yet.
     sketch.sem("a", "s", 0, 1, 1).wait_for_value("a", "s", "b").unblock("b").sem("b", "s", 1, 1, 1).unblock("a");
     assert_eq!(replay(&sketch.log()), []);
+}
+
+#[test]
+fn at_a_terminal_only_what_the_kernel_says_counts() {
+    let mut sketch = Sketch::new();
+    sketch.fork("init", "a").create("a", "t", ChannelKind::Terminal).open("a", 3, "t", Access::ReadWrite);
+    let (channel, access, flags) = (sketch.channel("t"), Access::ReadWrite, FdFlags::default());
+    sketch.event("a", "open", 4, Kind::Open { fd: 4, channel, end: End::Second, access, flags });
+    let told = |output, ready| {
+        let asked = Asked { output: Some(output), input: Some(0), canonical: true, ready };
+        Kind::Monitor { channel, told: Told::Terminal(asked) }
+    };
+    sketch.block_at("a", "read", Why::Empty, "t");
+    assert_eq!(found(&mut sketch), [""; 0], "nobody has asked");
+    sketch.event("a", "", 0, told(3, [true, false]));
+    assert_eq!(found(&mut sketch), [""; 0], "it may be the master that is read, and there is an echo");
+    sketch.event("a", "", 0, told(0, [false, false]));
+    let expected = "a waits for bytes from t, which only itself could write: \
+                    somebody must write to t or close it before waiting";
+    assert_eq!(found(&mut sketch), [expected]);
 }

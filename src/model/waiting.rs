@@ -67,6 +67,14 @@ impl World {
         {
             self.keep_likely(sleeper, channel, &mut wakers);
         }
+        if let State::Blocked(Blocked { why: Why::Empty | Why::Full, channel: Some(channel), .. }) = sleeper.state
+            && self.channel(channel).is_some_and(|channel| channel.kind == ChannelKind::Terminal)
+        {
+            // That a leader ends is not what one waits for.
+            let own = self.end_held(id, channel);
+            let across = held.holders(channel, &|fd| Some(fd.end) != own);
+            wakers.tasks.retain(|task| across.contains(task));
+        }
         // A process that sleeps cannot help itself, as long as it has no other thread.
         let process = sleeper.process;
         let alone = || self.living().filter(|task| task.process == process).count() == 1;
@@ -212,6 +220,11 @@ impl World {
                 let own = self.end_held(sleeper, id);
                 wakers.tasks = held.holders(id, &|fd| Some(fd.end) != own);
                 wakers.outside = wakers.tasks.is_empty() || !channel.tty.master;
+                // With the leader of its session a terminal hangs up.
+                let leader = self.by_pid(channel.tty.sid).filter(|leader| channel.tty.sid != 0 && leader.id != process);
+                wakers.tasks.extend(leader.map(|leader| leader.id));
+                wakers.tasks.sort_unstable();
+                wakers.tasks.dedup();
             }
             ChannelKind::Eventfd => {
                 wakers.tasks = held.holders(id, &|_| true);
@@ -296,6 +309,22 @@ mod tests {
             known && wakers.tasks.contains(&sketch.task(name))
         });
         (named.map(str::to_owned).collect(), wakers.outside)
+    }
+
+    #[test]
+    fn at_a_terminal_the_other_side_is_waited_for() {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "a").create("a", "t", ChannelKind::Terminal).open("a", 3, "t", Access::ReadWrite);
+        let (channel, access) = (sketch.channel("t"), Access::ReadWrite);
+        let slave = |fd| Kind::Open { fd, channel, end: End::Second, access, flags: crate::model::FdFlags::default() };
+        sketch.fork("a", "b").close("b", 3);
+        sketch.event("b", "open", 3, slave(3)).block_at("b", "read", Why::Empty, "t");
+        assert_eq!(names(&sketch, "b"), (vec!["a".into()], false));
+        sketch.block_at("a", "read", Why::Empty, "t");
+        assert_eq!(names(&sketch, "a"), (vec!["b".into()], false));
+        // Nobody has the slave: anybody may open it.
+        sketch.exit("b", 0);
+        assert_eq!(names(&sketch, "a"), (vec![], true));
     }
 
     #[test]

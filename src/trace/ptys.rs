@@ -29,7 +29,7 @@ impl Tracer {
         let mut any = false;
         for end in [End::Second, End::First] {
             if let Some(fd) = self.borrow_end(channel, end) {
-                self.take_in(channel, &fd);
+                self.take_in(&fd);
                 any = true;
             }
         }
@@ -37,13 +37,9 @@ impl Tracer {
     }
 
     /// Lets a side take in what was written into the other, and says whether a read would not sleep.
-    fn take_in(&self, channel: ChannelId, side: &OwnedFd) -> bool {
-        let ready = peek::deliver_to_terminal(side);
-        let monitor = self.world().channel(channel).and_then(|channel| channel.monitor.as_deref());
-        // Where nothing has happened since it was asked, nothing is on its way.
-        let still = matches!(monitor, Some(Monitor::Terminal { known: true, .. }));
-        if !ready || still {
-            return ready;
+    fn take_in(&self, side: &OwnedFd) -> bool {
+        if !peek::deliver_to_terminal(side) {
+            return false;
         }
         if let Some(barrier) = self.barrier.get_or_init(|| Barrier::open().ok()) {
             barrier.pass();
@@ -68,10 +64,13 @@ impl Tracer {
     /// What the kernel says of a terminal, through whoever holds its ends.
     fn ask(&self, channel: ChannelId) -> Option<Asked> {
         let mut asked = Asked::default();
+        let monitor = self.world().channel(channel).and_then(|channel| channel.monitor.as_deref());
+        // Where nothing has happened since it was asked, nothing is on its way.
+        let still = matches!(monitor, Some(Monitor::Terminal { known: true, .. }));
         // The slave first: what it takes in may make an echo.
         for end in [End::Second, End::First] {
             let Some(fd) = self.borrow_end(channel, end) else { continue };
-            asked.ready[end.index()] = self.take_in(channel, &fd);
+            asked.ready[end.index()] = if still { peek::deliver_to_terminal(&fd) } else { self.take_in(&fd) };
             let waiting = peek::waiting(&fd).ok().map(|count| u32::try_from(count).unwrap_or(u32::MAX));
             match end {
                 End::First => asked.output = waiting,

@@ -1,7 +1,8 @@
 //! Logs of runs that meet at sockets, queues, memory, semaphores and locks.
 
 use proclab::model::{
-    Access, ChannelId, ChannelKind, End, FdFlags, Kind, LockKind, LockMode, Log, MessageType, TaskId, Via, Why,
+    Access, Asked, ChannelId, ChannelKind, End, FdFlags, Kind, LockKind, LockMode, Log, MessageType, TaskId, Told, Via,
+    Why,
 };
 
 use super::{Writer, header};
@@ -16,7 +17,7 @@ impl Writer {
         channel
     }
 
-    fn open_end(&mut self, task: TaskId, call: &str, fd: i32, channel: ChannelId, end: End) {
+    pub fn open_end(&mut self, task: TaskId, call: &str, fd: i32, channel: ChannelId, end: End) {
         let flags = FdFlags::default();
         self.event(task, call, i64::from(fd), Kind::Open { fd, channel, end, access: Access::ReadWrite, flags });
     }
@@ -157,6 +158,38 @@ pub fn queues() -> Log {
     w.event(sender, "mq_unlink", 0, Kind::Unlink { channel: jobs });
     w.block(receiver, "msgrcv", Some(q), None, Why::Empty);
     w.exit(sender, 0);
+    w.finish()
+}
+
+/// A POSIX queue from before the run, with two messages in it and one more since, of which one was taken.
+pub fn found() -> Log {
+    let mut w = Writer::new(header("queues/found", ""));
+    let reader = w.start("reader", 2);
+    let channel = ChannelId::from_index(w.channels);
+    w.channels += 1;
+    let (kind, name) = (ChannelKind::Mq, w.pen.intern("/mail"));
+    let made = Kind::Create { channel, kind, name, capacity: 10, messages: true, found: true };
+    w.event(reader, "mq_open", 3, made);
+    w.event(TaskId::LAB, "", 0, Kind::Monitor { channel, told: Told::Unseen(2) });
+    w.open(reader, "mq_open", 3, channel, Access::ReadWrite);
+    w.send(reader, "mq_timedsend", channel, Via::Mq(3, 4), "new");
+    w.finish()
+}
+
+/// A pseudo-terminal between a user and a program that reads lines.
+pub fn ptys() -> Log {
+    let mut w = Writer::new(header("jobs/pty", ""));
+    let user = w.start("user", 2);
+    let t = w.create(user, "openat", ChannelKind::Terminal, "t", 0);
+    w.open(user, "openat", 3, t, Access::ReadWrite);
+    w.open_end(user, "openat", 4, t, End::Second);
+    let program = w.fork(user, "user.program", 3);
+    w.event(user, "close", 0, Kind::Close { fd: 4, channel: Some(t) });
+    w.event(program, "close", 0, Kind::Close { fd: 3, channel: Some(t) });
+    w.send(user, "write", t, Via::Fd(3), "wor");
+    w.block(program, "read", Some(t), None, Why::Empty);
+    let asked = Asked { output: Some(3), input: Some(0), canonical: true, ready: [true, false] };
+    w.event(user, "", 0, Kind::Monitor { channel: t, told: Told::Terminal(asked) });
     w.finish()
 }
 

@@ -220,3 +220,21 @@ fn sleepers(log: &Log, told: &mut Vec<String>) {
         }
     }
 }
+
+/// A program that makes a terminal for another, with everything that the C library does for that.
+#[test]
+fn script_of_util_linux_and_its_shell_meet_at_one_terminal() {
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let subject = support::command(&["script", "-qec", "printf 'one\\ntwo\\n' > /dev/tty", "/dev/null"]);
+    let (log, ending) = support::run(support::plan(subject));
+    assert_eq!(ending.outcome, proclab::control::Outcome::Done);
+    let mut ptys = log.head().channels().filter(|channel| channel.tty.master);
+    let pty = ptys.next().expect("a terminal");
+    assert!(ptys.next().is_none() && !pty.alive);
+    let controls = |event: &Event| matches!(event.kind, Kind::Control { channel } if channel == Some(pty.id));
+    assert!(log.range(0..log.len()).any(|(_, event)| controls(event)), "it controls the session of the shell");
+    assert_eq!((pty.tty.written[1], pty.tty.read[0]), (8, 10), "the terminal makes CR NL of NL");
+    let ends: Vec<End> = ends(&log).into_iter().flatten().map(|(_, end)| end).collect();
+    // `ptmx`, the slave, and `/dev/tty`, which bash opens for itself too.
+    assert!(ends.len() > 2 && ends[0] == End::First && ends[1..].iter().all(|end| *end == End::Second), "{ends:?}");
+}

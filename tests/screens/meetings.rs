@@ -32,6 +32,25 @@ fn shared_memory_semaphores_and_locks() {
     ends("shared", common::meetings::shared, "end 2");
 }
 
+#[test]
+fn pseudo_terminals() {
+    ends("ptys", common::meetings::ptys, "end 2");
+    let shown = contents(common::meetings::ptys(), "t", 80, 24);
+    assert!(shown.contains("a terminal echoes, translates and edits"), "{shown}");
+}
+
+#[test]
+fn a_queue_from_before_the_run_says_what_nobody_can_see() {
+    for (width, height) in SIZES {
+        let mut app = recording(common::meetings::found(), width, height);
+        press(&mut app, "end 2");
+        let shown = screen(&app);
+        for text in ["3 / 10 messages, 3 B", "\"new\"", "2 messages from before the run:", "was there before"] {
+            assert!(shown.contains(text), "{text}:\n{shown}");
+        }
+    }
+}
+
 /// The contents of the channel with this name.
 fn contents(log: Log, name: &str, width: u16, height: u16) -> String {
     let mut app = recording(log, width, height);
@@ -60,6 +79,7 @@ fn the_log_of_every_meeting_reads_as_sentences() {
         ("sockets", common::meetings::sockets()),
         ("queues", common::meetings::queues()),
         ("shared", common::meetings::shared()),
+        ("ptys", common::meetings::ptys()),
     ] {
         let mut app = recording(log, 120, 60);
         press(&mut app, "end 6 6 6 6 z");

@@ -3,9 +3,7 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use insta::assert_snapshot;
 use proclab::control::{Command, Pace, Status};
-use proclab::model::{
-    Access, Batch, ChannelId, ChannelKind, End, FdFlags, Header, Kind, Phase, Queue, Signal, SignalSet, TaskId, Via,
-};
+use proclab::model::{Batch, ChannelId, ChannelKind, End, Header, Kind, Phase, Queue, Signal, SignalSet, TaskId, Via};
 use proclab::tui::app::{Pane, Tab};
 use proclab::tui::update::{Action, Effect, update};
 use proclab::tui::{App, Look};
@@ -28,9 +26,7 @@ fn jobs() -> Batch {
     let mut w = Writer::new(header());
     let shell = w.start("sh", 100);
     let terminal = w.create(shell, "", ChannelKind::Terminal, "terminal", 0);
-    // The lab has the master.
-    let (end, access, flags) = (End::Second, Access::ReadWrite, FdFlags::default());
-    w.event(shell, "", 0, Kind::Open { fd: 0, channel: terminal, end, access, flags });
+    w.open_end(shell, "", 0, terminal, End::Second);
     w.event(TaskId::LAB, "", 0, Kind::Window { channel: terminal, rows: 24, columns: 60 });
     w.event(shell, "", 0, Kind::Group { pgid: 100, sid: 100 });
     w.event(shell, "", 0, Kind::Control { channel: Some(terminal) });

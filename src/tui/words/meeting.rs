@@ -56,9 +56,13 @@ impl Words<'_> {
             Told::Unseen(count) => format!("{name} holds {count} from before the run"),
             Told::Terminal(asked) => {
                 let sides = [("master", asked.output), ("slave", asked.input)];
-                let sides: Vec<String> =
-                    sides.iter().filter_map(|(side, count)| Some(format!("{} B at the {side}", (*count)?))).collect();
-                format!("{name}: {} to read", sides.join(", "))
+                let waits = sides.iter().filter_map(|(side, count)| Some((side, count.filter(|count| *count > 0)?)));
+                let waits: Vec<String> = waits.map(|(side, count)| format!("{count} B for the {side}")).collect();
+                if waits.is_empty() {
+                    format!("{name}: nothing waits")
+                } else {
+                    format!("{name}: {}", waits.join(", "))
+                }
             }
             Told::Task(None) => format!("{name} is of a process outside"),
             Told::Interest { fd, to, events } => {

@@ -4,6 +4,7 @@ use ratatui::text::Line;
 
 use super::Card;
 use crate::model::{EVENTFD_MAX, Interest, Monitor, State, TaskId};
+use crate::tui::app::Holder;
 use crate::tui::theme::Role;
 
 /// How many descriptors of an interest list a card shows.
@@ -38,15 +39,18 @@ fn counter(count: i128, semaphore: bool) -> Vec<String> {
     vec![format!("{takes}{full}")]
 }
 
-/// `readable`, for those who hold it; signals are pending for each of them by itself.
+/// `readable`, for those who hold it; signals are pending for each of them by itself. What the log does not
+/// say is not denied.
 fn ready(card: &Card<'_>) -> String {
     let world = card.app.world();
-    let mut holders = card.channels.holders(card.channel.id).iter();
-    match holders.find(|holder| world.is_readable(holder.task, holder.fd) == Some(true)) {
+    let holders = card.channels.holders(card.channel.id);
+    let known = |holder: &Holder| world.is_readable(holder.task, holder.fd);
+    match holders.iter().find(|holder| known(holder) == Some(true)) {
         Some(holder) if matches!(card.channel.monitor.as_deref(), Some(Monitor::Signals(_))) => {
             format!("readable for {}", card.task(holder.task))
         }
         Some(_) => "readable".to_owned(),
+        None if holders.iter().any(|holder| known(holder).is_none()) => "readable? not known".to_owned(),
         None => "not readable".to_owned(),
     }
 }
@@ -101,11 +105,15 @@ fn interests(card: &Card<'_>, list: &[Interest]) -> Vec<String> {
         let set: Vec<&str> =
             words.iter().filter(|(bit, _)| interest.events & bit != 0).map(|(_, word)| *word).collect();
         let name = interest.to.map_or_else(|| "?".to_owned(), |to| card.app.words().channel(to));
-        let readable = holder.is_some_and(|task| {
-            let held = world.fds(task).find(|fd| Some(fd.description) == interest.description);
-            held.is_some_and(|fd| world.is_readable(task, fd.fd) == Some(true))
+        let held = holder.and_then(|task| {
+            let fd = world.fds(task).find(|fd| Some(fd.description) == interest.description)?;
+            Some(world.is_readable(task, fd.fd))
         });
-        let ready = if readable && interest.events & Interest::IN != 0 { ", readable" } else { "" };
+        let ready = match held {
+            Some(Some(true)) if interest.events & Interest::IN != 0 => ", readable",
+            Some(None) if interest.events & Interest::IN != 0 => ", not known whether readable",
+            _ => "",
+        };
         format!("{} {name}: {}{ready}", interest.fd, set.join(" "))
     };
     let mut lines: Vec<String> = list.iter().take(shown).map(line).collect();

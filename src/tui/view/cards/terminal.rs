@@ -31,7 +31,7 @@ fn sides(card: &Card<'_>) -> Line<'static> {
     card.line(&format!("{} ⇄ {}", side(End::First, "master"), side(End::Second, "slave")), Role::Text)
 }
 
-/// `▶ 6 B to read at the slave · ◀ nothing to read at the master`.
+/// What can be read: `▶ slave: 6 B · ◀ master: nothing`.
 fn waiting(asked: &Asked) -> String {
     let side = |arrow: &str, count: Option<u32>, end: End| {
         let side = if end == End::First { "master" } else { "slave" };
@@ -43,7 +43,7 @@ fn waiting(asked: &Asked) -> String {
             Some(0) => "nothing".to_owned(),
             Some(count) => format!("{count} B"),
         };
-        Some(format!("{arrow} {count} to read at the {side}"))
+        Some(format!("{arrow} {side}: {count}"))
     };
     let sides = [side("▶", asked.input, End::Second), side("◀", asked.output, End::First)];
     sides.into_iter().flatten().collect::<Vec<_>>().join(" · ")
