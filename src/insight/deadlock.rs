@@ -5,7 +5,8 @@
 //! never move. A task that waits for itself is the shortest circle.
 //!
 //! The log is ordered, the processes are not: a task may still stand as blocked in the world although
-//! what it waited for has already happened. Such a task is about to move and belongs to no deadlock.
+//! what it waited for has already happened. Such a task is about to move and belongs to no deadlock; nor does
+//! one that a running timer will interrupt or end.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -34,6 +35,9 @@ impl Deadlock {
     /// Who could wake `id`, if only tasks of the run could and none has done so already.
     fn waits_for(&self, id: TaskId, world: &World, at_end: bool) -> Option<Vec<TaskId>> {
         let State::Blocked(blocked) = world.task(id)?.state else { return None };
+        if world.will_be_interrupted(id) {
+            return None;
+        }
         let others = || world.living().map(|task| task.id).filter(|other| *other != id).collect();
         let wakers = world.possible_wakers(id).filter(|wakers| !wakers.outside)?.tasks;
         let channel = blocked.channel.and_then(|channel| world.channel(channel));

@@ -1,6 +1,9 @@
 use crate::insight::replay;
 use crate::model::sketch::Sketch;
-use crate::model::{Access, Asked, ChannelKind, End, FdFlags, How, Kind, Polled, Shares, Told, Wanted, Why};
+use crate::model::{
+    Access, Asked, ChannelKind, Disposition, End, FdFlags, How, Kind, MaskHow, Phase, Polled, Shares, Signal,
+    SignalSet, Told, Wanted, Why,
+};
 
 fn found(sketch: &mut Sketch) -> Vec<String> {
     replay(&sketch.log()).into_iter().filter(|finding| finding.rule == "deadlock").map(|it| it.text).collect()
@@ -275,4 +278,57 @@ fn at_a_terminal_only_what_the_kernel_says_counts() {
     let expected = "a waits for bytes from t, which only itself could write: \
                     somebody must write to t or close it before waiting";
     assert_eq!(found(&mut sketch), [expected]);
+}
+
+/// Who has set a timer whose signal ends its sleep will move by itself.
+#[test]
+fn a_timer_wakes_one_of_them() {
+    let stuck = |before: &dyn Fn(&mut Sketch)| {
+        let mut sketch = two_pipes();
+        before(&mut sketch);
+        sketch.block_at("a", "read", Why::Empty, "y").block_at("b", "read", Why::Empty, "x");
+        sketch
+    };
+    let handled = |sketch: &mut Sketch| {
+        sketch.action("a", Signal::ALRM, Disposition::Handler).alarm("a", 5);
+    };
+    let mut sketch = stuck(&handled);
+    assert_eq!(found(&mut sketch), [""; 0], "a handler can do anything");
+    sketch.alarm_expires("a").signal("a", Phase::Generated, Signal::ALRM, None).exit("init", 0);
+    assert_eq!(found(&mut sketch), [""; 0], "the signal is on its way");
+
+    let deadly = |sketch: &mut Sketch| {
+        sketch.alarm("a", 5);
+    };
+    assert_eq!(found(&mut stuck(&deadly)), [""; 0], "it ends the task, and with that the sleep of the other");
+    let stopped = |sketch: &mut Sketch| {
+        sketch.alarm("a", 5).alarm("a", 0);
+    };
+    assert_eq!(found(&mut stuck(&stopped)).len(), 1, "it was stopped");
+    let ignored = |sketch: &mut Sketch| {
+        sketch.action("a", Signal::ALRM, Disposition::Ignore).alarm("a", 5);
+    };
+    assert_eq!(found(&mut stuck(&ignored)).len(), 1, "it is ignored");
+    let blocked = |sketch: &mut Sketch| {
+        let set = SignalSet::EMPTY.with(Signal::ALRM);
+        sketch.event("a", "rt_sigprocmask", 0, Kind::Mask { how: MaskHow::Block, set, blocked: set }).alarm("a", 5);
+    };
+    assert_eq!(found(&mut stuck(&blocked)).len(), 1, "it is blocked");
+}
+
+/// vfork(2) is left for nothing but death.
+#[test]
+fn a_handler_does_not_wake_who_lent_its_memory() {
+    let vfork = |disposition| {
+        let mut sketch = pipe();
+        sketch.action("parent", Signal::ALRM, disposition).alarm("parent", 5).close("parent.child", 4);
+        sketch.block_at("parent.child", "read", Why::Empty, "p").block_on(
+            "parent",
+            "vfork",
+            Why::Vfork,
+            "parent.child",
+        );
+        found(&mut sketch).len()
+    };
+    assert_eq!((vfork(Disposition::Handler), vfork(Disposition::Default)), (1, 0));
 }

@@ -21,6 +21,7 @@ impl SelfHeldWriteEnd {
         if held.is_empty()
             || writers().any(|(holder, _)| holder.id != sleeper.process)
             || !all_blocked(sleeper.process, world)
+            || world.will_be_interrupted(task)
             || !self.told.insert((task, id))
         {
             return None;
@@ -125,6 +126,19 @@ mod tests {
         let expected = "a reads fifo until end-of-file while it holds fifo open for writing too (descriptor 5): \
                         open it for reading only";
         assert_eq!(found(&mut sketch), [expected]);
+    }
+
+    #[test]
+    fn an_alarm_that_ends_the_read_is_no_endless_wait() {
+        use crate::model::{Disposition, Signal};
+        let alone = |disposition, left| {
+            let mut sketch = Sketch::new();
+            sketch.fork("init", "a").pipe("a", "p", 3).action("a", Signal::ALRM, disposition).alarm("a", left);
+            sketch.block_at("a", "read", Why::Empty, "p");
+            found(&mut sketch).len()
+        };
+        assert_eq!((alone(Disposition::Handler, 5), alone(Disposition::Default, 5)), (0, 0));
+        assert_eq!((alone(Disposition::Handler, 0), alone(Disposition::Ignore, 5)), (1, 1));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::{
     Access, Blob, ChannelId, ChannelKind, Disposition, End, Event, FdFlags, Header, How, Kind, Log, Pen, Phase, Queue,
-    Shares, Signal, SignalSet, Status, TaskId, Via, Wanted, Why, World,
+    Shares, Signal, SignalSet, Status, TaskId, TimerChange, TimerKind, Via, Wanted, Why, World,
 };
 
 /// A log in the making. Tasks and channels go by name; names must exist.
@@ -208,6 +208,20 @@ impl Sketch {
 
     pub(crate) fn action(&mut self, task: &str, signal: Signal, disposition: Disposition) -> &mut Self {
         self.event(task, "rt_sigaction", 0, Kind::Action { signal, disposition, flags: 0, mask: SignalSet::EMPTY })
+    }
+
+    /// `alarm(2)` with that many nanoseconds; 0 stops it.
+    pub(crate) fn alarm(&mut self, task: &str, left: u64) -> &mut Self {
+        self.alarm_event(task, TimerChange::Set, left)
+    }
+
+    pub(crate) fn alarm_expires(&mut self, task: &str) -> &mut Self {
+        self.alarm_event(task, TimerChange::Expire, 0)
+    }
+
+    fn alarm_event(&mut self, task: &str, change: TimerChange, left: u64) -> &mut Self {
+        let (kind, signal) = (TimerKind::Real, Some(Signal::ALRM));
+        self.event(task, "alarm", 0, Kind::Timer { kind, change, id: 0, signal, clock: 0, left, interval: 0 })
     }
 
     pub(crate) fn line(&mut self, task: &str, line: u32, text: &str) -> &mut Self {
