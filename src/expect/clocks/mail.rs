@@ -36,8 +36,7 @@ impl Mail {
     /// After what had to be received before a message of this size could go in, for a sender that comes
     /// after `now`. Of what several have received nobody knows what was needed.
     fn room(&self, capacity: u64, size: u64, now: &Clock) -> Option<Clock> {
-        let total: u64 = self.sent.iter().map(|(size, ..)| size).sum();
-        if total.saturating_add(size) <= capacity {
+        if in_all(self.sent.iter()).saturating_add(size) <= capacity {
             return None;
         }
         let receiver = self.taken.first()?.1;
@@ -46,14 +45,19 @@ impl Mail {
         }
         // Only what went in before on every schedule has taken room on every schedule.
         let before = self.sent.iter().filter(|(_, task, clock)| clock.of(*task) <= now.of(*task));
-        let needed = before.map(|(size, ..)| size).sum::<u64>().saturating_add(size).saturating_sub(capacity);
-        let mut made = 0;
+        let needed = in_all(before).saturating_add(size).saturating_sub(capacity);
+        let mut made = 0_u64;
         let enough = self.taken.iter().find(|(size, ..)| {
-            made += size;
+            made = made.saturating_add(*size);
             made >= needed
         });
         enough.filter(|_| needed > 0).map(|(.., clock)| clock.clone())
     }
+}
+
+/// How much of the capacity messages take together. A damaged recording can say any number.
+fn in_all<'a>(messages: impl Iterator<Item = &'a (u64, TaskId, Clock)>) -> u64 {
+    messages.fold(0, |sum, (size, ..)| sum.saturating_add(*size))
 }
 
 /// What moved where, if it was a message of a queue.
@@ -159,5 +163,15 @@ mod tests {
             sketch.label("x", "b");
             assert_eq!(judge(&mut sketch), held, "{first}");
         }
+    }
+
+    #[test]
+    fn sizes_that_no_queue_could_have_do_not_overflow() {
+        let mut mail = Mail::default();
+        for size in [u64::MAX, u64::MAX - 1] {
+            mail.send(TaskId::LAB, size, Mark::default(), Clock::default());
+            mail.take(TaskId::LAB, size, Mark::default(), Clock::default());
+        }
+        assert!(mail.room(u64::MAX - 2, u64::MAX, &Clock::default()).is_some());
     }
 }
