@@ -107,6 +107,7 @@ impl Causes<'_> {
 mod tests {
     use super::super::super::names::Cast;
     use super::super::before;
+    use super::{Clock, Mail, Mark, TaskId};
     use crate::model::sketch::Sketch;
     use crate::model::{Blob, ChannelKind, Kind, MessageType, Via};
     use crate::scenario::Program;
