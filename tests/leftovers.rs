@@ -1,7 +1,7 @@
 //! Nothing is left behind: however a run ends, what it made is gone, and nothing else is.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Write, Write as _};
+use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 

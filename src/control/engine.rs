@@ -76,6 +76,8 @@ pub(super) struct Engine {
     pub(super) looked_at: usize,
     pub(super) labels: Vec<(TaskId, String)>,
     pub(super) typing: Typing,
+    /// What the user has done that is not in the schedule, once each.
+    pub(super) unscheduled: Vec<&'static str>,
 }
 
 impl Engine {
@@ -145,6 +147,7 @@ impl Engine {
             looked_at: 0,
             labels: Vec::new(),
             typing: Typing::of(plan.terminal.as_ref()),
+            unscheduled: Vec::new(),
         })
     }
 
@@ -326,6 +329,7 @@ impl Engine {
 
     /// Lets everybody move, and takes in what comes.
     fn play_freely(&mut self) -> sys::Result<()> {
+        self.not_in_schedule("a stretch in free mode");
         for task in self.tracer.ready() {
             if !self.goes_on(task)? {
                 return Ok(());
@@ -460,7 +464,8 @@ impl Engine {
         let directory = self.bench.directory.lock().unwrap_or_else(PoisonError::into_inner).take();
         let left = directory.map(super::run_dir::RunDir::remove).unwrap_or_default();
         let schedule = if self.serial { self.scheduler.followed() } else { String::new() };
-        self.send(Update::Ended(Ending { outcome, root, schedule, left }));
+        let unscheduled = if schedule.is_empty() { Vec::new() } else { std::mem::take(&mut self.unscheduled) };
+        self.send(Update::Ended(Ending { outcome, root, schedule, unscheduled, left }));
     }
 
     /// A program that ended before it was loaded has said why.
