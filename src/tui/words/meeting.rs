@@ -55,6 +55,11 @@ impl Words<'_> {
             Told::Task(Some(task)) => format!("{name} is of {}", self.task(task)),
             Told::Unseen(count) => format!("{name} holds {count} from before the run"),
             Told::Terminal(asked) => {
+                // Of the lab's own terminal only its mode is told.
+                if !self.is_pty(channel) {
+                    let mode = if asked.canonical { "line by line" } else { "byte by byte" };
+                    return format!("{name} is read {mode}");
+                }
                 let sides = [("master", asked.output), ("slave", asked.input)];
                 let sides: Vec<String> =
                     sides.iter().filter_map(|(side, count)| Some(format!("{} B at the {side}", (*count)?))).collect();
