@@ -1,10 +1,12 @@
 //! The session: stepping, breakpoints, limits, and what is left of a run.
 
+#[path = "support/foreign.rs"]
+mod foreign;
 #[path = "control/shell.rs"]
 mod shell;
 mod support;
 
-use proclab::control::{Breakpoint, Command, Outcome, Pace, Session, Subject, Update};
+use proclab::control::{Breakpoint, Command, Outcome, Pace, Plan, Session, Start, Subject, Update};
 use proclab::model::{Kind, Log, Phase, Signal, State};
 use support::paused::Paused;
 
@@ -14,6 +16,28 @@ fn scenario(name: &str) -> Subject {
 
 fn text(text: &str) -> Subject {
     Subject::Scenario(Box::new(support::scenario_of(text)))
+}
+
+/// A first process that never gets as far as the roots must not keep the lab from ending.
+#[test]
+fn a_first_process_that_hangs_can_be_ended() {
+    let hangs = foreign::compile("hangs");
+    let hanging = |start, timeout| {
+        let subject = Subject::Scenario(Box::new(support::scenario_of("process a { exit 0 }")));
+        Session::start(Plan { lab: hangs.path().into(), start, timeout, ..support::plan(subject) }).expect("it starts")
+    };
+    let outcome = |session: &Session| loop {
+        let update = session.updates().recv_timeout(std::time::Duration::from_secs(30)).expect("it ends");
+        if let Update::Ended(ending) = update {
+            return ending.outcome;
+        }
+    };
+    let session = hanging(Start::Paused, None);
+    session.send(Command::Step(None));
+    session.send(Command::End);
+    assert_eq!(outcome(&session), Outcome::Stopped);
+    let session = hanging(Start::Playing(Pace::Full), Some(1));
+    assert_eq!(outcome(&session), Outcome::Limit("the time given by --timeout is over".into()));
 }
 
 #[test]

@@ -408,3 +408,50 @@ fn what_was_done_by_hand_is_in_the_recording() {
     assert_eq!(phases(&reading.log, one, "TERM"), [Phase::Generated, Phase::Replaced]);
     assert_eq!(phases(&reading.log, one, "USR1"), [Phase::Generated, Phase::Suppressed]);
 }
+
+/// A schedule gives a run again in which tasks were held, and not one into which signals were sent: then the
+/// end says so.
+#[test]
+fn what_a_schedule_does_not_give_again_is_said() {
+    const TWO: &str = "process parent {
+    fork one { write stdout \"1\"; write stdout \"2\" }
+    fork two { write stdout \"a\"; write stdout \"b\" }
+    wait one
+    wait two
+}";
+    let steps = |log: &Log| -> Vec<String> {
+        let events = log.range(0..log.len()).filter(|(_, event)| !matches!(event.kind, Kind::Hold { .. }));
+        events.map(|(_, event)| format!("{:?} {}", event.task, event.kind.name())).collect()
+    };
+    let start = |schedule: &str| {
+        let schedule = proclab::scenario::parse_schedule(schedule).expect("a schedule");
+        Paused::start_plan(Plan { serial: true, schedule, ..support::plan(text(TWO)) })
+    };
+    let mut held = start("");
+    while held.log.head().tasks().filter(|task| task.is_process()).count() < 4 {
+        held.session.send(Command::Step(None));
+        held.until_paused().expect("it goes on");
+    }
+    let one = held.task("one");
+    held.by_hand(Hand::Hold(one, Hold::Steps));
+    held.session.send(Command::Play(Pace::Full));
+    held.until_paused().expect("nobody else can move");
+    held.by_hand(Hand::Hold(one, Hold::Nothing));
+    let ending = held.finish();
+    assert_eq!((ending.outcome.clone(), ending.beyond_schedule()), (Outcome::Done, None));
+    let mut again = start(&ending.schedule);
+    assert_eq!(again.finish().schedule, ending.schedule);
+    assert_eq!(steps(&again.log), steps(&held.log));
+
+    let mut sent = start("");
+    sent.session.send(Command::Step(None));
+    sent.until_paused().expect("it goes on");
+    let parent = sent.task("parent");
+    sent.by_hand(Hand::Send { signal: None, to: To::All, value: None });
+    sent.by_hand(send("USR1", To::Process(parent)));
+    sent.by_hand(send("USR2", To::Process(parent)));
+    let ending = sent.finish();
+    let expected = "by hand: a signal sent: not in the schedule, which alone does not give this run again";
+    assert_eq!(ending.beyond_schedule().as_deref(), Some(expected));
+    assert_ne!(ending.schedule, "");
+}

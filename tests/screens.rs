@@ -374,6 +374,7 @@ fn a_live_run() {
         outcome: Outcome::Stuck,
         root: None,
         schedule: "step parent 2; run all".into(),
+        unscheduled: vec!["a signal sent", "a signal suppressed"],
         left: vec!["the directory /tmp/run could not be removed".into()],
     };
     assert_eq!(update(&mut app, Action::Ended(ending), NOW), [Effect::Judge]);

@@ -115,6 +115,9 @@ fn calls_that_are_told_of_pages() {
     let reached = log.iter().filter(|line| line["event"] == "read" && line["call"] == "process_vm_readv");
     let reached: Vec<_> = reached.map(|line| line["data"].clone()).collect();
     assert_eq!(reached, ["hello", "child"]);
+    let stored = log.iter().filter(|line| line["event"] == "store" && line["call"] == "process_vm_writev");
+    let stored: Vec<_> = stored.map(|line| line["bytes"].as_u64()).collect();
+    assert_eq!(stored, [Some(10), Some(6), Some(10)], "of the call that put it there, once each");
 }
 
 #[test]

@@ -131,6 +131,9 @@ fn tell(driven: &Driven, is_scenario: bool) {
     if is_scenario && !driven.ending.schedule.is_empty() {
         drop(writeln!(io::stderr(), "schedule: {}", driven.ending.schedule));
     }
+    if is_scenario && let Some(sentence) = driven.ending.beyond_schedule() {
+        say(&sentence);
+    }
     driven.ending.left.iter().for_each(|sentence| say(sentence));
 }
 

@@ -1,5 +1,6 @@
 //! The tracer's thread: takes commands, lets tasks move, tells what happened.
 
+use std::collections::VecDeque;
 use std::sync::PoisonError;
 use std::sync::mpsc::{Receiver, Sender, SyncSender};
 use std::time::{Duration, Instant};
@@ -52,6 +53,8 @@ pub(super) struct Engine {
     bench: Bench,
     pub(super) scheduler: Scheduler,
     commands: Receiver<Command>,
+    /// Commands that came before there was anybody to do something with.
+    early: VecDeque<Command>,
     updates: SyncSender<Update>,
     pub(super) mode: Mode,
     pub(super) serial: bool,
@@ -76,6 +79,8 @@ pub(super) struct Engine {
     pub(super) looked_at: usize,
     pub(super) labels: Vec<(TaskId, String)>,
     pub(super) typing: Typing,
+    /// What the user has done that is not in the schedule, once each.
+    pub(super) unscheduled: Vec<&'static str>,
 }
 
 impl Engine {
@@ -125,6 +130,7 @@ impl Engine {
             bench,
             scheduler: Scheduler::new(plan.seed, plan.schedule),
             commands,
+            early: VecDeque::new(),
             updates,
             mode,
             serial: plan.serial,
@@ -145,6 +151,7 @@ impl Engine {
             looked_at: 0,
             labels: Vec::new(),
             typing: Typing::of(plan.terminal.as_ref()),
+            unscheduled: Vec::new(),
         })
     }
 
@@ -160,7 +167,9 @@ impl Engine {
     }
 
     fn play(&mut self) -> sys::Result<Outcome> {
-        self.muster()?;
+        if let Some(outcome) = self.muster()? {
+            return Ok(outcome);
+        }
         if let bench::Isolation::Directory(why) = &self.bench.isolation {
             let text = format!("{why}; the run has its directory and the PIDs of this machine");
             self.tracer.recorder_mut().note(TaskId::LAB, &text);
@@ -189,17 +198,28 @@ impl Engine {
         }
     }
 
-    /// Waits until all root processes are there.
-    fn muster(&mut self) -> sys::Result<()> {
+    /// Waits until all root processes are there. Returns how the run ends if that is before.
+    fn muster(&mut self) -> sys::Result<Option<Outcome>> {
+        self.keep_time();
         while self.tracer.is_mustering() {
+            self.pulse.rest_until(self.deadline());
             self.take_stop()?;
             if self.tracer.init_is_gone() {
                 let failure = self.bench.report.take().and_then(sys::spawn::Report::failure);
                 let unknown = || sys::Error::new("execve", "the first process of the scenario", libc::ECHILD);
                 return Err(failure.unwrap_or_else(unknown));
             }
+            self.pulse.answer();
+            self.early.extend(self.commands.try_iter());
+            if self.early.contains(&Command::End) {
+                return Ok(Some(Outcome::Stopped));
+            }
+            if let Some(outcome) = self.is_out_of_time() {
+                return Ok(Some(outcome));
+            }
         }
-        Ok(())
+        self.pulse.beat();
+        Ok(None)
     }
 
     /// Waits for a stop or an end and takes it in. Returns whose it was, if one came.
@@ -220,7 +240,7 @@ impl Engine {
 
     fn take_commands(&mut self) {
         self.pulse.answer();
-        while let Ok(command) = self.commands.try_recv() {
+        while let Some(command) = self.early.pop_front().or_else(|| self.commands.try_recv().ok()) {
             match command {
                 Command::Play(pace) => {
                     self.mode = Mode::Playing(pace);
@@ -278,6 +298,10 @@ impl Engine {
             let text = format!("more than {} processes are alive, the run's limit", self.limit.processes);
             return Some(Outcome::Limit(text));
         }
+        self.is_out_of_time()
+    }
+
+    fn is_out_of_time(&self) -> Option<Outcome> {
         let played = self.played + self.playing_since.map_or(Duration::ZERO, |since| since.elapsed());
         let clock = Duration::from_nanos(self.tracer.clock_ns().unwrap_or(0));
         if played.max(clock).as_secs() >= self.limit.seconds {
@@ -326,6 +350,7 @@ impl Engine {
 
     /// Lets everybody move, and takes in what comes.
     fn play_freely(&mut self) -> sys::Result<()> {
+        self.not_in_schedule("a stretch in free mode");
         for task in self.tracer.ready() {
             if !self.goes_on(task)? {
                 return Ok(());
@@ -460,7 +485,8 @@ impl Engine {
         let directory = self.bench.directory.lock().unwrap_or_else(PoisonError::into_inner).take();
         let left = directory.map(super::run_dir::RunDir::remove).unwrap_or_default();
         let schedule = if self.serial { self.scheduler.followed() } else { String::new() };
-        self.send(Update::Ended(Ending { outcome, root, schedule, left }));
+        let unscheduled = if schedule.is_empty() { Vec::new() } else { std::mem::take(&mut self.unscheduled) };
+        self.send(Update::Ended(Ending { outcome, root, schedule, unscheduled, left }));
     }
 
     /// A program that ended before it was loaded has said why.

@@ -36,6 +36,14 @@ impl Engine {
         self.told = None;
     }
 
+    /// The user has done something that a schedule has no words for. What is held is not among that: the
+    /// steps that others took meanwhile are in the schedule.
+    pub(super) fn not_in_schedule(&mut self, what: &'static str) {
+        if !self.unscheduled.contains(&what) {
+            self.unscheduled.push(what);
+        }
+    }
+
     fn send_by_hand(&mut self, signal: Option<Signal>, to: To, value: Option<i32>) -> String {
         let (alone, receivers) = match to {
             To::Thread(task) => (true, vec![task]),
@@ -52,6 +60,9 @@ impl Engine {
                 Err(error) => refused.push(format!("not sent: {error}")),
             }
         }
+        if signal.is_some() && !sent.is_empty() {
+            self.not_in_schedule("a signal sent");
+        }
         let done = match (signal, sent.len()) {
             (_, 0) if refused.is_empty() => Some("there is nobody to send to".to_owned()),
             (_, 0) => None,
@@ -65,6 +76,7 @@ impl Engine {
     fn suppress(&mut self, task: TaskId) -> sys::Result<String> {
         let name = self.short(task);
         let Some(stopped) = self.tracer.suppress(task)? else { return Ok(self.takes_none(task)) };
+        self.not_in_schedule("a signal suppressed");
         let signal = stopped.signal;
         Ok(match (stopped.again, signal) {
             (_, Signal::CONT) => {
@@ -79,6 +91,9 @@ impl Engine {
         let name = self.short(task);
         let Some(stopped) = self.tracer.replace(task, by)? else { return Ok(self.takes_none(task)) };
         let signal = stopped.signal;
+        if by != signal {
+            self.not_in_schedule("a signal replaced");
+        }
         Ok(match self.tracer.about_to_take(task) {
             Some(next) if next == signal => format!("{name} is about to be delivered {signal} already"),
             Some(next) => format!("{signal} replaced: {name} is about to be delivered {next}"),

@@ -247,8 +247,21 @@ pub struct Ending {
     pub root: Option<crate::model::Status>,
     /// The schedule that was followed, as `--schedule` takes it; empty for a free run.
     pub schedule: String,
+    /// What was done by hand and is not in the schedule, so that the schedule alone does not give this run
+    /// again; nothing of a free run.
+    pub unscheduled: Vec<&'static str>,
     /// What could not be removed, a sentence each.
     pub left: Vec<String>,
+}
+
+impl Ending {
+    /// What its schedule does not say, as a sentence; `None` if it says all.
+    pub fn beyond_schedule(&self) -> Option<String> {
+        (!self.unscheduled.is_empty()).then(|| {
+            let what = self.unscheduled.join(", ");
+            format!("by hand: {what}: not in the schedule, which alone does not give this run again")
+        })
+    }
 }
 
 /// Why a run ended.

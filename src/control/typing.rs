@@ -38,6 +38,7 @@ fn pieces(input: &str) -> VecDeque<Vec<u8>> {
 impl Engine {
     /// The user types.
     pub(super) fn type_by_hand(&mut self, bytes: &[u8]) {
+        self.not_in_schedule("what was typed");
         self.tracer.type_at_terminal(bytes);
         self.after_typing();
         // Whoever typed is told how things stand, even if they stand as before.

@@ -54,12 +54,17 @@ pub fn read_string(pid: i32, address: u64, limit: usize) -> Option<Vec<u8>> {
 
 /// Writes all of `bytes` at `address`.
 pub fn write(pid: i32, address: u64, bytes: &[u8]) -> Result<()> {
+    write_some(pid, address, bytes).map(drop)
+}
+
+/// Writes `bytes` at `address`; returns how many went there before the first page that cannot be written.
+pub fn write_some(pid: i32, address: u64, bytes: &[u8]) -> Result<usize> {
     let local = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     let remote = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: bytes.len() };
     // SAFETY: `local` describes `bytes`, which is only read; the remote address is checked by the
     // kernel and is memory of another process.
     let written = unsafe { libc::process_vm_writev(pid, &raw const local, 1, &raw const remote, 1, 0) };
-    check(written as i64, "process_vm_writev", || format!("process {pid}")).map(drop)
+    check(written as i64, "process_vm_writev", || format!("process {pid}")).map(|n| n as usize)
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ impl Tracer {
         tracee.call = None;
         let task = tracee.task;
         let expired = tracee.expired;
-        let value = self.reach_closed_pages(tid, task, &stopped, &call, value)?;
+        let (value, reached) = self.reach_closed_pages(tid, task, &stopped, &call, value)?;
         if is_restart(value) && !expired {
             // A signal has interrupted it; what becomes of it depends on the signal.
             if let Some(tracee) = self.tracees.get_mut(&tid) {
@@ -73,7 +73,9 @@ impl Tracer {
             if masked {
                 self.write_mask_if_changed(task, stopped.signal_mask()?);
             }
-            self.write_changes_by_call(tid, Outcome { call: call.name, ret: value });
+            let outcome = Outcome { call: call.name, ret: value };
+            self.write_reached(task, outcome, reached);
+            self.write_changes_by_call(tid, outcome);
         }
         if let Some(task) = self.watched_task(tid) {
             self.note_protection(task, &call, value);

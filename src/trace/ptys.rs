@@ -47,9 +47,13 @@ impl Tracer {
         peek::deliver_to_terminal(side)
     }
 
-    /// Asks the terminals whose masters are in the run what waits in them, and writes what is new.
+    /// Asks the terminals whose masters are in the run what waits in them, and writes what is new; the lab's
+    /// only when its mode is another one.
     pub fn look_at_terminals(&mut self) {
-        let is_ours = |channel: &&Channel| channel.alive && channel.tty.master && channel.holders > 0;
+        let lab = self.lab_terminal_with_new_mode();
+        let is_ours = |channel: &&Channel| {
+            channel.alive && channel.holders > 0 && (channel.tty.master || lab == Some(channel.id))
+        };
         let ours: Vec<ChannelId> = self.world().channels().filter(is_ours).map(|channel| channel.id).collect();
         for channel in ours {
             let holder = self.world().holders(channel).next().map(|(task, _)| task.id);

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 
 use super::tracer::Tracer;
-use crate::model::{ChannelId, Kind, Signal, TaskId, Via};
+use crate::model::{ChannelId, Kind, Monitor, Signal, TaskId, Via};
 use crate::sys::procfs::FdFacts;
 use crate::sys::ptrace::SignalInfo;
 use crate::sys::terminal::Master;
@@ -76,6 +76,17 @@ impl Tracer {
         terminal.channel = Some(channel);
         let (rows, columns) = terminal.window;
         self.recorder.plain(TaskId::LAB, Kind::Window { channel, rows, columns });
+    }
+
+    /// The channel of the lab's terminal, if the log does not know yet whether it is read line by line.
+    pub(super) fn lab_terminal_with_new_mode(&self) -> Option<ChannelId> {
+        let terminal = self.terminal.as_ref()?;
+        let (id, canonical) = (terminal.channel?, terminal.master.as_ref()?.end_of_file().is_some());
+        let known = match self.world().channel(id)?.monitor.as_deref() {
+            Some(Monitor::Terminal { asked, .. }) => Some(asked.canonical),
+            _ => None,
+        };
+        (known != Some(canonical)).then_some(id)
     }
 
     /// Takes everything out of the lab's terminal that programs have written. Returns whether there was

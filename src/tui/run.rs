@@ -236,6 +236,7 @@ fn vanished() -> Ending {
         outcome: Outcome::Failed("the engine stopped without saying why".to_owned()),
         root: None,
         schedule: String::new(),
+        unscheduled: Vec::new(),
         left: Vec::new(),
     }
 }

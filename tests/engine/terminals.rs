@@ -238,3 +238,18 @@ fn script_of_util_linux_and_its_shell_meet_at_one_terminal() {
     // `ptmx`, the slave, and `/dev/tty`, which bash opens for itself too.
     assert!(ends.len() > 2 && ends[0] == End::First && ends[1..].iter().all(|end| *end == End::Second), "{ends:?}");
 }
+
+/// Of the lab's own terminal the log says whether it is read line by line, as `stty` sets it.
+#[test]
+fn the_mode_of_the_labs_terminal() {
+    let mut plan = support::plan(support::command(&["sh", "-c", "stty -icanon; stty icanon; stty -icanon"]));
+    plan.serial = true;
+    plan.terminal = Some(Terminal { attended: true, ..Terminal::default() });
+    let (log, _) = support::run(plan);
+    let mode = |event: &Event| match event.kind {
+        Kind::Monitor { told: proclab::model::Told::Terminal(asked), .. } => Some(asked.canonical),
+        _ => None,
+    };
+    let modes: Vec<bool> = log.range(0..log.len()).filter_map(|(_, event)| mode(event)).collect();
+    assert_eq!(modes, [true, false, true, false]);
+}

@@ -3,7 +3,10 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use insta::assert_snapshot;
 use proclab::control::{Command, Pace, Status};
-use proclab::model::{Batch, ChannelId, ChannelKind, End, Header, Kind, Phase, Queue, Signal, SignalSet, TaskId, Via};
+use proclab::model::{
+    Asked, Batch, ChannelId, ChannelKind, End, FdFlags, Header, Kind, Phase, Queue, Signal, SignalSet, TaskId, Told,
+    Via, Why,
+};
 use proclab::tui::app::{Pane, Tab};
 use proclab::tui::update::{Action, Effect, update};
 use proclab::tui::{App, Look};
@@ -72,6 +75,29 @@ fn jobs_and_what_they_draw() {
     press(&mut app, "b b b b b b b b J");
     assert!(!screen(&app).contains("Stopped"));
     assert_snapshot!("terminal_earlier", screen(&app));
+}
+
+/// A terminal in canonical mode gives whole lines only, and the process pane says so.
+#[test]
+fn who_reads_lines_waits_for_a_whole_one() {
+    let waiting = |canonical: Option<bool>| {
+        let mut w = Writer::new(header());
+        let cat = w.start("cat", 100);
+        let terminal = w.create(cat, "", ChannelKind::Terminal, "terminal", 0);
+        let (end, access, flags) = (End::Second, Access::ReadWrite, FdFlags::default());
+        w.event(cat, "", 0, Kind::Open { fd: 0, channel: terminal, end, access, flags });
+        w.block(cat, "read", Some(terminal), None, Why::Empty);
+        if let Some(canonical) = canonical {
+            let asked = Asked { output: None, input: Some(0), canonical, ready: [false; 2] };
+            w.event(cat, "", 0, Kind::Monitor { channel: terminal, told: Told::Terminal(asked) });
+        }
+        let mut app = App::live(Look::default(), Pace::Full, None);
+        update(&mut app, Action::Resize(200, 60), NOW);
+        update(&mut app, Action::Started(header()), NOW);
+        update(&mut app, Action::Batch(w.take()), NOW);
+        screen(&app).contains("in read terminal: no whole line has come")
+    };
+    assert_eq!([None, Some(false), Some(true)].map(waiting), [false, false, true]);
 }
 
 #[test]

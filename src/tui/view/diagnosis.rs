@@ -69,6 +69,9 @@ fn ended(app: &App, ending: &Ending, width: usize) -> Vec<Line<'static>> {
         let schedule = format!("schedule: {}", text::clean(&ending.schedule));
         lines.extend(item(app, "  ", &schedule, Role::Faded, width));
     }
+    if let Some(sentence) = ending.beyond_schedule() {
+        lines.extend(item(app, "  ", &sentence, Role::Text, width));
+    }
     for left in &ending.left {
         lines.extend(item(app, "⚠ ", &text::clean(left), Role::Bad, width));
     }

@@ -170,7 +170,7 @@ fn details(
         },
         State::Blocked(blocked) => {
             let held = if task.hold == Hold::Nothing { String::new() } else { format!("{}; ", held(task.hold)) };
-            let waiting = app.words().waiting_now(&blocked, &task.wanted);
+            let waiting = app.words().waiting_now(task, &blocked);
             (format!("{held}in {waiting}{}", wakers::who(app, channels, task)), Role::Blocked)
         }
         State::Stopped(signal) => (format!("by {signal}, until SIGCONT"), Role::Stopped),

@@ -55,6 +55,11 @@ impl Words<'_> {
             Told::Task(Some(task)) => format!("{name} is of {}", self.task(task)),
             Told::Unseen(count) => format!("{name} holds {count} from before the run"),
             Told::Terminal(asked) => {
+                // Of the lab's own terminal only its mode is told.
+                if !self.is_pty(channel) {
+                    let mode = if asked.canonical { "line by line" } else { "byte by byte" };
+                    return format!("{name} is read {mode}");
+                }
                 let sides = [("master", asked.output), ("slave", asked.input)];
                 let waits = sides.iter().filter_map(|(side, count)| Some((side, count.filter(|count| *count > 0)?)));
                 let waits: Vec<String> = waits.map(|(side, count)| format!("{count} B for the {side}")).collect();

@@ -2,7 +2,9 @@
 
 use super::Words;
 use super::meeting::range;
-use crate::model::{Access, Blocked, ChannelId, ChannelKind, LockKind, LockMode, Polled, Wanted, Why};
+use crate::model::{
+    Access, Blocked, ChannelId, ChannelKind, End, LockKind, LockMode, Monitor, Polled, Task, Wanted, Why,
+};
 
 /// How many of several descriptors are named.
 const NAMED: usize = 4;
@@ -19,7 +21,7 @@ impl Words<'_> {
             (Why::Empty | Why::NoPeer, _) if self.listens(blocked.channel) => {
                 format!("{call}{place}: nobody has connected")
             }
-            (Why::Empty, _) if blocked.channel.is_some_and(|id| self.is_pty(id)) => {
+            (Why::Empty, _) if blocked.channel.is_some_and(|id| self.is_terminal(id)) => {
                 format!("{call}{place}: nothing to read yet")
             }
             (Why::Lock, _) if blocked.channel.is_none() => format!("{call}: until it is woken"),
@@ -27,8 +29,25 @@ impl Words<'_> {
         }
     }
 
-    /// The same of a task that sleeps now, when more is known: the value of the semaphore.
-    pub fn waiting_now(&self, blocked: &Blocked, wanted: &Wanted) -> String {
+    fn is_terminal(&self, id: ChannelId) -> bool {
+        self.log.head().channel(id).is_some_and(|channel| channel.kind == ChannelKind::Terminal)
+    }
+
+    /// Whether a task reads the slave of a terminal that is in canonical mode (termios(3)).
+    fn waits_for_line(&self, task: &Task, blocked: &Blocked) -> bool {
+        let Some(channel) = blocked.channel.filter(|_| blocked.why == Why::Empty) else { return false };
+        let monitor = self.world.channel(channel).and_then(|channel| channel.monitor.as_deref());
+        matches!(monitor, Some(Monitor::Terminal { asked, .. }) if asked.canonical)
+            && self.world.end_held(task.id, channel) == Some(End::Second)
+    }
+
+    /// The same of a task that sleeps now, when more is known: the value of the semaphore, the mode of the
+    /// terminal.
+    pub fn waiting_now(&self, task: &Task, blocked: &Blocked) -> String {
+        let wanted = &task.wanted;
+        if self.waits_for_line(task, blocked) {
+            return format!("{}{}: no whole line has come", self.call_of(blocked), self.place(blocked, wanted));
+        }
         let channel = blocked.channel.and_then(|id| self.world.channel(id));
         let index = match wanted {
             Wanted::Operation { index, .. } => *index,
