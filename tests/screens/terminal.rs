@@ -4,8 +4,8 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use insta::assert_snapshot;
 use proclab::control::{Command, Pace, Status};
 use proclab::model::{
-    Asked, Batch, ChannelId, ChannelKind, End, FdFlags, Header, Kind, Phase, Queue, Signal, SignalSet, TaskId, Told,
-    Via, Why,
+    Access, Asked, Batch, ChannelId, ChannelKind, End, FdFlags, Header, Kind, Phase, Queue, Signal, SignalSet, TaskId,
+    Told, Via, Why,
 };
 use proclab::tui::app::{Pane, Tab};
 use proclab::tui::update::{Action, Effect, update};
