@@ -120,6 +120,20 @@ fn calls_that_are_told_of_pages() {
     assert_eq!(stored, [Some(10), Some(6), Some(10)], "of the call that put it there, once each");
 }
 
+/// The lab reaches memory that the caller has not mapped with `CAP_CHECKPOINT_RESTORE` only (proc(5)).
+#[test]
+fn a_call_reaches_memory_that_another_has_alone() {
+    let mapped = std::fs::read_dir("/proc/self/map_files").into_iter().flatten().flatten().next();
+    if mapped.is_none_or(|entry| std::fs::File::open(entry.path()).is_err_and(|error| error.raw_os_error() == Some(1)))
+    {
+        return;
+    }
+    let log = role("alone");
+    let stored = log.iter().filter(|line| line["event"] == "store" && line["call"] == "process_vm_writev");
+    let stored: Vec<_> = stored.map(|line| line["bytes"].as_u64()).collect();
+    assert_eq!(stored, [Some(10), Some(6), Some(10)]);
+}
+
 #[test]
 fn the_owner_of_a_robust_mutex_dies() {
     role("robust");
