@@ -4,8 +4,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use insta::assert_snapshot;
 use proclab::control::{Command, Pace, Status};
 use proclab::model::{
-    Access, Asked, Batch, ChannelId, ChannelKind, End, FdFlags, Header, Kind, Phase, Queue, Signal, SignalSet, TaskId,
-    Told, Via, Why,
+    Asked, Batch, ChannelId, ChannelKind, End, Header, Kind, Phase, Queue, Signal, SignalSet, TaskId, Told, Via, Why,
 };
 use proclab::tui::app::{Pane, Tab};
 use proclab::tui::update::{Action, Effect, update};
@@ -84,8 +83,7 @@ fn who_reads_lines_waits_for_a_whole_one() {
         let mut w = Writer::new(header());
         let cat = w.start("cat", 100);
         let terminal = w.create(cat, "", ChannelKind::Terminal, "terminal", 0);
-        let (end, access, flags) = (End::Second, Access::ReadWrite, FdFlags::default());
-        w.event(cat, "", 0, Kind::Open { fd: 0, channel: terminal, end, access, flags });
+        w.open_end(cat, "", 0, terminal, End::Second);
         w.block(cat, "read", Some(terminal), None, Why::Empty);
         if let Some(canonical) = canonical {
             let asked = Asked { output: None, input: Some(0), canonical, ready: [false; 2] };
