@@ -96,6 +96,7 @@ impl Engine {
         if !self.tracer.moving().is_empty()
             || anybody_wakes()
             || (self.tracer.deliver_to_terminals() && anybody_wakes())
+            || self.kernel_delivers()
         {
             return self.wait_for_anything(Some(Instant::now() + FLUSH));
         }
@@ -121,6 +122,13 @@ impl Engine {
         }
         let deadline = self.deadline();
         self.wait_for_anything(deadline)
+    }
+
+    /// Whether the kernel is still bringing a scenario's process what was sent to it: time must not pass, and
+    /// nobody is stuck, before it has.
+    fn kernel_delivers(&self) -> bool {
+        let world = self.tracer.world();
+        self.scenario && world.living().any(|task| self.tracer.is_actor(task.id) && world.is_under_way(task))
     }
 
     fn move_clock(&mut self) -> sys::Result<()> {

@@ -1,6 +1,6 @@
 //! Whether a descriptor is ready to be read, as poll(2) says it with `POLLIN` or `POLLHUP`.
 
-use super::{Channel, ChannelKind, End, Monitor, TaskId, World};
+use super::{Blocked, Channel, ChannelKind, End, Monitor, State, Task, TaskId, Why, World};
 
 impl World {
     /// Whether a `read` through descriptor `fd` of `task` would not sleep; `None` where the log does not say
@@ -22,6 +22,22 @@ impl World {
             kind if kind.is_socket() => Self::socket_is_readable(channel, end),
             _ => self.tells_something(task, channel.monitor.as_deref()?, end),
         }
+    }
+
+    /// Whether a task sleeps until something comes through TCP or UDP that has been sent already, bytes or
+    /// the end of them: the kernel is about to bring it, which on a busy machine takes a thread of its own
+    /// some time.
+    pub fn is_under_way(&self, task: &Task) -> bool {
+        let State::Blocked(Blocked { channel: Some(id), why: Why::Empty, .. }) = task.state else { return false };
+        let Some(channel) = self.channel(id) else { return false };
+        let mut ends = self.fds(task.id).filter(|fd| fd.channel == id).map(|fd| fd.end);
+        let Some((end, socket)) = ends.next().zip(channel.socket.as_ref()) else { return false };
+        if ends.any(|other| other != end) || !matches!(channel.kind, ChannelKind::Tcp | ChannelKind::Udp) {
+            return false;
+        }
+        let other = end.other().index();
+        let over = channel.kind == ChannelKind::Tcp && (socket.shut_write[other] || socket.closed[other]);
+        channel.inbox(end).count() > 0 || over
     }
 
     fn socket_is_readable(channel: &Channel, end: End) -> Option<bool> {
@@ -86,7 +102,7 @@ impl World {
 #[cfg(test)]
 mod tests {
     use crate::model::sketch::Sketch;
-    use crate::model::{Access, ChannelKind, Kind, Phase, Signal, SignalSet, Told};
+    use crate::model::{Access, ChannelKind, End, FdFlags, Kind, Phase, Signal, SignalSet, Told, Why};
 
     #[test]
     fn a_signalfd_is_ready_for_whom_a_signal_of_its_mask_is_pending() {
@@ -111,5 +127,23 @@ mod tests {
         assert_eq!(sketch.world().is_readable(sketch.task("a"), 3), Some(false));
         sketch.exit("b", 0);
         assert_eq!(sketch.world().is_readable(sketch.task("a"), 3), Some(true));
+    }
+
+    #[test]
+    fn what_tcp_has_been_given_is_under_way_to_who_sleeps_for_it() {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "a").fork("init", "b").create("a", "c", ChannelKind::Tcp);
+        let (channel, access, flags) = (sketch.channel("c"), Access::ReadWrite, FdFlags::default());
+        for (task, end) in [("a", End::First), ("b", End::Second)] {
+            sketch.event(task, "socket", 3, Kind::Open { fd: 3, channel, end, access, flags });
+        }
+        sketch.block_at("a", "recvfrom", Why::Empty, "c");
+        let under_way = |sketch: &Sketch| {
+            let world = sketch.world();
+            world.task(sketch.task("a")).is_some_and(|task| world.is_under_way(task))
+        };
+        assert!(!under_way(&sketch));
+        sketch.event("b", "shutdown", 0, Kind::Shutdown { channel, end: End::Second, how: Access::Write });
+        assert!(under_way(&sketch), "the end of what comes is");
     }
 }
