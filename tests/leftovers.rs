@@ -409,7 +409,7 @@ fn objects_of_two_namespaces_are_told_apart() {
     // As many queues as it takes in a new namespace to come to the identifier of ours.
     let inner = "my @made = map { msgget(0x7000 + $_, 01600) } 1 .. 2; msgsnd($made[0], pack(q(l!a*), 1, q(in)), 0);";
     let outer = "my $id = msgget(0x7001, 01600); msgsnd($id, pack(q(l! a*), 1, q(outer)), 0); msgctl($id, 0, 0);";
-    let line = format!("unshare -i perl -e '{inner}' && perl -e '{outer}'");
+    let line = format!("unshare -ri perl -e '{inner}' && perl -e '{outer}'");
     let mut command = place.bare(false);
     command.args(["record", "-o"]).arg(place.path("log")).args(["--", "sh", "-c", &line]);
     let output = command.stdin(Stdio::null()).output().expect("proclab");
