@@ -51,10 +51,22 @@ pub fn compare(words: &[&str]) -> String {
     let traced = run(traced);
     let log = std::fs::read_to_string(&file).expect("a recording");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert_eq!(text(&plain.stdout), text(&traced.stdout), "{words:?}: output; {}", text(&traced.stderr));
+    same_lines(&text(&plain.stdout), &text(&traced.stdout), &format!("{words:?}: {}", text(&traced.stderr)));
     assert_eq!(plain.status.code(), traced.status.code(), "{words:?}: exit status; {}", text(&traced.stderr));
     assert_eq!(plain.status.signal(), traced.status.signal(), "{words:?}: signal; {}", text(&traced.stderr));
     log
+}
+
+/// Fails with the lines that differ, where outputs of thousands of lines would drown them.
+fn same_lines(plain: &str, traced: &str, of: &str) {
+    let pairs = plain
+        .lines()
+        .map(Some)
+        .chain(std::iter::repeat(None))
+        .zip(traced.lines().map(Some).chain(std::iter::repeat(None)));
+    let differing: Vec<_> =
+        pairs.take(plain.lines().count().max(traced.lines().count())).filter(|(a, b)| a != b).take(10).collect();
+    assert!(differing.is_empty() && plain == traced, "output, without the lab and with it: {differing:#?} {of}");
 }
 
 /// How many events of this name there are that also hold `also`.
