@@ -136,6 +136,16 @@ fn an_hour_is_over_at_once() {
 }
 
 #[test]
+fn a_sleep_is_shown_as_the_program_asked_for_it() {
+    let (log, _) = run("process p { sleep 90 }", 1, "");
+    let asked = log.range(0..log.len()).find_map(|(_, event)| match event.kind {
+        Kind::Syscall { args } => Some(String::from_utf8_lossy(log.bytes(args)).into_owned()),
+        _ => None,
+    });
+    assert_eq!(asked.as_deref(), Some("CLOCK_MONOTONIC, 0, {90.000000000 s}, NULL"));
+}
+
+#[test]
 fn real_time_is_as_long_as_it_is() {
     let text = r#"
         real-time

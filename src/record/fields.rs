@@ -6,7 +6,8 @@ use super::json::Out;
 use super::words;
 use super::writer::Writer;
 use crate::model::{
-    ChannelId, End, Event, FdFlags, Kind, Parties, Phase, Queue, Shares, SignalSet, Status, Sym, TaskId, Via,
+    ChannelId, Disposition, End, Event, FdFlags, Kind, Parties, Phase, Queue, Shares, Signal, SignalSet, Status, Sym,
+    TaskId, Via,
 };
 
 impl<W: io::Write> Writer<W> {
@@ -351,6 +352,9 @@ impl<W: io::Write> Writer<W> {
                 if matches!(phase, Phase::Handler | Phase::Returned) || !blocked.is_empty() {
                     self.set("blocked", blocked);
                 }
+                if phase == Phase::Delivered {
+                    self.reception(event.task, signal);
+                }
                 if phase == Phase::Handler && self.world.handles_on_altstack(event.task, signal) {
                     self.lines.text_field("stack", "alternate");
                 }
@@ -399,6 +403,16 @@ impl<W: io::Write> Writer<W> {
     pub(super) fn channel_field(&mut self, key: &str, id: ChannelId) {
         self.lines.key(key);
         self.lines.raw(self.channels.get(id.index()).map_or("\"?\"", |name| name));
+    }
+
+    /// What the process does about a signal that is delivered.
+    fn reception(&mut self, task: TaskId, signal: Signal) {
+        let action = self.world.action(task, signal);
+        let disposition = action.map_or(Disposition::Default, |action| action.disposition);
+        self.lines.text_field("disposition", disposition.as_str());
+        if let Some(action) = action.filter(|_| disposition == Disposition::Handler) {
+            self.lines.texts_field("flags", words::action_flags(action.flags));
+        }
     }
 
     pub(super) fn set(&mut self, key: &str, set: SignalSet) {

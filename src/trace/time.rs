@@ -101,9 +101,17 @@ impl Tracer {
         if nanos >= SECOND || seconds > FOR_EVER as u64 || seconds + nanos == 0 {
             return Ok(());
         }
-        memory::write(tid, address, &FOR_EVER.to_ne_bytes())?;
+        self.lengthen(tid, address, seconds, FOR_EVER)?;
         self.clock.wake_at(tid, self.clock.now().saturating_add(seconds * SECOND + nanos));
         Ok(())
+    }
+
+    /// Puts other seconds where a call will read them; the program gets its own back when the call returns.
+    fn lengthen(&mut self, tid: i32, address: u64, own: u64, other: i64) -> Result<()> {
+        if let Some(tracee) = self.tracees.get_mut(&tid) {
+            tracee.lengthened = Some((address, own));
+        }
+        Ok(memory::write(tid, address, &other.to_ne_bytes())?)
     }
 
     /// A `sem_timedwait` gives the kernel a time of day; how long it is from now says the statement. The C
@@ -114,8 +122,8 @@ impl Tracer {
         let statement = tracee.statement.and_then(|id| self.scenario.as_ref()?.program.statement(id));
         let Some(Op::SemTimedwait { time, .. }) = statement.map(|statement| &statement.op) else { return Ok(()) };
         let at = *tracee.deadline.get_or_insert(now.saturating_add(*time));
-        if at > now {
-            memory::write(tid, address, &NEVER.to_ne_bytes())?;
+        if let Some(own) = memory::read_u64(tid, address).filter(|_| at > now) {
+            self.lengthen(tid, address, own, NEVER)?;
             self.clock.wake_at(tid, at);
         }
         Ok(())
@@ -159,6 +167,9 @@ impl Tracer {
             _ => {}
         }
         let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(value) };
+        if let Some((address, own)) = tracee.lengthened.take() {
+            memory::write(tid, address, &own.to_ne_bytes())?;
+        }
         let decided = match call.family {
             // The interruption that ended it is still to be reported; the flag is taken there.
             Family::Sleep { .. } | Family::Poll | Family::Ppoll if tracee.expired => Some(0),

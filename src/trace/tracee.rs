@@ -144,6 +144,8 @@ pub struct Tracee {
     pub expired: bool,
     /// When the lab's clock ends what the present statement waits for, however often it does.
     pub deadline: Option<u64>,
+    /// Where the lab has made a wait endless, and the seconds that the program had put there.
+    pub lengthened: Option<(u64, u64)>,
     /// What the call about a timer that it is in brings back from the lab's clock.
     pub timer_answer: Option<TimerAnswer>,
     /// Whether it has left a call too early for the log, and waits until that has caught up.
@@ -185,6 +187,7 @@ impl Tracee {
             listening: false,
             expired: false,
             deadline: None,
+            lengthened: None,
             timer_answer: None,
             held: false,
             at_barrier: false,

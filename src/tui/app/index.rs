@@ -3,7 +3,9 @@
 //! A frame may not cost more on a long log than on a short one. Whatever a pane would have to look
 //! for event by event is noted here once, when the event comes in.
 
-use crate::model::{Access, Batch, ChannelId, Event, Header, Kind, Log, Names, TaskId, Via, World};
+use crate::model::{
+    Access, Action, Batch, ChannelId, Disposition, Event, Header, Kind, Log, Names, Phase, Signal, TaskId, Via, World,
+};
 
 /// Which of the standard streams something went to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,12 +29,26 @@ struct Users {
     listens: Option<TaskId>,
 }
 
+/// How a signal was met when a phase of its life was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reception {
+    /// What was done about it.
+    pub disposition: Disposition,
+    /// `sa_flags` of its handler (sigaction(2)).
+    pub flags: u32,
+    /// Whether its handler got the stack of sigaltstack(2).
+    pub alternate: bool,
+    /// In the handler of which signal, whose action blocks it.
+    pub within: Option<Signal>,
+}
+
 /// Numbers of events, by what one wants to find.
 #[derive(Debug)]
 pub struct Index {
     rows: Vec<u32>,
     of_task: Vec<Vec<u32>>,
     signals: Vec<Vec<(u32, u8)>>,
+    receptions: Vec<(u32, Reception)>,
     diagnoses: Vec<u32>,
     output: Vec<u32>,
     ends: Vec<(u32, Access)>,
@@ -54,6 +70,7 @@ impl Index {
             rows: Vec::new(),
             of_task: Vec::new(),
             signals: Vec::new(),
+            receptions: Vec::new(),
             diagnoses: Vec::new(),
             output: Vec::new(),
             ends: Vec::new(),
@@ -117,7 +134,11 @@ impl Index {
                 self.meet(seq, event);
             }
             Kind::Diagnosis { .. } => self.diagnoses.push(seq),
-            Kind::Signal { .. } | Kind::Interrupted { .. } => self.note_life(seq, event.task),
+            Kind::Signal { phase, signal, .. } => {
+                self.note_life(seq, event.task);
+                self.note_reception(seq, event.task, phase, signal);
+            }
+            Kind::Interrupted { .. } => self.note_life(seq, event.task),
             _ if self.is_handling(event.task) && self.is_row(event) => self.note_life(seq, event.task),
             _ => {}
         }
@@ -296,6 +317,39 @@ impl Index {
         at(&mut self.signals, task.index()).push((seq, depth));
     }
 
+    /// What only the world at this point tells about a phase. Ordinary receptions are not kept.
+    fn note_reception(&mut self, seq: u32, task: TaskId, phase: Phase, signal: Signal) {
+        let Some(keeper) = self.world.actions(task) else { return };
+        let action = |signal| keeper.action(signal);
+        let reception = match phase {
+            Phase::Delivered | Phase::Ignored => {
+                let Action { disposition, flags, .. } = action(signal);
+                Reception { disposition, flags, ..Reception::default() }
+            }
+            Phase::Handler => {
+                Reception { alternate: self.world.handles_on_altstack(task, signal), ..Reception::default() }
+            }
+            Phase::Pending | Phase::Coalesced => {
+                let inner = self.world.task(task).and_then(|task| task.handling.last().copied());
+                let blocks = |inner: &Signal| {
+                    let Action { flags, mask, .. } = action(*inner);
+                    mask.contains(signal) || (*inner == signal && flags & libc::SA_NODEFER.cast_unsigned() == 0)
+                };
+                Reception { within: inner.filter(blocks), ..Reception::default() }
+            }
+            _ => return,
+        };
+        if reception != Reception::default() {
+            self.receptions.push((seq, reception));
+        }
+    }
+
+    /// How a signal was met in this event.
+    pub fn reception(&self, seq: u64) -> Reception {
+        let at = self.receptions.binary_search_by_key(&seq, |(at, _)| u64::from(*at));
+        at.map_or_else(|_| Reception::default(), |at| self.receptions[at].1)
+    }
+
     /// The rows of a task before an event.
     pub fn of_task_before(&self, task: TaskId, seq: u64) -> &[u32] {
         before(self.of_task(task), seq)
@@ -344,7 +398,7 @@ fn before(list: &[u32], seq: u64) -> &[u32] {
 mod tests {
     use super::*;
     use crate::model::sketch::Sketch;
-    use crate::model::{ChannelKind, Header, MessageType};
+    use crate::model::{ChannelKind, Header, MessageType, Queue, SignalSet};
 
     fn index(sketch: &mut Sketch) -> Index {
         let log = sketch.log();
@@ -363,6 +417,33 @@ mod tests {
         let others: Vec<_> = (7..10).map(|seq| index.other(seq + 1)).collect();
         let (a, b) = (Some(sketch.task("a")), Some(sketch.task("b")));
         assert_eq!((index.other(7), others), (None, vec![b, b, a]));
+    }
+
+    #[test]
+    fn a_signal_is_met_as_it_was_then_not_as_it_would_be_now() {
+        let mut sketch = Sketch::new();
+        let (signal, mask) = (Signal::TERM, SignalSet::EMPTY);
+        let handler = |flags| Kind::Action { signal, disposition: Disposition::Handler, flags, mask };
+        let phase = |phase| Kind::Signal {
+            phase,
+            signal,
+            queue: Queue::Process,
+            from: None,
+            code: 0,
+            value: 0,
+            blocked: SignalSet::EMPTY,
+        };
+        sketch.fork("init", "a").event("a", "", 0, handler(libc::SA_RESTART.cast_unsigned()));
+        for reached in [Phase::Delivered, Phase::Handler, Phase::Pending] {
+            sketch.event("a", "", 0, phase(reached));
+        }
+        let default = Kind::Action { signal, disposition: Disposition::Default, flags: 0, mask };
+        sketch.event("a", "", 0, default).event("a", "", 0, phase(Phase::Delivered));
+        let index = index(&mut sketch);
+        let at = |seq| (index.reception(seq).disposition, index.reception(seq).flags, index.reception(seq).within);
+        assert_eq!(at(2), (Disposition::Handler, 0x1000_0000, None));
+        assert_eq!(at(4), (Disposition::Default, 0, Some(signal)));
+        assert_eq!(at(6), (Disposition::Default, 0, None));
     }
 
     #[test]

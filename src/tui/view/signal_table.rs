@@ -16,9 +16,9 @@ pub fn lines(app: &App, task: &Task, width: usize) -> Vec<Line<'static>> {
     lines
 }
 
-/// Columns for what a task does about a signal.
-const fn columns(width: usize) -> usize {
-    if width < 100 { 17 } else { 28 }
+/// Columns for what a task does about a signal: what the others leave.
+fn columns(width: usize) -> usize {
+    width.saturating_sub(70).clamp(17, 60)
 }
 
 fn row(app: &App, task: &Task, signal: Signal, width: usize) -> Line<'static> {
@@ -34,7 +34,7 @@ fn row(app: &App, task: &Task, signal: Signal, width: usize) -> Line<'static> {
         .collect();
     let pending = if counts == ["1 for the process"] { String::new() } else { format!(" {}", counts.join(", ")) };
     let pending = format!("pending{pending}");
-    let flags = flags(action.flags);
+    let flags = words::action_flags(action.flags);
     let others = action.mask;
     let blocks = if others.is_empty() { String::new() } else { format!("blocks {}", words::signals(others)) };
     let disposition = match action.disposition {
@@ -68,21 +68,6 @@ fn row(app: &App, task: &Task, signal: Signal, width: usize) -> Line<'static> {
         Span::styled(middle, app.style(role)),
         Span::styled(text::fit(about(signal), room), app.style(Role::Faded)),
     ])
-}
-
-/// `sa_flags` that change something, without the `SA_` of their names.
-fn flags(flags: u32) -> String {
-    const NAMES: [(i32, &str); 7] = [
-        (libc::SA_NOCLDSTOP, "NOCLDSTOP"),
-        (libc::SA_NOCLDWAIT, "NOCLDWAIT"),
-        (libc::SA_SIGINFO, "SIGINFO"),
-        (libc::SA_ONSTACK, "ONSTACK"),
-        (libc::SA_RESTART, "RESTART"),
-        (libc::SA_NODEFER, "NODEFER"),
-        (libc::SA_RESETHAND, "RESETHAND"),
-    ];
-    let set = NAMES.iter().filter(|(bit, _)| flags & bit.cast_unsigned() != 0).map(|(_, name)| *name);
-    set.collect::<Vec<_>>().join(" ")
 }
 
 /// What a signal is for, after the table in signal(7). Numbers are those of x86-64 and aarch64.

@@ -14,6 +14,7 @@ use crate::model::{
 
 use super::app::Index;
 use super::text;
+pub use signal::action_flags;
 
 /// How many columns of payload a line quotes.
 const QUOTE: usize = 60;

@@ -2,7 +2,8 @@
 
 use super::{Words, ended, signals, terminal};
 use crate::model::{
-    Carries, Event, Kind, Pending, Phase, Queue, Signal, Status, TaskId, Then, Timer, TimerChange, TimerKind,
+    Carries, DefaultAction, Disposition, Event, Kind, Pending, Phase, Queue, Signal, Status, TaskId, Then, Timer,
+    TimerChange, TimerKind,
 };
 
 /// `si_code` of SIGCHLD (sigaction(2)).
@@ -17,23 +18,35 @@ impl Words<'_> {
         if let Some(cause) = terminal::cause(phase, signal, from, code) {
             return cause;
         }
+        let met = self.index.reception(seq);
         match phase {
             Phase::Generated => {
                 let pending = Pending { signal, from, code, value, coalesced: 0 };
                 format!("{signal} {}{}", self.origin(&pending, event.task), self.cause(seq, event))
             }
-            Phase::Pending if queue == Queue::Thread => format!("{signal} pending: the thread blocks it"),
-            Phase::Pending => format!("{signal} pending: it is blocked"),
+            Phase::Pending => {
+                let whose = if queue == Queue::Thread { "this thread" } else { "the process" };
+                let during = met.within.map_or_else(String::new, |within| format!(" while {within} is handled"));
+                format!("{signal} pending for {whose}: blocked{during}")
+            }
             Phase::Dequeued => match queue {
                 Queue::Process => format!("{signal} taken out of the queue"),
                 Queue::Thread => format!("{signal} taken out of the thread's queue"),
             },
-            Phase::Delivered => format!("{signal} delivered"),
-            Phase::Handler => format!("{signal}: handler entered; blocked: {}", signals(blocked)),
+            Phase::Delivered => match (met.disposition, action_flags(met.flags)) {
+                (Disposition::Handler, flags) if flags.is_empty() => format!("{signal} delivered to its handler"),
+                (Disposition::Handler, flags) => format!("{signal} delivered to its handler, {flags}"),
+                _ => format!("{signal} delivered: no handler"),
+            },
+            Phase::Handler => {
+                let stack = if met.alternate { " on the alternate stack" } else { "" };
+                format!("{signal}: handler entered{stack}; blocked: {}", signals(blocked))
+            }
             Phase::Returned => format!("{signal}: handler returned; blocked: {}", signals(blocked)),
             Phase::Left => format!("{signal}: handler left without returning"),
-            Phase::Ignored => format!("{signal} ignored"),
-            Phase::Default => format!("{signal}: default action {}", signal.default_action().as_str()),
+            Phase::Ignored if met.disposition == Disposition::Ignore => format!("{signal} ignored by the process"),
+            Phase::Ignored => format!("{signal} ignored: that is its default"),
+            Phase::Default => format!("{signal} by default: {}", by_default(signal.default_action())),
             Phase::Suppressed => format!("{signal} suppressed by you"),
             Phase::Replaced => replaced(signal, value),
             Phase::Coalesced => format!("{signal} coalesced: one is pending already"),
@@ -109,8 +122,12 @@ impl Words<'_> {
         }
     }
 
-    /// The write that nobody could read is what SIGPIPE comes from: the failed call right before.
+    /// By which call it was sent. The write that nobody could read is what SIGPIPE comes from: the failed
+    /// call right before.
     fn cause(&self, seq: u64, event: &Event) -> String {
+        if let Some(call) = event.call {
+            return format!(": {}", self.sym(call));
+        }
         let Kind::Signal { signal: Signal::PIPE, from, .. } = event.kind else { return String::new() };
         if from != Some(event.task) {
             return String::new();
@@ -159,6 +176,17 @@ fn duration(nanos: u64) -> String {
     format!("{} s", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
+/// The word of signal(7), and what it does.
+const fn by_default(action: DefaultAction) -> &'static str {
+    match action {
+        DefaultAction::Terminate => "Term, it ends",
+        DefaultAction::Core => "Core, it ends with a core dump",
+        DefaultAction::Ignore => "Ign, nothing happens",
+        DefaultAction::Stop => "Stop, it stops",
+        DefaultAction::Continue => "Cont, it goes on",
+    }
+}
+
 /// What a signal brings along besides its sender.
 fn carried(signal: Signal, code: i32, value: i64) -> String {
     match signal.carries(code) {
@@ -198,6 +226,21 @@ const fn fault(signal: Signal, code: i32) -> &'static str {
         (libc::SIGSYS, 1) => "SYS_SECCOMP",
         _ => "a fault",
     }
+}
+
+/// `sa_flags` that change something, without the `SA_` of their names.
+pub fn action_flags(flags: u32) -> String {
+    const NAMES: [(i32, &str); 7] = [
+        (libc::SA_NOCLDSTOP, "NOCLDSTOP"),
+        (libc::SA_NOCLDWAIT, "NOCLDWAIT"),
+        (libc::SA_SIGINFO, "SIGINFO"),
+        (libc::SA_ONSTACK, "ONSTACK"),
+        (libc::SA_RESTART, "RESTART"),
+        (libc::SA_NODEFER, "NODEFER"),
+        (libc::SA_RESETHAND, "RESETHAND"),
+    ];
+    let set = NAMES.iter().filter(|(bit, _)| flags & bit.cast_unsigned() != 0).map(|(_, name)| *name);
+    set.collect::<Vec<_>>().join(" ")
 }
 
 /// What the kernel sends a signal for, where the signal tells (signal(7), termios(3), setitimer(2)).
