@@ -307,7 +307,7 @@ fn a_held_task_moves_only_by_hand_and_the_run_waits_for_it() {
         assert_eq!(said, "you hold child: it takes no step until you release it, SIGKILL apart");
         run.session.send(Command::Play(Pace::Full));
         let (said, status) = run.answer().expect("the run is not over");
-        assert_eq!(said, "nobody else can move, and you hold child: release, or step by hand", "{serial}");
+        assert_eq!(said, "nobody else can move, and you hold child: H releases, S steps one task", "{serial}");
         assert_eq!((status.playing, status.paused_by), (None, Some(said)));
         let next: Vec<TaskId> = status.next.iter().map(|next| next.task).collect();
         assert_eq!(next, [child]);

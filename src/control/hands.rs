@@ -124,7 +124,7 @@ impl Engine {
             return false;
         }
         let names: Vec<String> = held.into_iter().map(|task| self.short(task)).collect();
-        let text = format!("nobody else can move, and you hold {}: release, or step by hand", list(&names));
+        let text = format!("nobody else can move, and you hold {}: H releases, S steps one task", list(&names));
         self.pause_by(text.clone());
         self.say(text);
         true

@@ -111,7 +111,7 @@ impl Tracer {
         if let Some(tracee) = self.tracees.get_mut(&tid) {
             tracee.lengthened = Some((address, own));
         }
-        Ok(memory::write(tid, address, &other.to_ne_bytes())?)
+        memory::write(tid, address, &other.to_ne_bytes())
     }
 
     /// A `sem_timedwait` gives the kernel a time of day; how long it is from now says the statement. The C

@@ -235,8 +235,11 @@ impl Tracer {
         if room.gate == 0 || room.regions.iter().all(|region| !region.open) {
             return Ok(Some(stopped));
         }
+        let host = self.watch.host(process);
         let needs = |borrower: i32| {
             let other = self.tracees.get(&borrower).filter(|it| borrower != tid && !it.ended);
+            // One that has left for memory of its own may still be on its way out of the exec.
+            let other = other.filter(|it| self.watch.host(self.process_of(it.task)) == host);
             other.is_some_and(|it| {
                 it.call.is_some_and(|call| match call.family {
                     // Who sleeps there has been told already what stands in memory.

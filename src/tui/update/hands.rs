@@ -21,6 +21,9 @@ pub fn perform(app: &mut App, verb: Verb, now: Duration) -> Vec<Effect> {
     let task = if verb == Verb::SuppressSignal { taker(app) } else { app.subject() };
     match (verb, task) {
         (Verb::Kill, _) => app.overlay = Some(Overlay::Palette { input: "kill ".to_owned(), selected: 0 }),
+        (Verb::SuppressSignal | Verb::ReplaceSignal, _) if takers(app).is_empty() => {
+            say(app, "nobody is about to be delivered a signal".to_owned(), now);
+        }
         (Verb::ReplaceSignal, _) => {
             app.overlay = Some(Overlay::Palette { input: "replace ".to_owned(), selected: 0 });
         }
@@ -53,14 +56,17 @@ fn in_reach(app: &mut App, now: Duration) -> bool {
     false
 }
 
-/// The task whose delivery is meant: the chosen one, else the one that stands before a delivery, if it is
-/// the only one.
+/// The tasks that stand before a delivery.
+fn takers(app: &App) -> Vec<TaskId> {
+    app.status.iter().flat_map(|it| &it.next).filter(|it| it.signal.is_some()).map(|it| it.task).collect()
+}
+
+/// The task whose delivery is meant: the one that is looked at, unless another is the only one that stands
+/// before a delivery.
 fn taker(app: &App) -> Option<TaskId> {
-    let takers: Vec<TaskId> =
-        app.status.iter().flat_map(|it| &it.next).filter(|it| it.signal.is_some()).map(|it| it.task).collect();
-    match (app.chosen_task, takers.as_slice()) {
-        (None, [only]) => Some(*only),
-        _ => app.subject(),
+    match (app.subject(), takers(app).as_slice()) {
+        (subject, [only]) if subject != Some(*only) => Some(*only),
+        (subject, _) => subject,
     }
 }
 
@@ -177,6 +183,8 @@ fn signals(app: &App, verb: &str, typed: &str) -> Vec<Entry> {
     }
     let subject = app.subject().filter(|_| verb == "kill");
     let subject = subject.map(|task| (app.words().task(task), To::Process(task)));
+    let takers = takers(app);
+    let only = takers.first().copied().filter(|_| verb == "replace" && takers.len() == 1);
     let mut found: Vec<Entry> = seen
         .into_iter()
         .map(|signal| {
@@ -186,7 +194,14 @@ fn signals(app: &App, verb: &str, typed: &str) -> Vec<Entry> {
             let fate =
                 subject.as_ref().map_or_else(String::new, |(name, to)| format!(": {name}{}", fate(app, *to, signal)));
             let text = format!("{verb} {name}");
-            entry(&text, format!("signal {number}{fate}"), Choice::Complete(format!("{text} ")))
+            match only {
+                // Nobody else can be meant: nothing is left to ask.
+                Some(task) => {
+                    let about = format!("signal {number}, for {}", app.words().task(task));
+                    entry(&text, about, Choice::Hand(Hand::Replace(task, signal)))
+                }
+                None => entry(&text, format!("signal {number}{fate}"), Choice::Complete(format!("{text} "))),
+            }
         })
         .collect();
     if typed == "0" && verb == "kill" {

@@ -8,7 +8,7 @@ use ratatui::widgets::{Block, BorderType, Clear, Widget};
 use super::{highlight, put};
 use crate::tui::app::App;
 use crate::tui::theme::Role;
-use crate::tui::update::{describe, entries};
+use crate::tui::update::{Choice, describe, entries};
 use crate::tui::{keymap, layout, text};
 
 /// A window in the middle of the screen.
@@ -33,14 +33,18 @@ pub fn frame(app: &App, rect: Rect, title: &str, below: &str, buf: &mut Buffer) 
 /// Draws the palette.
 pub fn palette(app: &App, input: &str, selected: usize, screen: Rect, buf: &mut Buffer) {
     let rect = window(screen, 84, screen.height.saturating_sub(6).min(24));
-    frame(app, rect, " Command ", " Enter runs · Esc closes ", buf);
+    let entries = entries(app, input);
+    let below = match entries.get(selected).map(|entry| &entry.choice) {
+        Some(Choice::Complete(_)) => " Enter completes · Esc closes ",
+        _ => " Enter runs · Esc closes ",
+    };
+    frame(app, rect, " Command ", below, buf);
     let inner = layout::inner(rect);
     put(buf, inner, inner.x, inner.y, ": ", app.style(Role::Key));
     let typed = text::clean(input);
     put(buf, inner, inner.x + 2, inner.y, &typed, app.style(Role::Strong));
     put(buf, inner, inner.x + 2 + text::width(&typed) as u16, inner.y, "█", app.style(Role::Cursor));
     let list = Rect { y: inner.y + 2, height: inner.height.saturating_sub(2), ..inner };
-    let entries = entries(app, input);
     if entries.is_empty() {
         put(buf, list, list.x + 1, list.y, "no command fits", app.style(Role::Faded));
     }
