@@ -57,7 +57,7 @@ fn in_reach(app: &mut App, now: Duration) -> bool {
 }
 
 /// The tasks that stand before a delivery.
-fn takers(app: &App) -> Vec<TaskId> {
+pub fn takers(app: &App) -> Vec<TaskId> {
     app.status.iter().flat_map(|it| &it.next).filter(|it| it.signal.is_some()).map(|it| it.task).collect()
 }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 use crossterm::event::{KeyEvent, KeyEventKind, MouseEvent};
 use ratatui::layout::Rect;
 
+pub use hands::takers;
 pub use phrase::{Choice, describe, entries};
 
 use super::app::{App, Gone, Origin};

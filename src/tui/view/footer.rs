@@ -8,6 +8,7 @@ use crate::tui::app::{App, Overlay};
 use crate::tui::keymap::{self, CommandInfo, Verb};
 use crate::tui::text;
 use crate::tui::theme::Role;
+use crate::tui::update::takers;
 
 /// Draws the line.
 pub fn render(app: &App, area: Rect, buf: &mut Buffer) {
@@ -59,9 +60,15 @@ fn prompt(app: &App, input: &str, area: Rect, buf: &mut Buffer) {
 
 /// The keys that fit, with the columns where they begin. Help and the way out are always there.
 fn keys(app: &App, area: Rect) -> Vec<(u16, &'static CommandInfo, &'static str)> {
-    // Where there is a terminal, typing at it comes first.
+    // Where there is a terminal, typing at it comes first; before a delivery, what can be done about it.
     let types = app.is_live() && app.emulator.is_there();
-    let place = |info: &CommandInfo| if types && info.verb == Verb::Type { 1 } else { info.footer };
+    let delivery = app.following() && !takers(app).is_empty();
+    let place = |info: &CommandInfo| match info.verb {
+        Verb::Type if types => 1,
+        Verb::SuppressSignal | Verb::ReplaceSignal if delivery => 2,
+        Verb::Kill | Verb::SuppressSignal | Verb::ReplaceSignal | Verb::Hold if !app.is_live() => 0,
+        _ => info.footer,
+    };
     let mut rows: Vec<&'static CommandInfo> = keymap::commands().iter().filter(|info| place(info) > 0).collect();
     rows.sort_by_key(|info| place(info));
     let (always, others): (Vec<&'static CommandInfo>, Vec<&'static CommandInfo>) =

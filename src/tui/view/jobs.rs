@@ -43,7 +43,8 @@ fn group(world: &World, task: &Task) -> (String, Role) {
         Some(_) => words.push("background"),
         None => {}
     }
-    if is_orphaned(world, task.sid, task.pgid) {
+    // The group of a session's leader always is: who could continue it belongs to no session of its own.
+    if task.pgid != task.sid && is_orphaned(world, task.sid, task.pgid) {
         words.push("orphaned");
     }
     let role = if !living {
