@@ -78,6 +78,56 @@ fn a_breakpoint_on_a_task_and_one_on_a_channel() {
     assert!(status.paused_by.is_some_and(|why| why.ends_with("at p")));
 }
 
+/// The names of the events so far, and of whose they are.
+fn course(run: &Paused) -> Vec<(String, &'static str)> {
+    let named = |event: &proclab::model::Event| {
+        let task = run.log.head().task(event.task).expect("a task");
+        (run.log.name(task.name).to_owned(), event.kind.name())
+    };
+    run.log.range(0..run.log.len()).map(|(_, event)| named(event)).collect()
+}
+
+#[test]
+fn a_breakpoint_changes_nothing() {
+    for seed in 1..=8 {
+        let mut plan = support::plan(scenario("signals/graceful-shutdown"));
+        plan.seed = seed;
+        let mut whole = Paused::start_plan(plan.clone());
+        let mut broken = Paused::start_plan(plan);
+        let whole_end = whole.finish();
+        broken.play_to(Breakpoint::Task("child".into()));
+        let broken_end = loop {
+            broken.session.send(Command::Play(Pace::Full));
+            if let Err(ending) = broken.until_paused_or_over() {
+                break ending;
+            }
+        };
+        assert_eq!(whole_end.schedule, broken_end.schedule, "seed {seed}");
+        assert_eq!(course(&whole), course(&broken), "seed {seed}");
+    }
+}
+
+#[test]
+fn steps_that_are_asked_for_at_once_are_all_taken() {
+    let course_of = |waits: bool| {
+        let mut run = Paused::start(scenario("signals/graceful-shutdown"));
+        run.play_to(Breakpoint::Task("child".into()));
+        run.session.send(Command::Breakpoints(Vec::new()));
+        for _ in 0..4 {
+            run.session.send(Command::Step(None));
+            if waits {
+                run.until_paused();
+            }
+        }
+        let child = run.task("child");
+        run.by_hand(proclab::control::Hand::Hold(child, proclab::model::Hold::Steps));
+        course(&run)
+    };
+    for _ in 0..20 {
+        assert_eq!(course_of(false), course_of(true));
+    }
+}
+
 #[test]
 fn a_breakpoint_on_a_diagnosis() {
     let mut run = Paused::start(scenario("pipes/forgotten-write-end"));

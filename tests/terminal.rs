@@ -169,9 +169,9 @@ fn signals_are_sent_suppressed_replaced_and_held_by_keys() {
     terminal.send(":break task child\r");
     terminal.wait_for("stop when child");
     terminal.send("]]]] ");
-    terminal.wait_for("child is about to move");
-    terminal.send(":break clear\rssss");
-    terminal.wait_for("label ready");
+    terminal.wait_for("paused: child is about to move");
+    terminal.send(":break clear\rsss");
+    terminal.wait_for("event 16 of 16");
     terminal.send("K");
     terminal.wait_for("kill TERM");
     terminal.send("usr1\r");
@@ -181,7 +181,7 @@ fn signals_are_sent_suppressed_replaced_and_held_by_keys() {
     terminal.send("1zs");
     terminal.wait_for("about to be delivered SIGUSR1 (Term)");
     terminal.send("e");
-    terminal.send("INT\r\r");
+    terminal.send("INT\r");
     terminal.wait_for("SIGUSR1 replaced");
     terminal.wait_for("about to be delivered SIGINT (Term)");
     terminal.send("d");

@@ -6,9 +6,8 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender};
 use std::time::{Duration, Instant};
 
 use super::bench::{self, Bench};
-use super::scheduler::{Scheduler, Tasks as _};
+use super::scheduler::Scheduler;
 use super::settle::Settling;
-use super::stepping::Bystanders;
 use super::typing::Typing;
 use super::{Answer, Breakpoint, Command, Ending, Next, Outcome, Pace, Plan, Start, Status, Subject, Update};
 use crate::model::{Header, TaskId};
@@ -62,6 +61,8 @@ pub(super) struct Engine {
     pub(super) breakpoints: Vec<Breakpoint>,
     /// The task that stopped at a breakpoint, which must not stop it again.
     pub(super) passing: Option<TaskId>,
+    /// The task that the scheduler has chosen, if a breakpoint has kept it from its step.
+    pub(super) postponed: Option<TaskId>,
     /// Whether it was said that the kernel asks for connections again by itself.
     pub(super) told_retry: bool,
     pub(super) paused_by: Option<String>,
@@ -137,6 +138,7 @@ impl Engine {
             scenario: is_scenario,
             breakpoints: Vec::new(),
             passing: None,
+            postponed: None,
             told_retry: false,
             paused_by: None,
             answer: None,
@@ -250,12 +252,9 @@ impl Engine {
                 }
                 Command::Pause => self.mode = Mode::Paused,
                 Command::Step(task) => {
-                    self.mode = Mode::Paused;
-                    self.paused_by = None;
-                    if let Err(error) = self.stop_everybody().and_then(|()| self.one_step(task)) {
+                    if let Err(error) = self.step_by_hand(task) {
                         self.ending = Some(Outcome::Failed(error.to_string()));
                     }
-                    self.told = None;
                 }
                 Command::Breakpoints(list) => self.breakpoints = list,
                 Command::Serial(serial) => self.serial = serial,
@@ -401,7 +400,7 @@ impl Engine {
         self.after_step();
         self.tell(true);
         if self.tracer.moving().is_empty() && self.tracer.ready().is_empty() && !self.tracer.is_over() {
-            return self.nobody_is_ready();
+            self.nobody_is_ready()?;
         }
         Ok(())
     }
@@ -466,7 +465,8 @@ impl Engine {
     }
 
     pub(super) fn name(&self, task: TaskId) -> String {
-        Bystanders { tracer: &self.tracer, labels: &[] }.name(task)
+        let names = self.tracer.recorder().names();
+        self.tracer.world().task(task).map_or_else(String::new, |task| names.get(task.name).to_owned())
     }
 
     /// The run is over: what is left is killed, and told.

@@ -29,8 +29,6 @@ impl Generator {
 pub trait Tasks {
     /// The task that is called `name`, with or without the path of its blocks, if it has not ended.
     fn find(&self, name: &str) -> Option<TaskId>;
-    /// The full name of a task.
-    fn name(&self, task: TaskId) -> String;
     /// Whether `run NAME until=WORD` ends here: the task is about to make that call, has passed that
     /// label since its turn began, or stands before that phase of a signal. `begun` says whether it has
     /// moved since.
@@ -71,14 +69,13 @@ impl Scheduler {
             Some(choice) => choice,
             None => Choice::Task(*ready.get(self.generator.below(ready.len()))?),
         };
-        match choice {
-            Choice::Task(task) => self.follow(&tasks.name(task)),
-            Choice::Clock => self.followed.push(Turn::Clock),
+        if choice == Choice::Clock {
+            self.followed.push(Turn::Clock);
         }
         Some(choice)
     }
 
-    /// Notes a step that the user chose.
+    /// Notes a step that is being taken.
     pub fn follow(&mut self, name: &str) {
         match self.followed.last_mut() {
             Some(Turn::Step { name: last, count }) if last == name => *count += 1,
@@ -159,15 +156,21 @@ mod tests {
         fn find(&self, name: &str) -> Option<TaskId> {
             ["a", "b"].iter().position(|known| *known == name).map(TaskId::from_index)
         }
-        fn name(&self, task: TaskId) -> String {
-            ["a", "b"][task.index()].to_owned()
-        }
         fn reached(&self, _: TaskId, word: &str, begun: bool) -> bool {
             (word == "now" && begun) || word == "SIGUSR1"
         }
         fn clock_can_move(&self) -> bool {
             true
         }
+    }
+
+    /// Chooses, and takes the step.
+    fn take(scheduler: &mut Scheduler) -> Option<Choice> {
+        let choice = scheduler.choose(&[A, B], &Two)?;
+        if let Choice::Task(task) = choice {
+            scheduler.follow(["a", "b"][task.index()]);
+        }
+        Some(choice)
     }
 
     fn task(choice: Option<Choice>) -> Option<TaskId> {
@@ -198,10 +201,10 @@ mod tests {
             Turn::All,
         ];
         let mut scheduler = Scheduler::new(7, turns);
-        let chosen: Vec<_> = (0..4).filter_map(|_| task(scheduler.choose(&[A, B], &Two))).collect();
+        let chosen: Vec<_> = (0..4).filter_map(|_| task(take(&mut scheduler))).collect();
         assert_eq!(chosen, [B, B, A, B]);
         assert_eq!(scheduler.followed(), "b:2,a:1,b:1");
-        let later: Vec<_> = (0..20).filter_map(|_| task(scheduler.choose(&[A, B], &Two))).collect();
+        let later: Vec<_> = (0..20).filter_map(|_| task(take(&mut scheduler))).collect();
         assert!(later.contains(&A) && later.contains(&B));
     }
 
@@ -209,7 +212,7 @@ mod tests {
     fn the_same_seed_chooses_the_same() {
         let run = |seed| {
             let mut scheduler = Scheduler::new(seed, Vec::new());
-            (0..100).filter_map(|_| task(scheduler.choose(&[A, B], &Two))).collect::<Vec<_>>()
+            (0..100).filter_map(|_| task(take(&mut scheduler))).collect::<Vec<_>>()
         };
         assert_eq!(run(1), run(1));
         assert_ne!(run(1), run(2));
@@ -222,12 +225,12 @@ mod tests {
         let step = Turn::Step { name: "b".into(), count: 1 };
         let turns = vec![until("SIGUSR1"), until("now"), Turn::Clock, blocked, Turn::Clock, step];
         let mut scheduler = Scheduler::new(7, turns);
-        assert_eq!(scheduler.choose(&[A, B], &Two), Some(Choice::Task(A)), "the first is over before it begins");
-        assert_eq!(scheduler.choose(&[A, B], &Two), Some(Choice::Clock));
-        assert_eq!(scheduler.choose(&[A, B], &Two), Some(Choice::Task(A)));
+        assert_eq!(take(&mut scheduler), Some(Choice::Task(A)), "the first is over before it begins");
+        assert_eq!(take(&mut scheduler), Some(Choice::Clock));
+        assert_eq!(take(&mut scheduler), Some(Choice::Task(A)));
         // Nobody can move: the clock does, and that was its turn.
         scheduler.clock_moves();
-        assert_eq!(scheduler.choose(&[A, B], &Two), Some(Choice::Task(B)));
+        assert_eq!(take(&mut scheduler), Some(Choice::Task(B)));
         assert_eq!(scheduler.followed(), "a:1,clock,a:1,clock,b:1");
     }
 }

@@ -1,6 +1,6 @@
 //! One step: whose turn it is, what stands in the way, and what to do when nobody can move.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::engine::{Engine, FLUSH, Mode};
 use super::scheduler::{Choice, Tasks};
@@ -10,11 +10,14 @@ use crate::scenario::RETURNED;
 use crate::sys;
 use crate::trace::Tracer;
 
+/// How long a step waits for what is on its way before the next command cuts it short.
+const MOMENT: Duration = Duration::from_millis(100);
+
 impl Engine {
     /// Lets one task take one step: the given one, or the scheduler's choice. If nobody can move, the
     /// lab's clock does; if that has nothing to wait for either, the run is over or waits for what lies
-    /// outside.
-    pub(super) fn one_step(&mut self, task: Option<TaskId>) -> sys::Result<()> {
+    /// outside. Returns whether that was a step, or only a wait for what is on its way.
+    pub(super) fn one_step(&mut self, task: Option<TaskId>) -> sys::Result<bool> {
         let ready = self.tracer.ready();
         // A step that the user asks for is taken by a task that the user holds, too.
         let may_move = |task: TaskId| ready.contains(&task) || self.tracer.held_back().contains(&task);
@@ -22,26 +25,29 @@ impl Engine {
         if ready.is_empty() && asked.is_none() {
             return self.nobody_is_ready();
         }
+        // Whose turn it was when a breakpoint came in between.
         let chosen = match task {
-            Some(task) if asked.is_some() => {
-                let name = self.name(task);
-                self.scheduler.follow(&name);
-                Some(task)
-            }
-            Some(_) => None,
-            None => {
+            Some(_) => asked,
+            None => self.postponed.take().filter(|task| ready.contains(task)),
+        };
+        let chosen = match chosen {
+            None if task.is_none() => {
                 let tasks = Bystanders { tracer: &self.tracer, labels: &self.labels };
                 match self.scheduler.choose(&ready, &tasks) {
                     Some(Choice::Task(task)) => Some(task),
-                    Some(Choice::Clock) => return self.move_clock(),
+                    Some(Choice::Clock) => return self.move_clock().map(|()| true),
                     None => None,
                 }
             }
+            chosen => chosen,
         };
-        let Some(chosen) = chosen else { return Ok(()) };
+        let Some(chosen) = chosen else { return Ok(true) };
         if self.mode != Mode::Paused && self.breaks_before(chosen) {
-            return Ok(());
+            self.postponed = Some(chosen);
+            return Ok(true);
         }
+        let name = self.name(chosen);
+        self.scheduler.follow(&name);
         self.passing = None;
         self.labels.retain(|(task, _)| *task != chosen);
         self.settling.mover = Some(chosen);
@@ -49,6 +55,23 @@ impl Engine {
         self.settle()?;
         self.settling.mover = None;
         self.after_step();
+        Ok(true)
+    }
+
+    /// A step that the user asks for. What the kernel is still bringing is waited for first; what may take
+    /// long, only until the next command comes.
+    pub(super) fn step_by_hand(&mut self, task: Option<TaskId>) -> sys::Result<()> {
+        self.mode = Mode::Paused;
+        self.paused_by = None;
+        self.stop_everybody()?;
+        let began = Instant::now();
+        while !self.one_step(task)? && self.ending.is_none() && !self.tracer.is_over() {
+            if self.pulse.is_called() && began.elapsed() > MOMENT {
+                break;
+            }
+            self.tell(true);
+        }
+        self.told = None;
         Ok(())
     }
 
@@ -90,7 +113,8 @@ impl Engine {
         self.looked_at = self.tracer.recorder().untaken().len();
     }
 
-    pub(super) fn nobody_is_ready(&mut self) -> sys::Result<()> {
+    /// Returns whether something was done about it.
+    pub(super) fn nobody_is_ready(&mut self) -> sys::Result<bool> {
         let anybody_wakes = || self.tracer.sleeping().iter().any(|tid| self.tracer.is_waking(*tid));
         // What was written into a terminal may be on its way still.
         if !self.tracer.moving().is_empty()
@@ -98,21 +122,21 @@ impl Engine {
             || (self.tracer.deliver_to_terminals() && anybody_wakes())
             || self.kernel_delivers()
         {
-            return self.wait_for_anything(Some(Instant::now() + FLUSH));
+            return self.wait_for_anything(Some(Instant::now() + FLUSH)).map(|()| false);
         }
         if self.type_next()? {
-            return Ok(());
+            return Ok(true);
         }
         if self.tracer.next_due().is_some() {
             self.scheduler.clock_moves();
-            return self.move_clock();
+            return self.move_clock().map(|()| true);
         }
         if self.is_up_to_the_user() || self.leave_terminal()? {
-            return Ok(());
+            return Ok(true);
         }
         if self.scenario && !self.typing.is_attended(&self.tracer) && !self.waits_for_outside() {
             self.ending = Some(Outcome::Stuck);
-            return Ok(());
+            return Ok(true);
         }
         let world = self.tracer.world();
         let retries = world.living().any(|it| matches!(it.state, State::Blocked(it) if connects_again(world, it)));
@@ -121,7 +145,7 @@ impl Engine {
             self.tracer.recorder_mut().note(TaskId::LAB, text);
         }
         let deadline = self.deadline();
-        self.wait_for_anything(deadline)
+        self.wait_for_anything(deadline).map(|()| false)
     }
 
     /// Whether the kernel is still bringing a scenario's process what was sent to it: time must not pass, and
@@ -175,11 +199,6 @@ impl Tasks for Bystanders<'_> {
         let names = self.tracer.recorder().names();
         let fits = |full: &str| full == name || full.rsplit('.').next() == Some(name);
         self.tracer.world().living().find(|task| fits(names.get(task.name))).map(|task| task.id)
-    }
-
-    fn name(&self, task: TaskId) -> String {
-        let names = self.tracer.recorder().names();
-        self.tracer.world().task(task).map_or_else(String::new, |task| names.get(task.name).to_owned())
     }
 
     fn reached(&self, task: TaskId, word: &str, begun: bool) -> bool {

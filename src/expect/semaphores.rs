@@ -38,9 +38,9 @@ struct Sums {
 impl Sums {
     const fn add(&mut self, delta: i64) {
         if delta > 0 {
-            self.given += delta;
+            self.given = self.given.saturating_add(delta);
         } else {
-            self.taken -= delta;
+            self.taken = self.taken.saturating_sub(delta);
         }
     }
 }

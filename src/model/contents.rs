@@ -145,7 +145,8 @@ impl Contents {
         let before = self.known_before(at);
         if let Some(run) = self.runs.remove(at) {
             self.known.drain(before..before + run.known as usize);
-            self.len -= run.len;
+            // What was said to be written may be more than can be counted.
+            self.len = self.len.saturating_sub(run.len);
         }
     }
 
@@ -225,6 +226,17 @@ mod tests {
         assert_eq!(contents.prefix(10), (b"lo".to_vec(), false));
         contents.pop(2, true);
         assert_eq!(contents, Contents::default());
+    }
+
+    #[test]
+    fn more_than_can_be_counted_is_no_harm() {
+        let mut queue = Contents::default();
+        for _ in 0..2 {
+            queue.put(A, u64::MAX, b"x", Mark::Type(1));
+        }
+        queue.take(Mark::Type(1));
+        queue.take(Mark::Type(1));
+        assert_eq!(queue, Contents::default());
     }
 
     #[test]

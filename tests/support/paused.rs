@@ -29,12 +29,17 @@ impl Paused {
 
     /// Takes in what comes until the session says that it is paused; `None` if it has ended.
     pub fn until_paused(&mut self) -> Option<Status> {
+        self.until_paused_or_over().ok()
+    }
+
+    /// The same, with the end as an error.
+    pub fn until_paused_or_over(&mut self) -> Result<Status, Ending> {
         loop {
             match self.session.updates().recv_timeout(Duration::from_secs(30)).expect("the session goes on") {
                 Update::Batch(batch) => self.log.append(&batch),
-                Update::Status(status) if status.playing.is_none() => return Some(status),
+                Update::Status(status) if status.playing.is_none() => return Ok(status),
                 Update::Status(_) => {}
-                Update::Ended(_) => return None,
+                Update::Ended(ending) => return Err(ending),
             }
         }
     }

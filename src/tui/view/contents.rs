@@ -183,7 +183,7 @@ fn inside(app: &App, channel: &Channel, contents: &Contents, width: usize) -> Ve
         } else {
             pieces.push(Piece::Text(as_text(&bytes, width)));
         }
-        at += run.len;
+        at = at.saturating_add(run.len);
     }
     if contents.count() > LISTED {
         pieces.push(Piece::Line(format!(" and {} more", contents.count() - LISTED), Role::Faded));
