@@ -285,6 +285,37 @@ fn a_segment_and_a_semaphore_with_names() {
     assert_eq!(made, 1);
 }
 
+/// The stores to the one piece of memory: whose, where, what.
+fn stores_of(log: &[serde_json::Value]) -> Vec<(&str, u64, &str)> {
+    let stores = log.iter().filter(|line| line["event"] == "store");
+    let parts = |line| -> Option<(&str, u64, &str)> {
+        let line: &serde_json::Value = line;
+        Some((line["task"].as_str()?, line["offset"].as_u64()?, line["data"].as_str()?))
+    };
+    stores.filter_map(parts).collect()
+}
+
+#[test]
+fn a_file_that_is_mapped_and_written_to() {
+    let expected = [
+        ("memory", 0, "before"),
+        ("memory", 0, "B"),
+        ("memory#2", 100, "c"),
+        ("memory#2", 200, "call"),
+        ("memory", 300, "p"),
+    ];
+    let watched = role("mapped");
+    assert_eq!(stores_of(&watched), expected, "each of them seen");
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("log");
+    let mut stepped = Command::new(env!("CARGO_BIN_EXE_proclab"));
+    stepped.args(["record", "--serial", "-o"]).arg(&file).arg("--").arg(fixture()).arg("mapped");
+    assert!(stepped.stdin(Stdio::null()).output().expect("it starts").status.success());
+    let text = std::fs::read_to_string(&file).expect("a recording");
+    let log: Vec<_> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(stores_of(&log), expected, "found between two stops");
+}
+
 #[test]
 fn system_v() {
     let log = role("system-v");

@@ -1,5 +1,8 @@
 //! Reading and writing the memory of a stopped tracee (process_vm_readv(2)).
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
 use super::error::{Result, check};
 
 /// Reads up to `buffer.len()` bytes at `address`; returns how many were there before the first
@@ -14,6 +17,11 @@ pub fn read(pid: i32, address: u64, buffer: &mut [u8]) -> Result<usize> {
     // is checked by the kernel.
     let read = unsafe { libc::process_vm_readv(pid, &raw const local, 1, &raw const remote, 1, 0) };
     check(read as i64, "process_vm_readv", || format!("process {pid}")).map(|n| n as usize)
+}
+
+/// The same from pages that the process itself may not read at the moment: through `/proc/PID/mem`.
+pub fn read_closed(pid: i32, address: u64, buffer: &mut [u8]) -> Option<usize> {
+    File::open(format!("/proc/{pid}/mem")).ok()?.read_at(buffer, address).ok()
 }
 
 /// Reads exactly `N` bytes.

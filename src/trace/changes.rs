@@ -6,13 +6,23 @@ use super::recorder::Outcome;
 use super::tracee::Tracee;
 use super::tracer::Tracer;
 use super::watch::Region;
-use crate::model::{ChannelId, ChannelKind, Kind, TaskId, Use};
+use crate::model::{Channel, ChannelId, ChannelKind, Kind, Task, TaskId, Use};
 use crate::sys::memory;
 
 /// How many bytes of a mapping are compared, at most.
-const COMPARED: usize = 64 << 10;
+const COMPARED: usize = 1 << 20;
+/// The same of a file: what stands in it before the run has to be written into the log first.
+const COMPARED_OF_FILE: usize = 64 << 10;
 /// How many bytes a cell has.
 const CELL: usize = 8;
+
+/// How many bytes of a mapping are compared.
+const fn compared(kind: ChannelKind) -> usize {
+    match kind {
+        ChannelKind::File => COMPARED_OF_FILE,
+        _ => COMPARED,
+    }
+}
 
 /// The first place from `at` on where two stretches of the same length differ. Most are equal, and whole
 /// stretches are compared fast.
@@ -41,12 +51,12 @@ impl Tracer {
 
     /// Writes what differs from what is known of a mapping.
     fn write_changes(&mut self, tid: i32, task: TaskId, region: &Region, outcome: Option<Outcome>) {
-        // What stood in a file before the run nobody has read.
-        let is_known = |kind: ChannelKind| kind.is_memory() || kind == ChannelKind::Sem;
-        let Some(channel) = self.world().channel(region.channel).filter(|it| is_known(it.kind)) else { return };
-        let length = usize::try_from(region.bytes).unwrap_or(usize::MAX).min(COMPARED);
+        let Some(channel) = self.world().channel(region.channel).filter(|it| self.is_compared(it)) else { return };
+        let beyond = (compared(channel.kind) as u64).saturating_sub(region.offset);
+        let length = usize::try_from(region.bytes.min(beyond)).unwrap_or(usize::MAX);
         let mut now = vec![0; length];
-        let Ok(read) = memory::read(tid, region.address, &mut now) else { return };
+        let read = memory::read(tid, region.address, &mut now).ok();
+        let Some(read) = read.or_else(|| memory::read_closed(tid, region.address, &mut now)) else { return };
         now.truncate(read);
         if channel.kind == ChannelKind::Sem {
             if let Some(value) = now.first_chunk().filter(|_| region.offset == 0) {
@@ -65,6 +75,28 @@ impl Tracer {
                 None => self.recorder.plain(task, kind),
             }
             at = end;
+        }
+    }
+
+    /// Whether it is known what stands in a piece of memory; in a file, from its first mapping on that may
+    /// be written to.
+    fn is_compared(&self, channel: &Channel) -> bool {
+        match channel.kind {
+            ChannelKind::File => self.watch.files.contains(&channel.id),
+            kind => kind.is_memory() || kind == ChannelKind::Sem,
+        }
+    }
+
+    /// A call has written to a file, which changes the memory of all who have mapped it.
+    pub(super) fn write_changes_of_file(&mut self, task: TaskId, outcome: Outcome, file: ChannelId) {
+        if self.watch.files.is_empty() || !self.watch.files.contains(&file) {
+            return;
+        }
+        let mapping = |user: &Task| user.uses.iter().find(|used| used.channel == file && used.access.reads()).copied();
+        let known = self.world().users(file).find_map(|user| Some((user.id, mapping(user)?)));
+        let Some((holder, mapped)) = known else { return };
+        if let Some(tid) = self.tracees.iter().find(|(_, tracee)| tracee.task == holder).map(|(tid, _)| *tid) {
+            self.write_changes(tid, task, &Region::of(&mapped), Some(outcome));
         }
     }
 
@@ -116,20 +148,24 @@ impl Tracer {
 
     /// What stands in memory that is mapped for the first time.
     pub(super) fn write_found_bytes(&mut self, ended: &Ended<'_>, channel: ChannelId, address: u64) {
-        let memory = self.world().channel(channel).is_some_and(|channel| channel.kind.is_memory());
-        let readable = self.mapped_at(ended.task, address).filter(|used| memory && used.access.reads());
-        if let Some(used) = readable {
+        let Some(kind) = self.world().channel(channel).map(|channel| channel.kind) else { return };
+        let Some(used) = self.mapped_at(ended.task, address).filter(|used| used.access.reads()) else { return };
+        if kind == ChannelKind::File && used.access.writes() {
+            self.watch.files.insert(channel);
+        }
+        if kind.is_memory() || self.watch.files.contains(&channel) {
             self.write_changes(ended.tid, ended.task, &Region::of(&used), Some(ended.outcome()));
         }
     }
 
     /// Says once of a segment that it is too large to be compared.
     fn note_size(&mut self, task: TaskId, used: &Use) {
-        if used.bytes > COMPARED as u64 && self.watch.noted.insert(used.channel) {
-            let name = self.world().channel(used.channel).map(|channel| channel.name);
-            let name = name.map_or("?", |name| self.recorder.names().get(name));
+        let Some(channel) = self.world().channel(used.channel) else { return };
+        let (compared, name) = (compared(channel.kind), channel.name);
+        if used.bytes > compared as u64 && self.watch.noted.insert(used.channel) {
             let text = format!(
-                "{name} has {} bytes: changes are looked for in the first {COMPARED} only; --watch-memory shows all",
+                "{} has {} bytes: changes are looked for in the first {compared} only; --watch-memory shows all",
+                self.recorder.names().get(name),
                 used.bytes
             );
             self.recorder.note(task, &text);

@@ -32,6 +32,8 @@ pub(super) struct Watch {
     pub compare: bool,
     /// Memory of which was said that it is too large for that.
     pub noted: HashSet<ChannelId>,
+    /// Files that are mapped to be written to: what stands in them is in the log.
+    pub files: HashSet<ChannelId>,
     /// What is mapped, by the process whose memory it is.
     rooms: HashMap<TaskId, Room>,
     /// Whose memory a process uses that has none of its own before its exec (vfork(2)).

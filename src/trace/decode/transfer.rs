@@ -55,6 +55,7 @@ impl Tracer {
         };
         let via = self.via_of(ended, fd);
         self.recorder.of_call(ended.task, ended.outcome(), Kind::Write { channel, via, bytes, data });
+        self.write_changes_of_file(ended.task, ended.outcome(), channel);
     }
 
     /// By which way a transfer through `fd` goes: `preadv2` and `pwritev2` go by the file position if they name
@@ -146,6 +147,7 @@ impl Tracer {
         }
         let via = via(to, to_place);
         self.recorder.of_call(ended.task, ended.outcome(), Kind::Write { channel, via, bytes, data });
+        self.write_changes_of_file(ended.task, ended.outcome(), channel);
         self.drain_output(channel);
     }
 
