@@ -8,8 +8,8 @@ mod support;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use foreign::{Fixture, compile};
-use proclab::control::{Command, Session, Start, Update};
-use proclab::model::{DefaultAction, Disposition, Log, Signal, SignalSet, TimerKind, World};
+use proclab::control::{Command, Hand, Plan, Session, Start, Subject, Update};
+use proclab::model::{DefaultAction, Disposition, Log, Signal, SignalSet, TaskId, TimerKind, World};
 use proclab::sys::procfs;
 
 static SIGNALS: LazyLock<Fixture> = LazyLock::new(|| compile("signals"));
@@ -23,22 +23,67 @@ fn step_through(words: &[&str]) -> usize {
     let words: Vec<&str> = std::iter::once(path).chain(words.iter().copied()).collect();
     let mut plan = support::plan(support::command(&words));
     plan.serial = true;
+    step_on(plan, &format!("{words:?}"), compare).0
+}
+
+/// Steps until the run is over. After each step the world is compared, and the kernel is asked what it has
+/// queued for each task that stands still. Returns how many steps there were, and how many signals were queued
+/// at most.
+fn step_on(mut plan: Plan, what: &str, compare: impl Fn(&Log, &str)) -> (usize, usize) {
     plan.start = Start::Paused;
     let session = Session::start(plan).expect("the run starts");
     let mut log = Log::new(session.header().clone());
-    let mut steps = 0;
+    let (mut steps, mut most, mut answered) = (0, 0, None);
+    let mut asked: Vec<TaskId> = Vec::new();
     for update in session.updates() {
         match update {
             Update::Batch(batch) => log.append(&batch),
-            Update::Status(_) => {
-                compare(&log, &format!("{words:?}, after {steps} steps"));
-                steps += 1;
-                session.send(Command::Step(None));
+            Update::Status(status) => {
+                let new = status.answer.filter(|answer| answered.is_none_or(|number| answer.number > number));
+                if let Some(answer) = new {
+                    answered = Some(answer.number);
+                    let same = answer.text.strip_prefix("the kernel has the same ");
+                    let count = same.and_then(|rest| rest.split(' ').next()?.parse().ok());
+                    most = most.max(count.unwrap_or_else(|| panic!("{what}, after {steps}: {}", answer.text)));
+                } else {
+                    compare(&log, &format!("{what}, after {steps} steps"));
+                    steps += 1;
+                    asked = status.next.iter().map(|next| next.task).collect();
+                }
+                session.send(asked.pop().map_or(Command::Step(None), |task| Command::Hand(Hand::Ask(task))));
             }
-            Update::Ended(_) => return steps,
+            Update::Ended(_) => {
+                assert!(answered.is_some(), "{what}: nobody could be asked");
+                return (steps, most);
+            }
         }
     }
     panic!("the session broke off");
+}
+
+/// The queues of scenario processes, some of whose signals come from the lab's clock.
+#[test]
+fn the_kernel_has_queued_what_the_log_says() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let scenarios = [
+        ("real-time-order", 4),
+        ("signals-do-not-queue", 1),
+        ("long-handler", 1),
+        ("sigchld-loop", 1),
+        ("alarm-pause-race", 1),
+        ("signalfd", 1),
+    ];
+    for (name, queued) in scenarios {
+        for seed in 0..4 {
+            let scenario = support::scenario(&format!("signals/{name}"));
+            let schedule = scenario.schedule.clone();
+            let mut plan = support::plan(Subject::Scenario(Box::new(scenario)));
+            plan.schedule = schedule;
+            plan.seed = seed;
+            let (_, most) = step_on(plan, name, |_, _| {});
+            assert!(most >= queued, "{name}: at most {most} were queued");
+        }
+    }
 }
 
 fn compare(log: &Log, when: &str) {
@@ -62,7 +107,7 @@ fn compare(log: &Log, when: &str) {
 }
 
 /// What is ignored is queued all the same, because the task is traced.
-fn kept(world: &World, task: proclab::model::TaskId, set: SignalSet) -> SignalSet {
+fn kept(world: &World, task: TaskId, set: SignalSet) -> SignalSet {
     let ignored = |signal: Signal| match world.action(task, signal).map(|action| action.disposition) {
         Some(Disposition::Ignore) => true,
         Some(Disposition::Default) => signal.default_action() == DefaultAction::Ignore,
@@ -71,7 +116,7 @@ fn kept(world: &World, task: proclab::model::TaskId, set: SignalSet) -> SignalSe
     set.iter().filter(|signal| !ignored(*signal)).collect()
 }
 
-fn compare_timers(world: &World, task: proclab::model::TaskId, pid: i32, about: &str) {
+fn compare_timers(world: &World, task: TaskId, pid: i32, about: &str) {
     let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/timers")) else { return };
     let number = |key: &str| -> Vec<i32> {
         let values = text.lines().filter_map(|line| line.strip_prefix(key));

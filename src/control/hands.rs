@@ -5,7 +5,7 @@
 
 use super::engine::Engine;
 use super::{Answer, Hand, To};
-use crate::model::{Hold, Signal, State, TaskId};
+use crate::model::{Hold, Pending, Signal, State, TaskId};
 use crate::sys;
 
 /// How many receivers an answer names.
@@ -20,6 +20,7 @@ impl Engine {
             Hand::Suppress(task) => self.suppress(task)?,
             Hand::Replace(task, by) => self.replace(task, by)?,
             Hand::Hold(task, hold) => self.hold(task, hold),
+            Hand::Ask(task) => self.ask(task)?,
         };
         self.settle()?;
         self.after_step();
@@ -99,6 +100,24 @@ impl Engine {
             Some(next) => format!("{signal} replaced: {name} is about to be delivered {next}"),
             None => format!("{signal} replaced: {by} is blocked or ignored by {name}, which goes on"),
         })
+    }
+
+    fn ask(&self, task: TaskId) -> sys::Result<String> {
+        let name = self.short(task);
+        if !self.is_alive(task) {
+            return Ok(self.gone(task));
+        }
+        let Some((known, queued)) = self.tracer.compare_queues(task)? else {
+            return Ok(format!("{name} is in a call: only of who stands still does the kernel tell what is queued"));
+        };
+        if known == queued {
+            return Ok(format!("the kernel has the same {} in the queues of {name}", known.len()));
+        }
+        let text = |list: &[Pending]| -> Vec<String> {
+            list.iter().map(|it| format!("{} code {} value {}", it.signal, it.code, it.value)).collect()
+        };
+        let (known, queued) = (list(&text(&known)), list(&text(&queued)));
+        Ok(format!("the kernel has something else in the queues of {name}: {queued}; the log has: {known}"))
     }
 
     fn hold(&mut self, task: TaskId, hold: Hold) -> String {

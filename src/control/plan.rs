@@ -175,6 +175,8 @@ pub enum Hand {
     Replace(TaskId, Signal),
     /// Keep the task from something, or let it go.
     Hold(TaskId, Hold),
+    /// Compare what waits for the task with what the kernel has queued for it.
+    Ask(TaskId),
 }
 
 /// To whom a signal is sent.

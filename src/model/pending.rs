@@ -103,7 +103,7 @@ impl Pendings {
     }
 
     /// Puts one in. A standard signal that is there already stays what it is.
-    pub(super) fn push(&mut self, pending: Pending) {
+    pub fn push(&mut self, pending: Pending) {
         if !pending.signal.is_realtime() && self.set.contains(pending.signal) {
             return;
         }

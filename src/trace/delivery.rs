@@ -66,7 +66,7 @@ impl Tracer {
         self.phase(target, Phase::Generated, signal, info);
     }
 
-    fn sender(&self, task: TaskId, signal: Signal, info: SignalInfo) -> Option<TaskId> {
+    pub(super) fn sender(&self, task: TaskId, signal: Signal, info: SignalInfo) -> Option<TaskId> {
         if info.pid == BY_HAND {
             return Some(TaskId::LAB);
         }

@@ -3,8 +3,8 @@
 //! A blocked signal makes no stop. Children end, timers ring, terminals have keys: when everything
 //! stands still, the queues are asked.
 
-use super::tracer::Tracer;
-use crate::model::{Kind, Pendings, Phase, Queue, Signal, SignalSet, TaskId};
+use super::tracer::{Result, Tracer};
+use crate::model::{Kind, Pending, Pendings, Phase, Queue, Signal, SignalSet, TaskId};
 use crate::sys::detour::FAULTS;
 use crate::sys::procfs;
 use crate::sys::ptrace::SignalInfo;
@@ -20,6 +20,43 @@ impl Tracer {
                 self.look_at_queues_of(task, tid);
             }
         }
+    }
+
+    /// What waits for a task and then for its process, in the order of delivery: as the log has it, and as the
+    /// kernel does (`PTRACE_PEEKSIGINFO`). `None` of one that does not stand still.
+    ///
+    /// # Errors
+    /// `ESRCH` if it has been killed.
+    pub fn compare_queues(&self, task: TaskId) -> Result<Option<(Vec<Pending>, Vec<Pending>)>> {
+        let rest = self.tids.get(&task).and_then(|tid| self.tracees.get(tid)).and_then(|it| it.rest.as_ref());
+        let (Some(rest), Some(own)) = (rest, self.world().task(task)) else { return Ok(None) };
+        let Some(leader) = self.world().task(own.process) else { return Ok(None) };
+        let mut known = Vec::new();
+        let mut queued = Vec::new();
+        for (waiting, shared) in [(&own.pending, false), (&leader.shared_pending, true)] {
+            let first = known.len();
+            known.extend(waiting.from(0).map(|pending| Pending { coalesced: 0, ..*pending }));
+            let mut list = Pendings::default();
+            for (signal, info) in rest.stopped().queued_signals(shared)? {
+                list.push(self.as_known(task, signal, info, &known[first..]));
+            }
+            queued.extend(list.from(0).copied());
+        }
+        Ok(Some((known, queued)))
+    }
+
+    /// A signal of the kernel's queue as the log would say it. What the lab has sent in somebody's name is
+    /// taken for what it was sent for.
+    fn as_known(&self, task: TaskId, signal: Signal, info: SignalInfo, known: &[Pending]) -> Pending {
+        let info = if info.code == crate::sys::signal::OF_THE_LAB { SignalInfo::unknown(info.queue) } else { info };
+        let SignalInfo { code, value, .. } = info;
+        let by_hand =
+            |it: &&Pending| it.from == Some(TaskId::LAB) && (it.signal, it.code, it.value) == (signal, code, value);
+        let from = match known.iter().find(by_hand) {
+            Some(by_hand) => by_hand.from,
+            None => self.sender(task, signal, info),
+        };
+        Pending { signal, from, code, value, coalesced: 0 }
     }
 
     fn look_at_queues_of(&mut self, task: TaskId, tid: i32) {

@@ -239,6 +239,7 @@ pub const PHRASES: &[(&str, &str, &str)] = &[
     ("replace ", "SIGNAL [TASK]", "put this signal in its place"),
     ("hold ", "TASK [deliveries]", "keep a task from its next step, or only from taking signals"),
     ("release ", "TASK", "let a task go that is held"),
+    ("ask ", "TASK", "ask the kernel which signals it has queued, and compare with what is shown"),
     ("write ", "FILE", "write the log so far into a new file, for proclab replay"),
     ("seek ", "EVENT", "to this event of the log"),
     ("seed ", "N", "start again with this seed"),

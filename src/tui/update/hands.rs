@@ -91,6 +91,9 @@ pub fn entries(app: &App, typed: &str) -> Vec<Entry> {
         ["hold", rest @ ..] if open || !rest.is_empty() => {
             one_task(app, "hold", rest, "it takes no step until it is released", |task| Hand::Hold(task, Hold::Steps))
         }
+        ["ask", rest @ ..] if open || !rest.is_empty() => {
+            one_task(app, "ask", rest, "ask the kernel what is queued for it, and compare", Hand::Ask)
+        }
         ["release", rest @ ..] if open || !rest.is_empty() => {
             one_task(app, "release", rest, "it goes on", |task| Hand::Hold(task, Hold::Nothing))
         }
