@@ -121,6 +121,32 @@ fn a_handler_that_is_jumped_out_of_is_left() {
 }
 
 #[test]
+fn a_thread_takes_its_mask_and_its_queue_along() {
+    // What the program that it loads says of both is what it says without the lab.
+    let events = role(&["thread-exec"]);
+    assert_eq!(named(&events, "exec").len(), 2);
+}
+
+#[test]
+fn jumps_off_the_alternate_stack() {
+    let events = role(&["leave-alternate"]);
+    let of = |signal| -> Vec<(String, bool)> {
+        let own = events.iter().filter(|it| it["event"] == "signal" && it["signal"] == signal);
+        let ends = own.filter(|it| matches!(it["phase"].as_str(), Some("handler" | "returned" | "left")));
+        ends.map(|it| (it["phase"].as_str().unwrap_or("").to_owned(), it["stack"] == "alternate")).collect()
+    };
+    let seen =
+        |list: &[(&str, bool)]| list.iter().map(|(phase, alternate)| ((*phase).to_owned(), *alternate)).collect();
+    let twice: Vec<_> = seen(&[("handler", true), ("left", false), ("handler", true), ("left", false)]);
+    assert_eq!(of("SIGUSR1"), twice);
+    // The first interrupts a handler there; the second comes when that stack is free again.
+    let seen: Vec<_> = seen(&[("handler", true), ("left", false), ("handler", false), ("returned", false)]);
+    assert_eq!(of("SIGUSR2"), seen);
+    assert_eq!(of("SIGHUP"), [("handler".to_owned(), true), ("returned".to_owned(), false)]);
+    assert!(events.iter().filter(|it| it["event"] == "write").all(|it| it.get("handling").is_none()));
+}
+
+#[test]
 fn what_becomes_of_an_interrupted_call_is_told_once() {
     for (name, then, signal) in [("restart", "restart", "SIGUSR1"), ("eintr", "eintr", "SIGUSR1")] {
         let events = role(&[name]);

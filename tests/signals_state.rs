@@ -155,6 +155,9 @@ steps! {
     a_limit_that_is_reached: "limit", 10;
     handlers_on_another_stack: "altstack", 10;
     a_jump_out_of_a_handler: "leave", 10;
+    a_thread_that_loads_a_program: "thread-exec", 10;
+    a_crash_that_takes_other_threads_along: "crash", 10;
+    jumps_off_another_stack: "leave-alternate", 10;
     a_read_that_begins_again: "restart", 10;
     a_read_that_fails: "eintr", 10;
     timers_that_do_not_run_out: "armed", 10;

@@ -16,6 +16,9 @@ use crate::sys::{self, procfs};
 /// How long a step may compute before the others go on without it: time that it had a CPU, because on
 /// a busy machine nothing can be said of any other.
 const PATIENCE: Duration = Duration::from_millis(50);
+/// How long a step waits for the kernel to bring a sleeper what was sent to it: on a busy machine that is left to
+/// a thread of the kernel.
+const DELIVERY: Duration = Duration::from_millis(500);
 /// The first and the longest nap between two looks. A nap gives the CPU that tracer and tracees share
 /// to whoever can use it; sched_yield(2) would mostly come straight back.
 const NAP: Duration = Duration::from_micros(1);
@@ -68,6 +71,7 @@ impl Engine {
     pub(super) fn settle(&mut self) -> sys::Result<()> {
         let mut patience = Patience::default();
         let mut delivered = false;
+        let mut waits = None;
         loop {
             let mut in_time = self.collect(&mut patience)?;
             // Whom a write into a terminal wakes stops a little later than the writer: not by chance before or
@@ -81,6 +85,11 @@ impl Engine {
                 if self.tracer.read_terminal() {
                     continue;
                 }
+                // What was sent through a socket arrives when the kernel comes to it.
+                if self.kernel_delivers() && waits.get_or_insert_with(Instant::now).elapsed() < DELIVERY {
+                    std::thread::sleep(LONGEST_NAP);
+                    continue;
+                }
                 // What was written into a terminal may be on its way still.
                 if !delivered && self.tracer.deliver_to_terminals() {
                     delivered = true;
@@ -89,7 +98,7 @@ impl Engine {
                 self.write_sleepers();
                 return Ok(());
             }
-            delivered = false;
+            (delivered, waits) = (false, None);
             self.take_in(seen)?;
             if !in_time {
                 return Ok(());
@@ -139,11 +148,21 @@ impl Engine {
     fn running(&self) -> Vec<i32> {
         let reported = |tid: &i32| self.settling.seen.iter().any(|seen| seen.tid() == *tid);
         let mut running = self.tracer.moving();
-        running.retain(|tid| !reported(tid) && !self.tracer.is_asleep(*tid));
+        running.retain(|tid| !reported(tid) && !self.tracer.is_asleep(*tid) && !self.waits_for_us(*tid));
         let woken = self.tracer.sleeping();
         running.extend(self.settling.seen.iter().filter_map(|seen| self.newborn(seen)).filter(|tid| !reported(tid)));
         running.extend(woken.iter().filter(|tid| !reported(tid) && self.tracer.is_waking(**tid)));
         running
+    }
+
+    /// Whether a thread cannot stop before what was reported is taken in. It waits for the end of another one of
+    /// its process: exec does, and so does who dumps core. Or it has become that other one by its exec.
+    fn waits_for_us(&self, tid: i32) -> bool {
+        let process = |tid: i32| self.tracer.world().task(self.tracer.task_of(tid)?).map(|task| task.process);
+        let concerns = |seen: &Seen| {
+            matches!(seen, Seen::Stopped(_, Why::Exit | Why::Exec)) && process(seen.tid()) == process(tid)
+        };
+        self.settling.seen.iter().any(concerns) && matches!(procfs::state(tid), None | Some(b'D'))
     }
 
     fn take_in(&mut self, mut seen: Vec<Seen>) -> sys::Result<()> {

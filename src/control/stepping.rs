@@ -150,7 +150,7 @@ impl Engine {
 
     /// Whether the kernel is still bringing a scenario's process what was sent to it: time must not pass, and
     /// nobody is stuck, before it has.
-    fn kernel_delivers(&self) -> bool {
+    pub(super) fn kernel_delivers(&self) -> bool {
         let world = self.tracer.world();
         self.scenario && world.living().any(|task| self.tracer.is_actor(task.id) && world.is_under_way(task))
     }

@@ -45,17 +45,16 @@ impl Tracer {
         Ok(Some((known, queued)))
     }
 
-    /// A signal of the kernel's queue as the log would say it. What the lab has sent in somebody's name is
-    /// taken for what it was sent for.
+    /// A signal of the kernel's queue as the log would say it. The kernel knows of the sender only which process
+    /// it was; and what the lab has sent in somebody's name is taken for what it was sent for.
     fn as_known(&self, task: TaskId, signal: Signal, info: SignalInfo, known: &[Pending]) -> Pending {
         let info = if info.code == crate::sys::signal::OF_THE_LAB { SignalInfo::unknown(info.queue) } else { info };
         let SignalInfo { code, value, .. } = info;
-        let by_hand =
-            |it: &&Pending| it.from == Some(TaskId::LAB) && (it.signal, it.code, it.value) == (signal, code, value);
-        let from = match known.iter().find(by_hand) {
-            Some(by_hand) => by_hand.from,
-            None => self.sender(task, signal, info),
-        };
+        let sender = self.sender(task, signal, info);
+        let sent_it = |from: TaskId| from == TaskId::LAB || Some(self.process_of(from)) == sender;
+        let is_it =
+            |it: &&Pending| (it.signal, it.code, it.value) == (signal, code, value) && it.from.is_some_and(sent_it);
+        let from = known.iter().find(is_it).map_or(sender, |it| it.from);
         Pending { signal, from, code, value, coalesced: 0 }
     }
 
