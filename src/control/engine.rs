@@ -1,7 +1,6 @@
 //! The tracer's thread: takes commands, lets tasks move, tells what happened.
 
 use std::collections::VecDeque;
-use std::sync::PoisonError;
 use std::sync::mpsc::{Receiver, Sender, SyncSender};
 use std::time::{Duration, Instant};
 
@@ -9,16 +8,12 @@ use super::bench::{self, Bench};
 use super::scheduler::Scheduler;
 use super::settle::Settling;
 use super::typing::Typing;
-use super::{Answer, Breakpoint, Command, Ending, Next, Outcome, Pace, Plan, Start, Status, Subject, Update};
+use super::{Answer, Breakpoint, Command, Outcome, Pace, Plan, Start, Status, Subject, Update};
 use crate::model::{Header, TaskId};
 use crate::scenario::Limit;
 use crate::sys::{self, Pulse, ptrace};
 use crate::trace::{Options, Tracer};
 
-/// How long events may wait before they are told.
-pub(super) const FLUSH: Duration = Duration::from_millis(8);
-/// How many events may wait before they are told.
-const FLUSH_EVENTS: usize = 2048;
 /// How many processes a foreign program may have at the same time before the lab ends it.
 const FOREIGN_PROCESSES: u32 = 10_000;
 
@@ -49,12 +44,12 @@ pub(super) struct Engine {
     pub(super) pulse: Pulse,
     pub(super) settling: Settling,
     header: Header,
-    bench: Bench,
+    pub(super) bench: Bench,
     pub(super) scheduler: Scheduler,
     commands: Receiver<Command>,
     /// Commands that came before there was anybody to do something with.
     early: VecDeque<Command>,
-    updates: SyncSender<Update>,
+    pub(super) updates: SyncSender<Update>,
     pub(super) mode: Mode,
     pub(super) serial: bool,
     pub(super) scenario: bool,
@@ -67,13 +62,13 @@ pub(super) struct Engine {
     pub(super) told_retry: bool,
     pub(super) paused_by: Option<String>,
     pub(super) answer: Option<Answer>,
-    limit: Limit,
-    timeout: Option<Duration>,
+    pub(super) limit: Limit,
+    pub(super) timeout: Option<Duration>,
     /// How long the run has played, apart from the present stretch.
-    played: Duration,
-    playing_since: Option<Instant>,
+    pub(super) played: Duration,
+    pub(super) playing_since: Option<Instant>,
     next_step_at: Option<Instant>,
-    flushed: Instant,
+    pub(super) flushed: Instant,
     pub(super) told: Option<Status>,
     /// Somebody listens no more, or wants the end.
     pub(super) ending: Option<Outcome>,
@@ -283,43 +278,6 @@ impl Engine {
         }
     }
 
-    fn is_over(&mut self) -> Option<Outcome> {
-        if let Some(outcome) = self.ending.take() {
-            return Some(outcome);
-        }
-        if self.tracer.is_over() {
-            return Some(Outcome::Done);
-        }
-        if self.tracer.recorder().count() >= self.limit.events {
-            return Some(Outcome::Limit(format!("the run has reached its limit of {} events", self.limit.events)));
-        }
-        if self.tracer.count() > self.limit.processes as usize {
-            let text = format!("more than {} processes are alive, the run's limit", self.limit.processes);
-            return Some(Outcome::Limit(text));
-        }
-        self.is_out_of_time()
-    }
-
-    fn is_out_of_time(&self) -> Option<Outcome> {
-        let played = self.played + self.playing_since.map_or(Duration::ZERO, |since| since.elapsed());
-        let clock = Duration::from_nanos(self.tracer.clock_ns().unwrap_or(0));
-        if played.max(clock).as_secs() >= self.limit.seconds {
-            return Some(Outcome::Limit(format!("the run has reached its limit of {} seconds", self.limit.seconds)));
-        }
-        if self.timeout.is_some_and(|timeout| played >= timeout) {
-            return Some(Outcome::Limit("the time given by --timeout is over".into()));
-        }
-        None
-    }
-
-    /// When the run has to be looked at again at the latest.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        let since = self.playing_since?;
-        let bound = Duration::from_secs(self.limit.seconds.min(1 << 30));
-        let bound = self.timeout.map_or(bound, |timeout| timeout.min(bound));
-        since.checked_add(bound.saturating_sub(self.played))
-    }
-
     /// Makes the tasks that run stop where they are, and waits until they have.
     pub(super) fn stop_everybody(&mut self) -> sys::Result<()> {
         self.settle()?;
@@ -417,108 +375,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Tells what was written, if it is time; and how things stand, if that has changed. Returns
-    /// whether anything was told.
-    pub(super) fn tell(&mut self, now: bool) -> bool {
-        let waiting = self.tracer.recorder().untaken().len();
-        let due = waiting > 0 && (now || waiting >= FLUSH_EVENTS || self.flushed.elapsed() >= FLUSH);
-        if due {
-            let batch = self.tracer.recorder_mut().take();
-            self.looked_at = 0;
-            self.flushed = Instant::now();
-            self.send(Update::Batch(batch));
-        }
-        if now || due {
-            let status = self.status();
-            if self.told.as_ref() != Some(&status) {
-                self.told = Some(status.clone());
-                self.send(Update::Status(status));
-            }
-        }
-        due
-    }
-
-    fn send(&mut self, update: Update) {
-        if self.updates.send(update).is_err() {
-            self.ending.get_or_insert(Outcome::Stopped);
-        }
-    }
-
-    fn status(&self) -> Status {
-        let next =
-            |task| Some(Next { task, text: self.tracer.next_step(task)?, signal: self.tracer.about_to_take(task) });
-        // At full speed nobody else stands still for long enough to be read.
-        let mut standing = if self.mode == Mode::Playing(Pace::Full) { Vec::new() } else { self.tracer.ready() };
-        standing.extend(self.tracer.held_back());
-        standing.sort_unstable();
-        Status {
-            playing: match self.mode {
-                Mode::Paused => None,
-                Mode::Playing(pace) => Some(pace),
-            },
-            serial: self.serial,
-            next: standing.into_iter().filter_map(next).collect(),
-            paused_by: self.paused_by.clone(),
-            clock_ns: self.tracer.clock_ns(),
-            answer: self.answer.clone(),
-        }
-    }
-
     pub(super) fn name(&self, task: TaskId) -> String {
         let names = self.tracer.recorder().names();
         self.tracer.world().task(task).map_or_else(String::new, |task| names.get(task.name).to_owned())
-    }
-
-    /// The run is over: what is left is killed, and told.
-    fn finish(&mut self, outcome: Outcome) {
-        let outcome = self.explain(outcome);
-        if outcome == Outcome::Stuck {
-            let text = "nothing can move any more: all that is left waits for each other";
-            self.tracer.recorder_mut().note(TaskId::LAB, text);
-        }
-        self.tracer.recorder_mut().end();
-        let batch = self.tracer.recorder_mut().take();
-        self.send(Update::Batch(batch));
-        let root = self.tracer.root_status();
-        self.bury();
-        self.pulse.end();
-        let directory = self.bench.directory.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let left = directory.map(super::run_dir::RunDir::remove).unwrap_or_default();
-        let schedule = if self.serial { self.scheduler.followed() } else { String::new() };
-        let unscheduled = if schedule.is_empty() { Vec::new() } else { std::mem::take(&mut self.unscheduled) };
-        self.send(Update::Ended(Ending { outcome, root, schedule, unscheduled, left }));
-    }
-
-    /// A program that ended before it was loaded has said why.
-    fn explain(&mut self, outcome: Outcome) -> Outcome {
-        if outcome != Outcome::Done || self.scenario {
-            return outcome;
-        }
-        match self.bench.report.take().and_then(sys::spawn::Report::failure) {
-            Some(error) => {
-                let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
-                Outcome::Failed(format!("{error}{hint}"))
-            }
-            None => outcome,
-        }
-    }
-
-    /// Kills everything that is left, and reaps it.
-    fn bury(&mut self) {
-        self.pulse.beat();
-        self.tracer.kill_all();
-        loop {
-            match self.pulse.during(|| ptrace::wait(true)) {
-                Ok(ptrace::Wait::Nobody) | Err(_) => return,
-                Ok(ptrace::Wait::Stopped(stopped, _)) => {
-                    // It may have been made since.
-                    sys::signal::kill(stopped.pid());
-                    drop(stopped.resume(ptrace::Resume::Continue, None));
-                }
-                Ok(ptrace::Wait::Ended(..)) => {}
-                Ok(ptrace::Wait::Nothing | ptrace::Wait::Interrupted) => self.tracer.kill_all(),
-            }
-        }
     }
 }
 

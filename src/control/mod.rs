@@ -6,6 +6,7 @@
 
 mod bench;
 mod breakpoints;
+mod ending;
 mod engine;
 mod hands;
 mod leftovers;
@@ -14,6 +15,7 @@ mod run_dir;
 mod scheduler;
 mod settle;
 mod stepping;
+mod telling;
 mod typing;
 
 use std::sync::mpsc;

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::engine::{Engine, FLUSH, Mode};
+use super::engine::{Engine, Mode};
 use super::scheduler::{Choice, Tasks};
+use super::telling::FLUSH;
 use super::{Outcome, breakpoints};
 use crate::model::{Blocked, ChannelKind, Kind, Phase, State, TaskId, Why, World};
 use crate::scenario::RETURNED;

@@ -1,0 +1,102 @@
+//! When a run is over, how it ended, and what is done then.
+
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use super::engine::Engine;
+use super::{Ending, Outcome, Update, run_dir};
+use crate::model::TaskId;
+use crate::sys::{self, ptrace};
+
+impl Engine {
+    /// How the run ends, if it does so now.
+    pub(super) fn is_over(&mut self) -> Option<Outcome> {
+        if let Some(outcome) = self.ending.take() {
+            return Some(outcome);
+        }
+        if self.tracer.is_over() {
+            return Some(Outcome::Done);
+        }
+        if self.tracer.recorder().count() >= self.limit.events {
+            return Some(Outcome::Limit(format!("the run has reached its limit of {} events", self.limit.events)));
+        }
+        if self.tracer.count() > self.limit.processes as usize {
+            let text = format!("more than {} processes are alive, the run's limit", self.limit.processes);
+            return Some(Outcome::Limit(text));
+        }
+        self.is_out_of_time()
+    }
+
+    /// The limit of time that the run has reached, if it has.
+    pub(super) fn is_out_of_time(&self) -> Option<Outcome> {
+        let played = self.played + self.playing_since.map_or(Duration::ZERO, |since| since.elapsed());
+        let clock = Duration::from_nanos(self.tracer.clock_ns().unwrap_or(0));
+        if played.max(clock).as_secs() >= self.limit.seconds {
+            return Some(Outcome::Limit(format!("the run has reached its limit of {} seconds", self.limit.seconds)));
+        }
+        if self.timeout.is_some_and(|timeout| played >= timeout) {
+            return Some(Outcome::Limit("the time given by --timeout is over".into()));
+        }
+        None
+    }
+
+    /// When the run has to be looked at again at the latest.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let since = self.playing_since?;
+        let bound = Duration::from_secs(self.limit.seconds.min(1 << 30));
+        let bound = self.timeout.map_or(bound, |timeout| timeout.min(bound));
+        since.checked_add(bound.saturating_sub(self.played))
+    }
+
+    /// The run is over: what is left is killed, and told.
+    pub(super) fn finish(&mut self, outcome: Outcome) {
+        let outcome = self.explain(outcome);
+        if outcome == Outcome::Stuck {
+            let text = "nothing can move any more: all that is left waits for each other";
+            self.tracer.recorder_mut().note(TaskId::LAB, text);
+        }
+        self.tracer.recorder_mut().end();
+        let batch = self.tracer.recorder_mut().take();
+        self.send(Update::Batch(batch));
+        let root = self.tracer.root_status();
+        self.bury();
+        self.pulse.end();
+        let directory = self.bench.directory.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let left = directory.map(run_dir::RunDir::remove).unwrap_or_default();
+        let schedule = if self.serial { self.scheduler.followed() } else { String::new() };
+        let unscheduled = if schedule.is_empty() { Vec::new() } else { std::mem::take(&mut self.unscheduled) };
+        self.send(Update::Ended(Ending { outcome, root, schedule, unscheduled, left }));
+    }
+
+    /// A program that ended before it was loaded has said why.
+    fn explain(&mut self, outcome: Outcome) -> Outcome {
+        if outcome != Outcome::Done || self.scenario {
+            return outcome;
+        }
+        match self.bench.report.take().and_then(sys::spawn::Report::failure) {
+            Some(error) => {
+                let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+                Outcome::Failed(format!("{error}{hint}"))
+            }
+            None => outcome,
+        }
+    }
+
+    /// Kills everything that is left, and reaps it.
+    fn bury(&mut self) {
+        self.pulse.beat();
+        self.tracer.kill_all();
+        loop {
+            match self.pulse.during(|| ptrace::wait(true)) {
+                Ok(ptrace::Wait::Nobody) | Err(_) => return,
+                Ok(ptrace::Wait::Stopped(stopped, _)) => {
+                    // It may have been made since.
+                    sys::signal::kill(stopped.pid());
+                    drop(stopped.resume(ptrace::Resume::Continue, None));
+                }
+                Ok(ptrace::Wait::Ended(..)) => {}
+                Ok(ptrace::Wait::Nothing | ptrace::Wait::Interrupted) => self.tracer.kill_all(),
+            }
+        }
+    }
+}
