@@ -180,7 +180,11 @@ fn a_program_without_end_can_be_paused_and_ended() {
         let log = Log::new(session.header().clone());
         let mut run = Paused { session, log, answers: None };
         run.session.send(Command::Pause);
-        assert!(run.until_paused().is_some() || script == "cat", "{script}");
+        // There is nothing to read: it may have ended already.
+        if run.until_paused().is_none() {
+            assert_eq!(script, "cat");
+            continue;
+        }
         run.session.send(Command::End);
         assert_eq!(run.until_paused(), None, "{script}");
     }
