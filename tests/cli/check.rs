@@ -114,6 +114,22 @@ fn without_a_name_every_scenario_of_the_list_is_checked() {
     assert!(checked.status.success());
 }
 
+#[test]
+fn free_mode_leaves_out_what_shows_a_schedule() {
+    let place = Place::new();
+    let scheduled = GOOD.replace("expect {", "schedule { run all }\nexpect {");
+    assert_ne!(scheduled, GOOD);
+    place.write("scenarios/mine/good.kdl", GOOD);
+    place.write("scenarios/mine/scheduled.kdl", &scheduled);
+    let checked = place.run(&["check", "--free", "--format", "json"]);
+    let runs: serde_json::Value = serde_json::from_str(checked.text()).expect("JSON");
+    let names: Vec<_> = runs.as_array().expect("an array").iter().map(|run| run["scenario"].as_str()).collect();
+    assert!(names.contains(&Some("mine/good")) && !names.contains(&Some("mine/scheduled")), "{names:?}");
+    assert!(checked.stderr.contains("show a schedule, which free mode does not follow"), "{}", checked.stderr);
+    let asked_for = place.run(&["check", "--free", "mine/scheduled"]).code(0);
+    assert!(asked_for.text().contains("mine/scheduled"), "{}", asked_for.text());
+}
+
 /// The names of all elements of a document; panics if it is not well formed.
 fn well_formed(xml: &str) -> Vec<String> {
     let body = xml.strip_prefix("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n").expect("a declaration");

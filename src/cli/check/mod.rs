@@ -20,8 +20,9 @@ use crate::scenario::Scenario;
 
 /// Run scenarios without a screen and judge their expectations
 ///
-/// Without a name, every scenario that `proclab list` shows is checked. A run that reaches its limit
-/// fails whatever its expectations say.
+/// Without a name, every scenario that `proclab list` shows is checked; with `--free`, every one that does not
+/// show a schedule, which nobody follows there. A run that reaches its limit fails whatever its
+/// expectations say.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Names or files of scenarios [default: all]
@@ -161,7 +162,7 @@ impl Report {
 
 /// Runs the command.
 pub fn check(args: &Args) -> Result<Exit, Failure> {
-    let scenarios = args.scenarios()?;
+    let (scenarios, left_out) = args.scenarios()?;
     begin();
     let interrupts = Interrupts::listen(Keys::Lab)?;
     let marks = Marks::of_stdout();
@@ -189,6 +190,11 @@ pub fn check(args: &Args) -> Result<Exit, Failure> {
         Format::Json => print(&json::render(&reports))?,
         Format::Junit => print(&junit::render(&reports))?,
     }
+    if left_out > 0 {
+        say(&format!(
+            "{left_out} scenarios show a schedule, which free mode does not follow, and were left out; a name runs one"
+        ));
+    }
     // With these formats standard output is for a program; a person should see it all the same.
     for report in reports.iter().filter(|report| matches!(report.ended, Ended::Invalid(_))) {
         say_lines(report.ended.sentence());
@@ -197,14 +203,18 @@ pub fn check(args: &Args) -> Result<Exit, Failure> {
 }
 
 impl Args {
-    fn scenarios(&self) -> Result<Vec<Found>, Failure> {
+    /// What is to be checked, and how many were left out.
+    fn scenarios(&self) -> Result<(Vec<Found>, usize), Failure> {
         let library = self.library.library()?;
-        if self.names.is_empty() {
-            let all = library.entries().map(|entry| entry.scenario().cloned().map_err(|why| (&entry.name, why)));
-            return Ok(all.map(|result| result.map_err(|(name, why)| (name.clone(), why.to_string()))).collect());
+        if !self.names.is_empty() {
+            let find = |name: &String| library.find(name).map_err(|why| (name.clone(), why.to_string()));
+            return Ok((self.names.iter().map(find).collect(), 0));
         }
-        let find = |name: &String| library.find(name).map_err(|why| (name.clone(), why.to_string()));
-        Ok(self.names.iter().map(find).collect())
+        let all = library.entries().map(|entry| entry.scenario().cloned().map_err(|why| (&entry.name, why)));
+        let all = all.map(|result| result.map_err(|(name, why)| (name.clone(), why.to_string())));
+        let shows = |found: &Found| found.as_ref().is_ok_and(|scenario| !scenario.schedule.is_empty());
+        let (left_out, checked): (Vec<Found>, Vec<Found>) = all.partition(|found| self.run.free && shows(found));
+        Ok((checked, left_out.len()))
     }
 
     fn all_seeds(&self) -> Vec<Option<u64>> {
