@@ -85,17 +85,17 @@ impl Engine {
                 if self.tracer.read_terminal() {
                     continue;
                 }
-                // What was sent through a socket arrives when the kernel comes to it.
-                if self.kernel_delivers() && waits.get_or_insert_with(Instant::now).elapsed() < DELIVERY {
-                    std::thread::sleep(LONGEST_NAP);
-                    continue;
-                }
                 // What was written into a terminal may be on its way still.
                 if !delivered && self.tracer.deliver_to_terminals() {
                     delivered = true;
                     continue;
                 }
                 self.write_sleepers();
+                // What was sent through a socket arrives when the kernel comes to it.
+                if self.something_comes() && waits.get_or_insert_with(Instant::now).elapsed() < DELIVERY {
+                    std::thread::sleep(LONGEST_NAP);
+                    continue;
+                }
                 return Ok(());
             }
             (delivered, waits) = (false, None);

@@ -151,9 +151,16 @@ impl Engine {
 
     /// Whether the kernel is still bringing a scenario's process what was sent to it: time must not pass, and
     /// nobody is stuck, before it has.
-    pub(super) fn kernel_delivers(&self) -> bool {
+    fn kernel_delivers(&self) -> bool {
         let world = self.tracer.world();
         self.scenario && world.living().any(|task| self.tracer.is_actor(task.id) && world.is_under_way(task))
+    }
+
+    /// The same, or that a pipe has ended: what a step waits for, for a while.
+    pub(super) fn something_comes(&self) -> bool {
+        let world = self.tracer.world();
+        let ends = || world.living().any(|task| self.tracer.is_actor(task.id) && world.is_about_to_end(task));
+        self.kernel_delivers() || (self.scenario && ends())
     }
 
     fn move_clock(&mut self) -> sys::Result<()> {

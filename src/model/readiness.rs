@@ -40,6 +40,15 @@ impl World {
         channel.inbox(end).count() > 0 || over
     }
 
+    /// Whether a task sleeps in a read of an empty pipe to which nobody can write any more: its end is about to
+    /// be told. A process that is being made elsewhere in the lab has copies of what the lab has borrowed, the
+    /// end of the pipe among them, until it loads its program.
+    pub fn is_about_to_end(&self, task: &Task) -> bool {
+        let State::Blocked(Blocked { channel: Some(id), why: Why::Empty, .. }) = task.state else { return false };
+        let is_pipe = self.channel(id).is_some_and(|channel| channel.kind.is_pipe());
+        is_pipe && self.wakers(task.id).is_some_and(|wakers| wakers.tasks.is_empty() && !wakers.outside)
+    }
+
     fn socket_is_readable(channel: &Channel, end: End) -> Option<bool> {
         let socket = channel.socket.as_ref()?;
         if socket.backlog.is_some() {
@@ -115,6 +124,19 @@ mod tests {
         assert_eq!(ready(&sketch, "a"), Some(false));
         sketch.signal("a", Phase::Generated, Signal::CHLD, None).signal("a", Phase::Pending, Signal::CHLD, None);
         assert_eq!((ready(&sketch, "a"), ready(&sketch, "b")), (Some(true), Some(false)));
+    }
+
+    #[test]
+    fn a_pipe_without_writers_is_about_to_end_and_one_that_its_reader_holds_is_not() {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "a").pipe("a", "p", 3).block_at("a", "read", Why::Empty, "p");
+        let ends = |sketch: &Sketch| {
+            let world = sketch.world();
+            world.task(sketch.task("a")).is_some_and(|task| world.is_about_to_end(task))
+        };
+        assert!(!ends(&sketch));
+        sketch.close("a", 4).block_at("a", "read", Why::Empty, "p");
+        assert!(ends(&sketch));
     }
 
     #[test]
