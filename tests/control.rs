@@ -108,6 +108,21 @@ fn a_breakpoint_changes_nothing() {
 }
 
 #[test]
+fn a_step_by_hand_is_the_turn_that_a_breakpoint_has_held_up() {
+    let mut plan = support::plan(scenario("signals/graceful-shutdown"));
+    plan.seed = 1;
+    let mut whole = Paused::start_plan(plan.clone());
+    let mut broken = Paused::start_plan(plan);
+    let whole_end = whole.finish();
+    broken.play_to(Breakpoint::Task("child".into()));
+    broken.session.send(Command::Breakpoints(Vec::new()));
+    let child = broken.task("child");
+    broken.session.send(Command::Step(Some(child)));
+    broken.until_paused();
+    assert_eq!(broken.finish().schedule, whole_end.schedule);
+}
+
+#[test]
 fn steps_that_are_asked_for_at_once_are_all_taken() {
     let course_of = |waits: bool| {
         let mut run = Paused::start(scenario("signals/graceful-shutdown"));

@@ -107,7 +107,11 @@ impl Engine {
         if !self.is_alive(task) {
             return Ok(self.gone(task));
         }
-        let Some((known, queued)) = self.tracer.compare_queues(task)? else {
+        let compared = match self.tracer.compare_queues(task) {
+            Err(error) if error.is_gone() => return Ok(format!("{name} has just been killed")),
+            compared => compared?,
+        };
+        let Some((known, queued)) = compared else {
             return Ok(format!("{name} is in a call: only of who stands still does the kernel tell what is queued"));
         };
         if known == queued {

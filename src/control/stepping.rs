@@ -26,9 +26,12 @@ impl Engine {
         if ready.is_empty() && asked.is_none() {
             return self.nobody_is_ready();
         }
-        // Whose turn it was when a breakpoint came in between.
+        // Whose turn it was when a breakpoint came in between; a step by hand of the same task is that turn.
         let chosen = match task {
-            Some(_) => asked,
+            Some(_) => {
+                self.postponed = self.postponed.filter(|postponed| asked != Some(*postponed));
+                asked
+            }
             None => self.postponed.take().filter(|task| ready.contains(task)),
         };
         let chosen = match chosen {
