@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use proclab::model::{
     Access, Batch, Blob, ChannelId, ChannelKind, End, Event, FdFlags, Header, How, Kind, Log, Mark, Names, Parties,
-    Pen, Phase, Queue, Shares, Signal, SignalSet, State, Status, TaskId, Via, Why, World,
+    Pen, Phase, Queue, Shares, Signal, SignalSet, State, Status, TaskId, Via, Weight, Why, World,
 };
 use proclab::record::{self, Reading, Writer};
 use proclab::scenario::{Claim, Expectation, Scenario};
@@ -161,7 +161,7 @@ fn a_small_log_is_written_as_documented() {
     put(&mut pen, parent, Some(("write", -32)), Kind::Write { channel: p, via: Via::Fd(4), bytes: 0, data });
     let (rule, text) = (pen.intern("broken-pipe"), pen.intern("nobody reads p"));
     let parties = pen.keep(&Parties { tasks: vec![parent], channels: vec![p] }.to_bytes());
-    put(&mut pen, parent, None, Kind::Diagnosis { rule, text, parties });
+    put(&mut pen, parent, None, Kind::Diagnosis { rule, weight: Weight::Fault, text, parties });
     put(&mut pen, parent, Some(("exit_group", 0)), Kind::Exit { status: Status::Code(0) });
 
     let bytes = written(&header(), &[pen.take()]);

@@ -1,7 +1,7 @@
 //! Where a run stops by itself.
 
 use super::Breakpoint;
-use crate::model::{Kind, Phase, TaskId};
+use crate::model::{Kind, Phase, TaskId, Weight};
 use crate::trace::{Rest, Tracer};
 
 /// Why the task should not take its next step yet, as a sentence; none if it may.
@@ -37,9 +37,10 @@ pub fn after_events(breakpoints: &[Breakpoint], tracer: &Tracer, from: usize) ->
     let recorder = tracer.recorder();
     recorder.untaken().get(from..)?.iter().find_map(|event| {
         breakpoints.iter().find_map(|breakpoint| match (breakpoint, &event.kind) {
-            (Breakpoint::Diagnosis(wanted), Kind::Diagnosis { rule, text, .. }) => {
+            (Breakpoint::Diagnosis(wanted), Kind::Diagnosis { rule, weight, text, .. }) => {
                 let rule = recorder.names().get(*rule);
-                let fits = wanted.as_ref().is_none_or(|wanted| wanted == rule);
+                // Any diagnosis is any fault; a note has to be named.
+                let fits = wanted.as_ref().map_or(*weight == Weight::Fault, |wanted| wanted == rule);
                 fits.then(|| format!("{rule}: {}", recorder.names().get(*text)))
             }
             (Breakpoint::Phase { task, signal, phase }, Kind::Signal { phase: reached, signal: which, .. })

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use super::engine::Engine;
 use super::{Ending, Outcome, Update, run_dir};
-use crate::model::TaskId;
 use crate::sys::{self, ptrace};
 
 impl Engine {
@@ -51,11 +50,8 @@ impl Engine {
     /// The run is over: what is left is killed, and told.
     pub(super) fn finish(&mut self, outcome: Outcome) {
         let outcome = self.explain(outcome);
-        if outcome == Outcome::Stuck {
-            let text = "nothing can move any more: all that is left waits for each other";
-            self.tracer.recorder_mut().note(TaskId::LAB, text);
-        }
-        self.tracer.recorder_mut().end();
+        let (how, why) = outcome.in_the_log();
+        self.tracer.recorder_mut().end(how, why);
         let batch = self.tracer.recorder_mut().take();
         self.send(Update::Batch(batch));
         let root = self.tracer.root_status();

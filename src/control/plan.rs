@@ -1,6 +1,6 @@
 //! What a session is told, and what it tells: plain data, no behaviour.
 
-use crate::model::{Batch, Hold, Phase, Signal, TaskId};
+use crate::model::{Batch, Ended, Hold, Phase, Signal, TaskId};
 use crate::scenario::{Scenario, Turn};
 
 /// What is put on the bench, and how.
@@ -279,4 +279,16 @@ pub enum Outcome {
     Stopped,
     /// The lab failed; how, as a sentence.
     Failed(String),
+}
+
+impl Outcome {
+    /// How the run ended, and why in one sentence, as its log says it.
+    pub(super) fn in_the_log(&self) -> (Ended, &str) {
+        match self {
+            Self::Done => (Ended::Done, "every task has ended"),
+            Self::Stuck => (Ended::Stuck, "nothing can move any more: all that is left waits for each other"),
+            Self::Limit(why) | Self::Failed(why) => (Ended::Cut, why),
+            Self::Stopped => (Ended::Cut, "the user ended the run"),
+        }
+    }
 }

@@ -3,7 +3,8 @@
 use super::names::Cast;
 use super::{Judged, calls, judged};
 use crate::model::{
-    Blocked, ChannelId, Event, Kind, Log, Phase, Signal, State, Status, TaskId, Via, Why, errno_name, errno_number,
+    Blocked, ChannelId, Event, Kind, Log, Phase, Signal, State, Status, TaskId, Via, Weight, Why, errno_name,
+    errno_number,
 };
 
 pub(super) fn exited(log: &Log, cast: &Cast<'_>, name: &str, code: i32) -> Judged {
@@ -239,12 +240,27 @@ fn on_task(log: &Log, cast: &Cast<'_>, id: TaskId, blocked: Blocked, on: &str) -
     }
 }
 
-fn diagnosis<'a>(log: &'a Log, rule: &str) -> Option<&'a str> {
-    let rule = log.names().find(rule)?;
-    log.range(0..log.len()).find_map(|(_, event)| match event.kind {
-        Kind::Diagnosis { rule: found, text, .. } if found == rule => Some(log.name(text)),
+/// What a run is found to have done wrong: the rule and its sentence. What is only worth knowing is none.
+fn faults(log: &Log) -> impl Iterator<Item = (&str, &str)> {
+    log.range(0..log.len()).filter_map(|(_, event)| match event.kind {
+        Kind::Diagnosis { rule, weight: Weight::Fault, text, .. } => Some((log.name(rule), log.name(text))),
         _ => None,
     })
+}
+
+fn diagnosis<'a>(log: &'a Log, rule: &str) -> Option<&'a str> {
+    faults(log).find(|(found, _)| *found == rule).map(|(_, text)| text)
+}
+
+/// The first fault of each rule that is not among `expected`.
+pub(super) fn unexpected<'a>(log: &'a Log, expected: &[&str]) -> Vec<(&'a str, &'a str)> {
+    let mut found: Vec<(&str, &str)> = Vec::new();
+    for (rule, text) in faults(log) {
+        if !expected.contains(&rule) && found.iter().all(|(known, _)| *known != rule) {
+            found.push((rule, text));
+        }
+    }
+    found
 }
 
 pub(super) fn diagnosed(log: &Log, rule: &str) -> Judged {

@@ -14,15 +14,16 @@ mod semaphores;
 
 pub use calls::call_names;
 
-use crate::model::Log;
+use crate::insight;
+use crate::model::{Ended, Log};
 use crate::scenario::{Claim, Scenario};
 use names::Cast;
 
 /// What became of one expectation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
-    /// The line of the expectation in the scenario file, from 1.
-    pub line: u32,
+    /// The line of the expectation in the scenario file, from 1; none of what every scenario has to hold.
+    pub line: Option<u32>,
     /// The expectation as written.
     pub text: String,
     /// Whether it held.
@@ -31,7 +32,8 @@ pub struct Verdict {
     pub reason: String,
 }
 
-/// Judges every expectation of a scenario, in the order of the file.
+/// Judges every expectation of a scenario, in the order of the file. Behind them stands what a run did wrong that the
+/// scenario does not expect: one that comes to its end must show no other fault.
 pub fn judge(scenario: &Scenario, log: &Log) -> Vec<Verdict> {
     let cast = Cast::new(log, &scenario.program);
     let verdict = |expectation: &crate::scenario::Expectation| {
@@ -40,9 +42,29 @@ pub fn judge(scenario: &Scenario, log: &Log) -> Vec<Verdict> {
             Ok(reason) => (true, reason),
             Err(reason) => (false, reason),
         };
-        Verdict { line: expectation.line, text: expectation.text.clone(), held, reason }
+        Verdict { line: Some(expectation.line), text: expectation.text.clone(), held, reason }
     };
-    scenario.expect.iter().map(verdict).collect()
+    scenario.expect.iter().map(verdict).chain(unexpected(scenario, log)).collect()
+}
+
+/// The faults that a run shows though the scenario does not expect them.
+fn unexpected(scenario: &Scenario, log: &Log) -> Vec<Verdict> {
+    // Of a run that is stuck, the expectations say what it is stuck in.
+    if insight::ended(log) != Ended::Done {
+        return Vec::new();
+    }
+    let expected = scenario.expect.iter().filter_map(|expectation| match &expectation.what {
+        Claim::Diagnosed { rule } => Some(rule.as_str()),
+        _ => None,
+    });
+    let found = claims::unexpected(log, &expected.collect::<Vec<_>>());
+    let verdict = |(rule, text): (&str, &str)| Verdict {
+        line: None,
+        text: "no other fault".to_owned(),
+        held: false,
+        reason: format!("{rule} was diagnosed: {text}"),
+    };
+    found.into_iter().map(verdict).collect()
 }
 
 /// What was seen: `Ok` if it is what was claimed.

@@ -1,6 +1,6 @@
 use super::*;
 use crate::model::sketch::Sketch;
-use crate::model::{ChannelKind, Disposition, Kind, Parties, Phase, Signal, Why};
+use crate::model::{ChannelKind, Disposition, Kind, Parties, Phase, Signal, Weight, Why};
 use crate::scenario::Expectation;
 
 fn verdict(sketch: &mut Sketch, what: Claim) -> (bool, String) {
@@ -9,7 +9,7 @@ fn verdict(sketch: &mut Sketch, what: Claim) -> (bool, String) {
     let mut verdicts = judge(&scenario, &sketch.log());
     assert_eq!(verdicts.len(), 1);
     let verdict = verdicts.remove(0);
-    assert_eq!((verdict.line, verdict.text.as_str()), (7, "as written"));
+    assert_eq!((verdict.line, verdict.text.as_str()), (Some(7), "as written"));
     (verdict.held, verdict.reason)
 }
 
@@ -186,7 +186,7 @@ fn diagnoses() {
     held(&mut sketch, not_diagnosed());
     let (rule, text) = (sketch.intern("zombie"), sketch.intern("nobody waited for child"));
     let parties = sketch.keep(&Parties::default().to_bytes());
-    sketch.event("parent", "", 0, Kind::Diagnosis { rule, text, parties });
+    sketch.event("parent", "", 0, Kind::Diagnosis { rule, weight: Weight::Fault, text, parties });
     held(&mut sketch, diagnosed());
     fails(&mut sketch, not_diagnosed(), "zombie was diagnosed: nobody waited for child");
 }

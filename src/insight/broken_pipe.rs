@@ -1,9 +1,9 @@
 //! Writing to somebody who is gone (pipe(7), "I/O on pipes and FIFOs").
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use super::{Finding, Rule, channel_name, name};
-use crate::model::{ChannelId, Event, Kind, Names, Phase, Signal, TaskId, World};
+use crate::model::{ChannelId, Ended, Event, Kind, Names, Phase, Signal, TaskId, Weight, World};
 
 const EPIPE: i32 = 32;
 
@@ -11,11 +11,11 @@ const EPIPE: i32 = 32;
 /// are one finding.
 #[derive(Debug, Default)]
 pub(super) struct BrokenPipe {
-    writes: HashSet<(TaskId, ChannelId)>,
+    writes: BTreeSet<(TaskId, ChannelId)>,
     /// Whose failed writes were told.
-    wrote: HashSet<TaskId>,
+    wrote: BTreeSet<TaskId>,
     /// Whose signal was told, without a write.
-    signalled: HashSet<TaskId>,
+    signalled: BTreeSet<TaskId>,
 }
 
 impl BrokenPipe {
@@ -30,7 +30,7 @@ impl BrokenPipe {
             "{who} writes to {p}, but nobody can read from it any more (EPIPE): \
              keep a reader until all is written, or stop writing when the reader has gone"
         );
-        Some(Finding { rule: self.name(), text, tasks: vec![task], channels: vec![channel] })
+        Some(Finding { rule: self.name(), weight: Weight::Fault, text, tasks: vec![task], channels: vec![channel] })
     }
 
     fn signalled(&mut self, task: TaskId, world: &World, names: &Names) -> Option<Finding> {
@@ -42,7 +42,7 @@ impl BrokenPipe {
             "{who} got SIGPIPE, because it wrote where nobody can read any more: \
              keep a reader until all is written, or ignore SIGPIPE and check for EPIPE"
         );
-        Some(Finding { rule: self.name(), text, tasks: vec![task], channels: Vec::new() })
+        Some(Finding { rule: self.name(), weight: Weight::Fault, text, tasks: vec![task], channels: Vec::new() })
     }
 }
 
@@ -70,7 +70,7 @@ impl Rule for BrokenPipe {
         }
     }
 
-    fn end(&mut self, _: &World, _: &Names, _: &mut Vec<Finding>) {}
+    fn end(&mut self, _: &World, _: &Names, _: Ended, _: &mut Vec<Finding>) {}
 }
 
 #[cfg(test)]

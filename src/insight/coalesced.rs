@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{Finding, Rule, name};
-use crate::model::{Event, Kind, Names, Phase, Signal, State, TaskId, Why, World};
+use crate::model::{Ended, Event, Kind, Names, Phase, Signal, State, TaskId, Weight, Why, World};
 
 /// A signal was sent more often than it was taken, and there is evidence that this matters: the handler
 /// counts, the signals carried different values, or the receiver waits for more of them in vain.
@@ -79,7 +79,13 @@ impl CoalescedSignals {
             seen.sent,
             seen.taken,
         );
-        Some(Finding { rule: "coalesced-signals", text, tasks: vec![process], channels: Vec::new() })
+        Some(Finding {
+            rule: "coalesced-signals",
+            weight: Weight::Fault,
+            text,
+            tasks: vec![process],
+            channels: Vec::new(),
+        })
     }
 }
 
@@ -106,7 +112,7 @@ impl Rule for CoalescedSignals {
         }
     }
 
-    fn end(&mut self, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+    fn end(&mut self, world: &World, names: &Names, _: Ended, findings: &mut Vec<Finding>) {
         for ((process, signal), seen) in std::mem::take(&mut self.seen) {
             findings.extend(Self::report(process, signal, &seen, world, names));
         }

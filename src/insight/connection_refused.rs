@@ -1,9 +1,9 @@
 //! Calling somebody who is not there (connect(2), ECONNREFUSED; udp(7)).
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use super::{Finding, Rule, channel_name, name};
-use crate::model::{ChannelId, Event, Kind, Names, Sym, TaskId, Via, World};
+use crate::model::{ChannelId, Ended, Event, Kind, Names, Sym, TaskId, Via, Weight, World};
 
 const ECONNREFUSED: i32 = 111;
 
@@ -11,7 +11,7 @@ const ECONNREFUSED: i32 = 111;
 /// who has does not listen.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionRefused {
-    told: HashSet<(TaskId, ChannelId)>,
+    told: BTreeSet<(TaskId, ChannelId)>,
 }
 
 /// The socket that is bound to an address and still there.
@@ -63,7 +63,7 @@ impl ConnectionRefused {
             )
         };
         let channels = [channel].into_iter().chain(bound).collect();
-        Some(Finding { rule: self.name(), text, tasks: vec![event.task], channels })
+        Some(Finding { rule: self.name(), weight: Weight::Fault, text, tasks: vec![event.task], channels })
     }
 
     fn returned(
@@ -86,7 +86,13 @@ impl ConnectionRefused {
             "{who} has sent a datagram, but nobody has a socket at {place} (ECONNREFUSED): \
              start the receiver first and let it bind, or try again later"
         );
-        Some(Finding { rule: self.name(), text, tasks: vec![event.task], channels: vec![channel] })
+        Some(Finding {
+            rule: self.name(),
+            weight: Weight::Fault,
+            text,
+            tasks: vec![event.task],
+            channels: vec![channel],
+        })
     }
 }
 
@@ -113,7 +119,7 @@ impl Rule for ConnectionRefused {
         }
     }
 
-    fn end(&mut self, _: &World, _: &Names, _: &mut Vec<Finding>) {}
+    fn end(&mut self, _: &World, _: &Names, _: Ended, _: &mut Vec<Finding>) {}
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! The datagram that never arrives (udp(7); socket(7), `SO_RCVBUF`).
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use super::{Finding, Rule, channel_name, name};
-use crate::model::{ChannelId, Event, Kind, Names, World};
+use crate::model::{ChannelId, Ended, Event, Kind, Names, Weight, World};
 
 /// The kernel threw a datagram away, because the receiver had no room for it.
 #[derive(Debug, Default)]
 pub(super) struct DatagramDropped {
-    told: HashSet<ChannelId>,
+    told: BTreeSet<ChannelId>,
 }
 
 impl Rule for DatagramDropped {
@@ -30,10 +30,16 @@ impl Rule for DatagramDropped {
             "{who} sent {bytes} B to {to}, which had no room: the kernel threw them away, and nobody is told; \
              let the receiver read faster or have more room (SO_RCVBUF), or send again what is not answered"
         );
-        findings.push(Finding { rule: self.name(), text, tasks: vec![event.task], channels: vec![channel] });
+        findings.push(Finding {
+            rule: self.name(),
+            weight: Weight::Fault,
+            text,
+            tasks: vec![event.task],
+            channels: vec![channel],
+        });
     }
 
-    fn end(&mut self, _: &World, _: &Names, _: &mut Vec<Finding>) {}
+    fn end(&mut self, _: &World, _: &Names, _: Ended, _: &mut Vec<Finding>) {}
 }
 
 #[cfg(test)]

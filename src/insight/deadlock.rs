@@ -8,24 +8,24 @@
 //! what it waited for has already happened. Such a task is about to move and belongs to no deadlock; nor does
 //! one that a running timer will interrupt or end.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Finding, Rule, channel_name, listed, name};
 use crate::model::{
-    Access, Blocked, Channel, ChannelId, ChannelKind, End, Event, Kind, Names, Polled, State, TaskId, Told, Wanted,
-    Why, World,
+    Access, Blocked, Channel, ChannelId, ChannelKind, End, Ended, Event, Kind, Names, Polled, State, TaskId, Told,
+    Wanted, Weight, Why, World,
 };
 
 /// Tasks wait for each other, and nobody else can help.
 #[derive(Debug, Default)]
 pub(super) struct Deadlock {
-    told: HashSet<Vec<TaskId>>,
+    told: BTreeSet<Vec<TaskId>>,
     /// Of each task that waits for room: how much had been read from the channel when it fell asleep.
     /// A read since then may have made room, which only the kernel knows.
-    read_before: HashMap<TaskId, u64>,
+    read_before: BTreeMap<TaskId, u64>,
     /// The tasks that wait for a semaphore which has changed since they fell asleep: only the kernel
     /// knows whether they may go on.
-    hopeful: HashSet<TaskId>,
+    hopeful: BTreeSet<TaskId>,
 }
 
 /// Who could wake each member of a deadlock.
@@ -111,7 +111,7 @@ impl Deadlock {
         let mut circle: Circle =
             blocked.filter_map(|task| Some((task.id, self.waits_for(task.id, world, at_end)?))).collect();
         // A process can act as long as one of its threads can: by process, how many are free to.
-        let mut free: HashMap<TaskId, usize> = HashMap::new();
+        let mut free: BTreeMap<TaskId, usize> = BTreeMap::new();
         for task in world.living() {
             *free.entry(task.process).or_default() += usize::from(!circle.contains_key(&task.id));
         }
@@ -146,7 +146,7 @@ impl Deadlock {
             tasks.iter().filter_map(|id| blocked(*id, world).and_then(|it| it.channel)).collect();
         channels.sort_unstable();
         channels.dedup();
-        Some(Finding { rule: self.name(), text, tasks, channels })
+        Some(Finding { rule: self.name(), weight: Weight::Fault, text, tasks, channels })
     }
 }
 
@@ -265,7 +265,7 @@ impl Rule for Deadlock {
         findings.extend(self.check(world, names, false));
     }
 
-    fn end(&mut self, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+    fn end(&mut self, world: &World, names: &Names, _: Ended, findings: &mut Vec<Finding>) {
         findings.extend(self.check(world, names, true));
     }
 }

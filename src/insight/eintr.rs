@@ -1,10 +1,10 @@
 //! Programs that give up because a call was interrupted (signal(7), "Interruption of system calls and
 //! library functions by signal handlers").
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::{Finding, Rule, name};
-use crate::model::{Event, Kind, Names, Phase, Signal, Status, Sym, TaskId, World};
+use crate::model::{Ended, Event, Kind, Names, Phase, Signal, Status, Sym, TaskId, Weight, World};
 
 /// A call failed with EINTR, and all that the process did afterwards was to say so and to end with a
 /// status that is not 0.
@@ -12,7 +12,7 @@ use crate::model::{Event, Kind, Names, Phase, Signal, Status, Sym, TaskId, World
 /// Signals that are sent to end a program, and alarms, which are set to end a wait, mean just that.
 #[derive(Debug, Default)]
 pub(super) struct EintrNotHandled {
-    interrupted: HashMap<TaskId, (Sym, Option<Signal>)>,
+    interrupted: BTreeMap<TaskId, (Sym, Option<Signal>)>,
 }
 
 /// Calls whose normal end is EINTR.
@@ -63,7 +63,13 @@ impl Rule for EintrNotHandled {
                     "{who} gave up because its {call} failed with EINTR, but nothing was wrong: the handler of \
                      {signal} had run; call {call} again, or install the handler with SA_RESTART (signal(7))"
                 );
-                findings.push(Finding { rule: "eintr-not-handled", text, tasks: vec![task], channels: Vec::new() });
+                findings.push(Finding {
+                    rule: "eintr-not-handled",
+                    weight: Weight::Fault,
+                    text,
+                    tasks: vec![task],
+                    channels: Vec::new(),
+                });
             }
             // To say something of the error is not to go on, nor is to tidy up. perror(3) writes to a duplicate
             // of the standard error.
@@ -89,7 +95,7 @@ impl Rule for EintrNotHandled {
         }
     }
 
-    fn end(&mut self, _: &World, _: &Names, _: &mut Vec<Finding>) {}
+    fn end(&mut self, _: &World, _: &Names, _: Ended, _: &mut Vec<Finding>) {}
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Handlers that change errno(3) under the program that they interrupt (signal-safety(7)).
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::{Finding, Rule, name};
-use crate::model::{Event, Kind, Names, Signal, SignalSet, Sym, TaskId, World, errno_name};
+use crate::model::{Ended, Event, Kind, Names, Signal, SignalSet, Sym, TaskId, Weight, World, errno_name};
 
 /// A scenario process says by `perror` why a call has failed, but a handler has run since in which another
 /// call failed, and has not put back what it found.
@@ -12,7 +12,7 @@ use crate::model::{Event, Kind, Names, Signal, SignalSet, Sym, TaskId, World, er
 /// is said of those.
 #[derive(Debug, Default)]
 pub(super) struct ErrnoChangedByHandler {
-    tasks: HashMap<TaskId, Errors>,
+    tasks: BTreeMap<TaskId, Errors>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -69,7 +69,7 @@ impl ErrnoChangedByHandler {
             names.get(other),
         );
         let rule = "errno-changed-by-handler";
-        Some(Finding { rule, text, tasks: vec![event.task], channels: Vec::new() })
+        Some(Finding { rule, weight: Weight::Fault, text, tasks: vec![event.task], channels: Vec::new() })
     }
 }
 
@@ -101,7 +101,7 @@ impl Rule for ErrnoChangedByHandler {
         }
     }
 
-    fn end(&mut self, _: &World, _: &Names, _: &mut Vec<Finding>) {}
+    fn end(&mut self, _: &World, _: &Names, _: Ended, _: &mut Vec<Finding>) {}
 }
 
 #[cfg(test)]

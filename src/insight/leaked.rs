@@ -1,9 +1,9 @@
 //! Objects that outlive their processes: somebody has to remove them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Finding, Rule, channel_name, name};
-use crate::model::{Channel, ChannelId, ChannelKind, Event, Kind, Names, TaskId, World};
+use crate::model::{Channel, ChannelId, ChannelKind, Ended, Event, Kind, Names, TaskId, Weight, World};
 
 /// What the run has made, nobody has removed and nobody holds any more.
 pub(crate) fn left_behind(world: &World) -> impl Iterator<Item = &Channel> {
@@ -16,9 +16,9 @@ pub(crate) fn left_behind(world: &World) -> impl Iterator<Item = &Channel> {
 /// At the end an object is left that the run has made.
 #[derive(Debug, Default)]
 pub(super) struct LeakedIpcObject {
-    makers: HashMap<ChannelId, TaskId>,
+    makers: BTreeMap<ChannelId, TaskId>,
     /// Those that have an identifier, System V's, and no name.
-    identified: HashSet<ChannelId>,
+    identified: BTreeSet<ChannelId>,
 }
 
 impl LeakedIpcObject {
@@ -57,7 +57,7 @@ impl Rule for LeakedIpcObject {
         }
     }
 
-    fn end(&mut self, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+    fn end(&mut self, world: &World, names: &Names, _: Ended, findings: &mut Vec<Finding>) {
         for channel in left_behind(world) {
             let maker = self.makers.get(&channel.id).copied().unwrap_or(TaskId::LAB);
             let (what, call) = self.cure(channel);
@@ -66,7 +66,13 @@ impl Rule for LeakedIpcObject {
                 name(maker, world, names),
                 channel_name(channel.id, world, names),
             );
-            findings.push(Finding { rule: self.name(), text, tasks: vec![maker], channels: vec![channel.id] });
+            findings.push(Finding {
+                rule: self.name(),
+                weight: Weight::Fault,
+                text,
+                tasks: vec![maker],
+                channels: vec![channel.id],
+            });
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Calls that ask for more than the system, the user's limits or the object allow.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Finding, Rule, channel_name, name};
-use crate::model::{ChannelId, Event, Kind, Names, Sym, TaskId, World, errno_name};
+use crate::model::{ChannelId, Ended, Event, Kind, Names, Sym, TaskId, Weight, World, errno_name};
 
 /// A limit, what it bounds, and what can be done about it.
 type About = (&'static str, &'static str, &'static str);
@@ -41,8 +41,8 @@ struct Failure {
 /// A call failed, and the lab says because of which limit.
 #[derive(Debug, Default)]
 pub(super) struct PastALimit {
-    failures: HashMap<TaskId, Failure>,
-    told: HashSet<(TaskId, Sym)>,
+    failures: BTreeMap<TaskId, Failure>,
+    told: BTreeSet<(TaskId, Sym)>,
 }
 
 impl Rule for PastALimit {
@@ -76,10 +76,10 @@ impl Rule for PastALimit {
             about.map_or("ask for less", |(.., cure)| cure),
         );
         let channels = failure.channel.into_iter().collect();
-        findings.push(Finding { rule: self.name(), text, tasks: vec![event.task], channels });
+        findings.push(Finding { rule: self.name(), weight: Weight::Fault, text, tasks: vec![event.task], channels });
     }
 
-    fn end(&mut self, _: &World, _: &Names, _: &mut Vec<Finding>) {}
+    fn end(&mut self, _: &World, _: &Names, _: Ended, _: &mut Vec<Finding>) {}
 }
 
 #[cfg(test)]

@@ -1,15 +1,15 @@
 //! A lock that went with a descriptor that had nothing to do with it (`fcntl_locking(2)`, "BUGS").
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Finding, Rule, channel_name, name};
-use crate::model::{ChannelId, Event, Kind, LockKind, LockMode, Names, Owner, TaskId, World};
+use crate::model::{ChannelId, Ended, Event, Kind, LockKind, LockMode, Names, Owner, TaskId, Weight, World};
 
 /// A process closes a descriptor of a file on which it holds locks through another.
 #[derive(Debug, Default)]
 pub(super) struct LockDroppedByClose {
     /// Through which descriptors each process has set the locks that it holds on a file.
-    set_through: HashMap<(TaskId, ChannelId), HashSet<i32>>,
+    set_through: BTreeMap<(TaskId, ChannelId), BTreeSet<i32>>,
 }
 
 impl LockDroppedByClose {
@@ -37,7 +37,7 @@ impl LockDroppedByClose {
             "{who} closes descriptor {fd} of {file} and so loses the locks on it that it set through descriptor \
              {own}: open a file once while it is locked, or use open file description locks (F_OFD_SETLK)"
         );
-        Some(Finding { rule: self.name(), text, tasks: vec![process], channels: vec![channel] })
+        Some(Finding { rule: self.name(), weight: Weight::Fault, text, tasks: vec![process], channels: vec![channel] })
     }
 }
 
@@ -63,7 +63,7 @@ impl Rule for LockDroppedByClose {
         }
     }
 
-    fn end(&mut self, _: &World, _: &Names, _: &mut Vec<Finding>) {}
+    fn end(&mut self, _: &World, _: &Names, _: Ended, _: &mut Vec<Finding>) {}
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@
 //! load and this store another process stored there. A task that stores without having loaded meant to
 //! overwrite, and one that loads again has seen the other's store.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Finding, Rule, channel_name, name};
-use crate::model::{ChannelId, Event, Kind, Names, TaskId, World};
+use crate::model::{ChannelId, Ended, Event, Kind, Names, TaskId, Weight, World};
 
 /// How many places of a task are remembered, at most: programs can touch any number of them.
 const PLACES: usize = 4096;
@@ -16,10 +16,10 @@ const PLACES: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct LostUpdate {
     /// What each task has loaded and not stored to since: the number of the event.
-    loaded: HashMap<TaskId, HashMap<Place, u64>>,
+    loaded: BTreeMap<TaskId, BTreeMap<Place, u64>>,
     /// Who stored last.
-    stored: HashMap<Place, (TaskId, u64)>,
-    told: HashSet<ChannelId>,
+    stored: BTreeMap<Place, (TaskId, u64)>,
+    told: BTreeSet<ChannelId>,
 }
 
 /// A stretch of a segment: channel, offset, length.
@@ -46,7 +46,13 @@ impl LostUpdate {
              under one lock, or add in one instruction",
             place.1
         );
-        Some(Finding { rule: self.name(), text, tasks: vec![task, other], channels: vec![place.0] })
+        Some(Finding {
+            rule: self.name(),
+            weight: Weight::Fault,
+            text,
+            tasks: vec![task, other],
+            channels: vec![place.0],
+        })
     }
 }
 
@@ -77,7 +83,7 @@ impl Rule for LostUpdate {
         }
     }
 
-    fn end(&mut self, _: &World, _: &Names, _: &mut Vec<Finding>) {}
+    fn end(&mut self, _: &World, _: &Names, _: Ended, _: &mut Vec<Finding>) {}
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! A signal that came before the wait that it should have ended (pause(2), sigsuspend(2)).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Finding, Rule, name};
-use crate::model::{Event, Kind, Names, Phase, Signal, State, TaskId, Why, World};
+use crate::model::{Ended, Event, Kind, Names, Phase, Signal, State, TaskId, Weight, Why, World};
 
 /// A task sleeps for ever in a wait for signals, and the last thing before was the handler of one.
 ///
@@ -13,11 +13,11 @@ use crate::model::{Event, Kind, Names, Phase, Signal, State, TaskId, Why, World}
 #[derive(Debug, Default)]
 pub(super) struct LostWakeUp {
     /// Who sleeps, or has just been woken from, a wait for signals.
-    waiting: HashSet<TaskId>,
+    waiting: BTreeSet<TaskId>,
     /// Whose handler has run outside of a wait, for which signal, and nothing has been called since.
-    ran: HashMap<TaskId, Signal>,
+    ran: BTreeMap<TaskId, Signal>,
     /// Who has gone to sleep so: in which call.
-    asleep: HashMap<TaskId, (Signal, &'static str)>,
+    asleep: BTreeMap<TaskId, (Signal, &'static str)>,
 }
 
 /// The calls that sleep until a handler has run.
@@ -91,10 +91,8 @@ impl Rule for LostWakeUp {
         }
     }
 
-    fn end(&mut self, world: &World, names: &Names, findings: &mut Vec<Finding>) {
-        let mut asleep: Vec<_> = self.asleep.drain().collect();
-        asleep.sort_unstable_by_key(|(task, _)| *task);
-        for (id, (signal, call)) in asleep {
+    fn end(&mut self, world: &World, names: &Names, _: Ended, findings: &mut Vec<Finding>) {
+        for (id, (signal, call)) in std::mem::take(&mut self.asleep) {
             let still =
                 world.task(id).is_some_and(|task| matches!(task.state, State::Blocked(it) if it.why == Why::Signal));
             if !still {
@@ -106,7 +104,13 @@ impl Rule for LostWakeUp {
                  {call} began, so nothing wakes it; block {signal} before looking whether to wait, and wait with \
                  sigsuspend(2), which unblocks it and sleeps in one step"
             );
-            findings.push(Finding { rule: "lost-wake-up", text, tasks: vec![id], channels: Vec::new() });
+            findings.push(Finding {
+                rule: "lost-wake-up",
+                weight: Weight::Fault,
+                text,
+                tasks: vec![id],
+                channels: Vec::new(),
+            });
         }
     }
 }

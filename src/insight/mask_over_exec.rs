@@ -1,17 +1,19 @@
 //! Signals that a program never gets because it was loaded with them blocked (execve(2): the mask is
 //! kept).
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::{Finding, Rule, name};
-use crate::model::{DefaultAction, Disposition, Event, Kind, Names, Phase, Signal, SignalSet, TaskId, World};
+use crate::model::{
+    DefaultAction, Disposition, Ended, Event, Kind, Names, Phase, Signal, SignalSet, TaskId, Weight, World,
+};
 
 /// A signal was sent to a program that inherited it blocked, has not touched its mask since, and never
 /// took it.
 #[derive(Debug, Default)]
 pub(super) struct MaskInheritedOverExec {
     /// The signals that a program was loaded with blocked, and which of them are pending since.
-    inherited: HashMap<TaskId, (SignalSet, Vec<Signal>)>,
+    inherited: BTreeMap<TaskId, (SignalSet, Vec<Signal>)>,
 }
 
 /// Whether anything would happen if the signal were delivered.
@@ -33,7 +35,7 @@ impl MaskInheritedOverExec {
                  execve(2) keeps the mask; unblock it before the exec, or first thing after (sigprocmask(2))"
             );
             let rule = "mask-inherited-over-exec";
-            findings.push(Finding { rule, text, tasks: vec![task], channels: Vec::new() });
+            findings.push(Finding { rule, weight: Weight::Fault, text, tasks: vec![task], channels: Vec::new() });
         }
     }
 }
@@ -78,7 +80,7 @@ impl Rule for MaskInheritedOverExec {
         }
     }
 
-    fn end(&mut self, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+    fn end(&mut self, world: &World, names: &Names, _: Ended, findings: &mut Vec<Finding>) {
         let mut tasks: Vec<TaskId> = self.inherited.keys().copied().collect();
         tasks.sort_unstable();
         for task in tasks {

@@ -26,13 +26,15 @@ mod zombie;
 
 pub(crate) use leaked::left_behind;
 
-use crate::model::{ChannelId, Event, Kind, Log, Names, Parties, Pen, State, TaskId, World};
+use crate::model::{ChannelId, Ended, Event, Kind, Log, Names, Parties, Pen, State, TaskId, Weight, World};
 
-/// Something wrong.
+/// Something wrong, or worth knowing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// Which rule found it.
     pub rule: &'static str,
+    /// Whether something is wrong, or only worth knowing.
+    pub weight: Weight,
     /// One sentence: what is wrong, with names, and what would cure it.
     pub text: String,
     /// The tasks in it, in the order in which the sentence names them.
@@ -47,6 +49,7 @@ impl Finding {
         let parties = Parties { tasks: self.tasks.clone(), channels: self.channels.clone() };
         Kind::Diagnosis {
             rule: pen.intern(self.rule),
+            weight: self.weight,
             text: pen.intern(&self.text),
             parties: pen.keep(&parties.to_bytes()),
         }
@@ -65,8 +68,9 @@ pub trait Rule: Send {
     /// concern the rule must cost no more than a `match`.
     fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>);
 
-    /// Looks at the world at the end of the run: everything has ended, or nothing can move.
-    fn end(&mut self, world: &World, names: &Names, findings: &mut Vec<Finding>);
+    /// Looks at the world at the end of the run. Of one that was cut off it does not count what is left: it
+    /// might still have been tidied up.
+    fn end(&mut self, world: &World, names: &Names, ended: Ended, findings: &mut Vec<Finding>);
 }
 
 /// Every rule, in the order of their names.
@@ -106,10 +110,30 @@ pub fn replay(log: &Log) -> Vec<Finding> {
             rule.observe(event, &world, log.names(), &mut findings);
         }
     }
+    let ended = ended(log);
     for rule in &mut rules {
-        rule.end(&world, log.names(), &mut findings);
+        rule.end(&world, log.names(), ended, &mut findings);
     }
     findings
+}
+
+/// How a run has ended: as its log says, or, if it is older than that event or damaged, as it looks.
+pub fn ended(log: &Log) -> Ended {
+    let told = log.range(0..log.len()).filter_map(|(_, event)| match event.kind {
+        Kind::End { how, .. } => Some(how),
+        _ => None,
+    });
+    told.last().unwrap_or_else(|| as_it_looks(log.head()))
+}
+
+fn as_it_looks(world: &World) -> Ended {
+    if world.living().next().is_none() {
+        Ended::Done
+    } else if world.living().all(|task| matches!(task.state, State::Blocked(_) | State::Zombie)) {
+        Ended::Stuck
+    } else {
+        Ended::Cut
+    }
 }
 
 /// What to call a task in a sentence: the last part of its name (`child` for `parent.child`), or
@@ -172,8 +196,16 @@ mod tests {
         let header = crate::model::Header::default();
         let mut pen = Pen::new(&header);
         let (tasks, channels) = (vec![TaskId::from_index(2)], vec![ChannelId::from_index(1)]);
-        let finding = Finding { rule: "zombie", text: "why".into(), tasks: tasks.clone(), channels: channels.clone() };
-        let Kind::Diagnosis { rule, text, parties } = finding.kind(&mut pen) else { panic!("another kind") };
+        let finding = Finding {
+            rule: "zombie",
+            weight: Weight::Fault,
+            text: "why".into(),
+            tasks: tasks.clone(),
+            channels: channels.clone(),
+        };
+        let Kind::Diagnosis { rule, weight: Weight::Fault, text, parties } = finding.kind(&mut pen) else {
+            panic!("another kind")
+        };
         assert_eq!((pen.names().get(rule), pen.names().get(text)), ("zombie", "why"));
         assert_eq!(Parties::from_bytes(pen.bytes(parties)), Parties { tasks, channels });
     }

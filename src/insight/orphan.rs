@@ -1,14 +1,14 @@
 //! Children that outlive their parents.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::{Finding, Rule, name};
-use crate::model::{Event, Kind, Names, TaskId, World};
+use crate::model::{Ended, Event, Kind, Names, TaskId, Weight, World};
 
 /// A living process got another parent.
 #[derive(Debug, Default)]
 pub(super) struct Orphan {
-    parents: HashMap<TaskId, TaskId>,
+    parents: BTreeMap<TaskId, TaskId>,
 }
 
 impl Rule for Orphan {
@@ -39,13 +39,19 @@ impl Rule for Orphan {
                     name(child, world, names),
                     name(to, world, names),
                 );
-                findings.push(Finding { rule: self.name(), text, tasks: vec![parent, child, to], channels: vec![] });
+                findings.push(Finding {
+                    rule: self.name(),
+                    weight: Weight::Fault,
+                    text,
+                    tasks: vec![parent, child, to],
+                    channels: vec![],
+                });
             }
             _ => {}
         }
     }
 
-    fn end(&mut self, _: &World, _: &Names, _: &mut Vec<Finding>) {}
+    fn end(&mut self, _: &World, _: &Names, _: Ended, _: &mut Vec<Finding>) {}
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! The reader that never sees end-of-file, because it holds a write end itself (pipe(7)).
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use super::{Finding, Rule, all_blocked, channel_name, listed, name};
-use crate::model::{Access, Blocked, ChannelId, Event, Kind, Names, State, TaskId, Why, World};
+use crate::model::{Access, Blocked, ChannelId, Ended, Event, Kind, Names, State, TaskId, Weight, Why, World};
 
 /// A task waits for bytes from a pipe or FIFO that only itself could write.
 #[derive(Debug, Default)]
 pub(super) struct SelfHeldWriteEnd {
-    told: HashSet<(TaskId, ChannelId)>,
+    told: BTreeSet<(TaskId, ChannelId)>,
 }
 
 impl SelfHeldWriteEnd {
@@ -43,7 +43,7 @@ impl SelfHeldWriteEnd {
                 descriptors(&only_writes)
             )
         };
-        Some(Finding { rule: self.name(), text, tasks: vec![task], channels: vec![id] })
+        Some(Finding { rule: self.name(), weight: Weight::Fault, text, tasks: vec![task], channels: vec![id] })
     }
 }
 
@@ -74,7 +74,7 @@ impl Rule for SelfHeldWriteEnd {
         }
     }
 
-    fn end(&mut self, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+    fn end(&mut self, world: &World, names: &Names, _: Ended, findings: &mut Vec<Finding>) {
         findings.extend(self.check_all(world, names));
     }
 }

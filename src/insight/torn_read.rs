@@ -4,10 +4,10 @@
 //! own in between; a reading of it is what a task of another process loads so. The read is torn if one
 //! place of it was loaded after the writer had stored there, and another one before: whichever came first.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Finding, Rule, channel_name, name};
-use crate::model::{ChannelId, Event, Kind, Names, TaskId, World};
+use crate::model::{ChannelId, Ended, Event, Kind, Names, TaskId, Weight, World};
 
 /// How many accesses of a stretch are remembered.
 const MOST: usize = 256;
@@ -16,10 +16,10 @@ const MOST: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct TornRead {
     /// The loads that each task makes without anything in between, or made last.
-    reading: HashMap<TaskId, Stretch>,
+    reading: BTreeMap<TaskId, Stretch>,
     /// Its stores, likewise.
-    writing: HashMap<TaskId, Stretch>,
-    told: HashSet<ChannelId>,
+    writing: BTreeMap<TaskId, Stretch>,
+    told: BTreeSet<ChannelId>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -82,7 +82,13 @@ impl TornRead {
             seen.offset,
             missed.offset
         );
-        Some(Finding { rule: self.name(), text, tasks: vec![reader, writer], channels: vec![seen.channel] })
+        Some(Finding {
+            rule: self.name(),
+            weight: Weight::Fault,
+            text,
+            tasks: vec![reader, writer],
+            channels: vec![seen.channel],
+        })
     }
 
     fn load(&mut self, task: TaskId, load: Access) {
@@ -136,7 +142,7 @@ impl Rule for TornRead {
         }
     }
 
-    fn end(&mut self, _: &World, _: &Names, _: &mut Vec<Finding>) {}
+    fn end(&mut self, _: &World, _: &Names, _: Ended, _: &mut Vec<Finding>) {}
 }
 
 #[cfg(test)]

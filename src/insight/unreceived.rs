@@ -1,7 +1,7 @@
 //! Messages that nobody received.
 
 use super::{Finding, Rule, channel_name, listed, name};
-use crate::model::{Channel, ChannelKind, Event, Kind, Names, TaskId, World};
+use crate::model::{Channel, ChannelKind, Ended, Event, Kind, Names, TaskId, Weight, World};
 
 /// A queue is removed, or the run ends, with messages of the run inside.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ impl UnreceivedMessage {
             if removed { "when it was removed" } else { "at the end" },
             if count == 1 { "it" } else { "them" },
         );
-        Some(Finding { rule: self.name(), text, tasks, channels: vec![channel.id] })
+        Some(Finding { rule: self.name(), weight: Weight::Fault, text, tasks, channels: vec![channel.id] })
     }
 }
 
@@ -52,7 +52,7 @@ impl Rule for UnreceivedMessage {
         }
     }
 
-    fn end(&mut self, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+    fn end(&mut self, world: &World, names: &Names, _: Ended, findings: &mut Vec<Finding>) {
         let left = world.channels().filter(|channel| channel.alive);
         findings.extend(left.filter_map(|channel| self.look(channel, false, world, names)));
     }

@@ -1,18 +1,18 @@
 //! Calls that a handler must not make (signal-safety(7)).
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use super::{Finding, Rule, name};
-use crate::model::{Event, Kind, Names, Signal, TaskId, Why, World};
+use crate::model::{Ended, Event, Kind, Names, Signal, TaskId, Weight, Why, World};
 
 /// Of a scenario process the statements are known: one inside a handler uses the buffer of stdio(3). Of a
 /// program only what it asks of the kernel is: here that the only thread of a process sleeps in futex(2)
 /// inside a handler, for a lock that nobody but the interrupted code can hold.
 #[derive(Debug, Default)]
 pub(super) struct UnsafeCallInHandler {
-    told: HashSet<(TaskId, Signal)>,
+    told: BTreeSet<(TaskId, Signal)>,
     /// Who has something in the buffer of its standard output, or had.
-    printed: HashSet<TaskId>,
+    printed: BTreeSet<TaskId>,
 }
 
 impl UnsafeCallInHandler {
@@ -60,7 +60,13 @@ impl UnsafeCallInHandler {
             "the handler of {signal} in {} {what}; signal-safety(7) lists what a handler may call",
             name(task, world, names)
         );
-        Some(Finding { rule: "unsafe-call-in-handler", text, tasks: vec![task], channels: Vec::new() })
+        Some(Finding {
+            rule: "unsafe-call-in-handler",
+            weight: Weight::Fault,
+            text,
+            tasks: vec![task],
+            channels: Vec::new(),
+        })
     }
 }
 
@@ -82,7 +88,7 @@ impl Rule for UnsafeCallInHandler {
         findings.extend(finding);
     }
 
-    fn end(&mut self, _: &World, _: &Names, _: &mut Vec<Finding>) {}
+    fn end(&mut self, _: &World, _: &Names, _: Ended, _: &mut Vec<Finding>) {}
 }
 
 #[cfg(test)]

@@ -1,18 +1,19 @@
 //! Children that ended and were not waited for (wait(2), "NOTES").
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Finding, Rule, all_blocked, name};
 use crate::model::{
-    Blocked, ChannelKind, Disposition, Event, Kind, Names, Phase, Signal, State, Status, Task, TaskId, Why, World,
+    Blocked, ChannelKind, Disposition, Ended, Event, Kind, Names, Phase, Signal, State, Status, Task, TaskId, Weight,
+    Why, World,
 };
 
 /// A dead child stays unreaped: its parent ends, or sleeps in something else, or the run is over.
 #[derive(Debug, Default)]
 pub(super) struct Zombie {
-    told: HashSet<TaskId>,
+    told: BTreeSet<TaskId>,
     /// What is known of processes that handle SIGCHLD.
-    handling: HashMap<TaskId, Handling>,
+    handling: BTreeMap<TaskId, Handling>,
 }
 
 /// A process with a handler for SIGCHLD, since it was loaded.
@@ -52,7 +53,13 @@ impl Zombie {
                     format!("{child_name} stays a zombie: {parent_name} waits in its handler of SIGCHLD, {merged}")
                 },
             );
-            findings.push(Finding { rule: "zombie", text, tasks: vec![parent, child], channels: Vec::new() });
+            findings.push(Finding {
+                rule: "zombie",
+                weight: Weight::Fault,
+                text,
+                tasks: vec![parent, child],
+                channels: Vec::new(),
+            });
         }
         findings
     }
@@ -162,8 +169,8 @@ impl Rule for Zombie {
         }
     }
 
-    fn end(&mut self, world: &World, names: &Names, findings: &mut Vec<Finding>) {
-        let parents: HashSet<TaskId> =
+    fn end(&mut self, world: &World, names: &Names, _: Ended, findings: &mut Vec<Finding>) {
+        let parents: BTreeSet<TaskId> =
             world.tasks().filter(|task| task.state == State::Zombie).map(|task| task.parent).collect();
         let mut parents: Vec<TaskId> = parents.into_iter().filter(|parent| *parent != TaskId::LAB).collect();
         parents.sort_unstable();

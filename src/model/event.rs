@@ -7,8 +7,8 @@
 mod queries;
 
 use super::{
-    Access, Blob, ChannelId, ChannelKind, Disposition, End, FdFlags, Hold, How, LockKind, LockMode, MaskHow, Phase,
-    Queue, Shares, Signal, SignalSet, Status, Sym, TaskId, Then, TimerChange, TimerKind, Told, Via, Why,
+    Access, Blob, ChannelId, ChannelKind, Disposition, End, Ended, FdFlags, Hold, How, LockKind, LockMode, MaskHow,
+    Phase, Queue, Shares, Signal, SignalSet, Status, Sym, TaskId, Then, TimerChange, TimerKind, Told, Via, Weight, Why,
 };
 
 /// One thing that happened.
@@ -481,10 +481,19 @@ pub enum Kind {
     Diagnosis {
         /// Which rule.
         rule: Sym,
+        /// Whether something is wrong, or only worth knowing.
+        weight: Weight,
         /// One sentence: what is wrong, with names, and what would cure it.
         text: Sym,
         /// Which tasks and channels are in it; see [`Parties`].
         parties: Blob,
+    },
+    /// The run is over. Diagnoses of what is left follow.
+    End {
+        /// How it ended.
+        how: Ended,
+        /// Why, in one sentence.
+        text: Sym,
     },
     /// The user of the lab keeps the task from something, or no more.
     Hold {

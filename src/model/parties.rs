@@ -1,6 +1,31 @@
-//! Who is in a diagnosis.
+//! Who is in a diagnosis, and how much it weighs.
 
 use super::{ChannelId, TaskId};
+
+/// How much a diagnosis weighs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Weight {
+    /// Something is wrong.
+    #[default]
+    Fault,
+    /// Nothing is wrong, but it is worth knowing.
+    Note,
+}
+
+impl Weight {
+    /// Its name in recordings.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fault => "fault",
+            Self::Note => "note",
+        }
+    }
+
+    /// Back from [`as_str`](Self::as_str).
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Fault, Self::Note].into_iter().find(|weight| weight.as_str() == name)
+    }
+}
 
 /// The tasks and channels that a diagnosis is about.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -81,10 +81,15 @@ impl<W: io::Write> Writer<W> {
             Kind::Line { .. } | Kind::Note { .. } | Kind::Clock { .. } | Kind::Limit { .. } => {
                 self.said_fields(event.kind);
             }
-            Kind::Diagnosis { rule, text, .. } => {
+            Kind::Diagnosis { rule, weight, text, .. } => {
                 self.sym("rule", rule);
+                self.lines.text_field("weight", weight.as_str());
                 self.sym("text", text);
                 self.parties(payload);
+            }
+            Kind::End { how, text } => {
+                self.lines.text_field("how", how.as_str());
+                self.sym("text", text);
             }
             Kind::Hold { hold } => self.lines.text_field("how", hold.as_str()),
         }

@@ -164,6 +164,8 @@ pub(super) struct Line<'a> {
     pub ready: Option<Vec<Text<'a>>>,
     #[serde(borrow)]
     pub rule: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub weight: Option<Text<'a>>,
     pub output: Option<u32>,
     pub input: Option<u32>,
     pub canonical: Option<bool>,

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use super::line::{Data, Line, Text, To};
 use super::words;
 use crate::model::{
-    Access, Blob, ChannelId, ChannelKind, Disposition, End, Event, Hold, How, Kind, LockKind, LockMode, MaskHow,
+    Access, Blob, ChannelId, ChannelKind, Disposition, End, Ended, Event, Hold, How, Kind, LockKind, LockMode, MaskHow,
     MessageType, Parties, Pen, Phase, Queue, Signal, SignalSet, Status, Sym, TaskId, Then, TimerChange, TimerKind, Via,
-    Why,
+    Weight, Why,
 };
 
 /// Descriptors and the like that a recording may make copies of by spawning tasks. It lies far
@@ -124,8 +124,13 @@ impl Resolver {
             },
             "diagnosis" => Kind::Diagnosis {
                 rule: self.sym(line.rule.as_ref(), "rule")?,
+                weight: optional(line.weight.as_ref(), "weight", Weight::parse)?.unwrap_or_default(),
                 text: self.sym(line.text.as_ref(), "text")?,
                 parties: self.parties(line)?,
+            },
+            "end" => Kind::End {
+                how: parse(line.how.as_ref(), "how", Ended::parse)?,
+                text: self.sym(line.text.as_ref(), "text")?,
             },
             "hold" => Kind::Hold { hold: parse(line.how.as_ref(), "how", Hold::parse)? },
             other => return Err(unknown("event", other)),
@@ -396,6 +401,11 @@ pub(super) fn need<T>(field: Option<T>, name: &str) -> Result<T, String> {
 pub(super) fn parse<T>(word: Option<&Text<'_>>, field: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, String> {
     let word = need(word, field)?;
     parse(word).ok_or_else(|| unknown(field, word))
+}
+
+/// The same of a field that may be missing.
+fn optional<T>(word: Option<&Text<'_>>, field: &str, known: impl Fn(&str) -> Option<T>) -> Result<Option<T>, String> {
+    word.map(|_| parse(word, field, known)).transpose()
 }
 
 pub(super) fn signal(name: &str) -> Result<Signal, String> {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::journal::Journal;
 use crate::insight::{Finding, Rule, rules};
-use crate::model::{Batch, Blob, Event, Header, Kind, Names, Parties, Pen, Sym, TaskId, World};
+use crate::model::{Batch, Blob, Ended, Event, Header, Kind, Names, Pen, Sym, TaskId, World};
 
 /// The end of a system call, as far as an event is concerned.
 #[derive(Debug, Clone, Copy)]
@@ -126,21 +126,21 @@ impl Recorder {
         }
     }
 
-    /// The run is over: what do the rules say of what is left?
-    pub fn end(&mut self) {
+    /// The run is over: writes how it ended and why, and what the rules say of what is left.
+    pub fn end(&mut self, how: Ended, why: &str) {
+        let text = self.pen.intern(why);
+        self.plain(TaskId::LAB, Kind::End { how, text });
         for rule in &mut self.rules {
-            rule.end(self.pen.world(), self.pen.names(), &mut self.findings);
+            rule.end(self.pen.world(), self.pen.names(), how, &mut self.findings);
         }
         self.write_findings(self.start.elapsed().as_nanos() as u64);
     }
 
     fn write_findings(&mut self, t_ns: u64) {
         for finding in std::mem::take(&mut self.findings) {
-            let (rule, text) = (self.pen.intern(finding.rule), self.pen.intern(&finding.text));
             let task = finding.tasks.first().copied().unwrap_or(TaskId::LAB);
-            let parties = Parties { tasks: finding.tasks, channels: finding.channels };
-            let parties = self.pen.keep(&parties.to_bytes());
-            self.pen.write(Event { t_ns, ret: 0, task, call: None, kind: Kind::Diagnosis { rule, text, parties } });
+            let kind = finding.kind(&mut self.pen);
+            self.pen.write(Event { t_ns, ret: 0, task, call: None, kind });
             self.found.push(finding.rule);
         }
     }

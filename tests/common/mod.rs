@@ -6,7 +6,7 @@ pub mod meetings;
 
 use proclab::model::{
     Access, Blob, ChannelId, ChannelKind, Disposition, End, Event, FdFlags, Header, How, Kind, Log, MaskHow, Parties,
-    Pen, Phase, Queue, Shares, Signal, SignalSet, Status, TaskId, Via, Why,
+    Pen, Phase, Queue, Shares, Signal, SignalSet, Status, TaskId, Via, Weight, Why,
 };
 use proclab::scenario::Scenario;
 
@@ -165,7 +165,7 @@ impl Writer {
         let parties = Parties { tasks: tasks.to_vec(), channels: channels.to_vec() }.to_bytes();
         let parties = self.pen.keep(&parties);
         let (rule, text) = (self.pen.intern(rule), self.pen.intern(text));
-        self.event(TaskId::LAB, "", 0, Kind::Diagnosis { rule, text, parties });
+        self.event(TaskId::LAB, "", 0, Kind::Diagnosis { rule, weight: Weight::Fault, text, parties });
     }
 
     pub fn note(&mut self, task: TaskId, text: &str) {

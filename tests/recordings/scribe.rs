@@ -1,9 +1,9 @@
 //! Logs from lists of numbers: every kind of event, about tasks and channels that exist.
 
 use proclab::model::{
-    Access, Asked, Batch, Blob, ChannelId, ChannelKind, Disposition, End, Event, FdFlags, Hold, How, Kind, LockKind,
-    LockMode, MaskHow, MessageType, Parties, Pen, Phase, Polled, Queue, Shares, Signal, SignalSet, Status, TaskId,
-    Then, TimerChange, TimerKind, Told, Via, Wanted, Why,
+    Access, Asked, Batch, Blob, ChannelId, ChannelKind, Disposition, End, Ended, Event, FdFlags, Hold, How, Kind,
+    LockKind, LockMode, MaskHow, MessageType, Parties, Pen, Phase, Polled, Queue, Shares, Signal, SignalSet, Status,
+    TaskId, Then, TimerChange, TimerKind, Told, Via, Wanted, Weight, Why,
 };
 use proptest::prelude::*;
 
@@ -121,7 +121,11 @@ impl Scribe {
             (24, channel) => {
                 let parties =
                     Parties { tasks: vec![self.task(a), self.task(b)], channels: channel.into_iter().collect() };
-                Kind::Diagnosis { rule: text, text, parties: self.pen.keep(&parties.to_bytes()) }
+                let weight = [Weight::Fault, Weight::Note][b as usize % 2];
+                Kind::Diagnosis { rule: text, weight, text, parties: self.pen.keep(&parties.to_bytes()) }
+            }
+            (48, _) if a.is_multiple_of(5) => {
+                Kind::End { how: [Ended::Done, Ended::Stuck, Ended::Cut][b as usize % 3], text }
             }
             (48, _) => Kind::Clock { now: b },
             (25.., Some(channel)) => self.meeting(what % KINDS, channel, [a, b, c], data),

@@ -34,7 +34,8 @@ fn of_run(report: &Report, marks: Marks) -> String {
         let mark = marks.show(verdict.held.into());
         let _ = writeln!(text, "  {mark} {}", verdict.text);
         if !verdict.held {
-            let _ = writeln!(text, "      line {}: {}", verdict.line, verdict.reason);
+            let line = verdict.line.map_or_else(String::new, |line| format!("line {line}: "));
+            let _ = writeln!(text, "      {line}{}", verdict.reason);
         }
     }
     if report.verdicts.is_empty() {

@@ -21,7 +21,7 @@ struct Run<'a> {
 
 #[derive(Debug, Serialize)]
 struct Expectation<'a> {
-    line: u32,
+    line: Option<u32>,
     text: &'a str,
     held: bool,
     reason: &'a str,

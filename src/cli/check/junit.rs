@@ -54,7 +54,8 @@ fn suite(text: &mut String, report: &Report) {
     };
     case(text, &name, "the end of the run", element, report.ended.sentence());
     for verdict in &report.verdicts {
-        let title = format!("line {}: {}", verdict.line, verdict.text);
+        let line = verdict.line.map_or_else(String::new, |line| format!("line {line}: "));
+        let title = format!("{line}{}", verdict.text);
         case(text, &name, &title, (!verdict.held).then_some("failure"), &verdict.reason);
     }
     text.push_str("  </testsuite>\n");

@@ -267,7 +267,7 @@ mod samples {
     /// A report with one expectation that held and one that did not.
     pub fn report(name: &str, held: bool) -> Report {
         let verdict = |line, text: &str, held, reason: &str| Verdict {
-            line,
+            line: Some(line),
             text: text.to_owned(),
             held,
             reason: reason.to_owned(),

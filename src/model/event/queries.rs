@@ -107,6 +107,7 @@ impl Kind {
             Self::Clock { .. } => "clock",
             Self::Limit { .. } => "limit",
             Self::Diagnosis { .. } => "diagnosis",
+            Self::End { .. } => "end",
             Self::Hold { .. } => "hold",
         }
     }

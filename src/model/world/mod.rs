@@ -278,7 +278,8 @@ impl World {
             | Kind::Syscall { .. }
             | Kind::Note { .. }
             | Kind::Limit { .. }
-            | Kind::Diagnosis { .. } => {}
+            | Kind::Diagnosis { .. }
+            | Kind::End { .. } => {}
         }
     }
 

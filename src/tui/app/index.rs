@@ -4,7 +4,8 @@
 //! for event by event is noted here once, when the event comes in.
 
 use crate::model::{
-    Access, Action, Batch, ChannelId, Disposition, Event, Header, Kind, Log, Names, Phase, Signal, TaskId, Via, World,
+    Access, Action, Batch, ChannelId, Disposition, Event, Header, Kind, Log, Names, Phase, Signal, TaskId, Via, Weight,
+    World,
 };
 
 /// Which of the standard streams something went to.
@@ -49,7 +50,8 @@ pub struct Index {
     of_task: Vec<Vec<u32>>,
     signals: Vec<Vec<(u32, u8)>>,
     receptions: Vec<(u32, Reception)>,
-    diagnoses: Vec<u32>,
+    faults: Vec<u32>,
+    notes: Vec<u32>,
     output: Vec<u32>,
     ends: Vec<(u32, Access)>,
     streams: Vec<Option<Stream>>,
@@ -71,7 +73,8 @@ impl Index {
             of_task: Vec::new(),
             signals: Vec::new(),
             receptions: Vec::new(),
-            diagnoses: Vec::new(),
+            faults: Vec::new(),
+            notes: Vec::new(),
             output: Vec::new(),
             ends: Vec::new(),
             streams: Vec::new(),
@@ -133,7 +136,8 @@ impl Index {
             Kind::Listen { .. } | Kind::Connect { .. } | Kind::Accept { .. } if !event.failed() => {
                 self.meet(seq, event);
             }
-            Kind::Diagnosis { .. } => self.diagnoses.push(seq),
+            Kind::Diagnosis { weight: Weight::Fault, .. } => self.faults.push(seq),
+            Kind::Diagnosis { weight: Weight::Note, .. } => self.notes.push(seq),
             Kind::Signal { phase, signal, .. } => {
                 self.note_life(seq, event.task);
                 self.note_reception(seq, event.task, phase, signal);
@@ -355,9 +359,12 @@ impl Index {
         before(self.of_task(task), seq)
     }
 
-    /// The diagnoses before an event.
-    pub fn diagnoses_before(&self, seq: u64) -> &[u32] {
-        before(&self.diagnoses, seq)
+    /// The diagnoses of one weight before an event.
+    pub fn diagnoses_before(&self, weight: Weight, seq: u64) -> &[u32] {
+        match weight {
+            Weight::Fault => before(&self.faults, seq),
+            Weight::Note => before(&self.notes, seq),
+        }
     }
 
     /// The writes to standard streams before an event.

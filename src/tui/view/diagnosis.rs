@@ -3,7 +3,7 @@
 use ratatui::text::{Line, Span};
 
 use crate::control::{Ending, Outcome};
-use crate::model::Kind;
+use crate::model::{Kind, Weight};
 use crate::tui::app::App;
 use crate::tui::theme::Role;
 use crate::tui::{text, words};
@@ -24,25 +24,33 @@ pub fn lines(app: &App, width: u16) -> Vec<Line<'static>> {
             lines.extend(item(app, mark, &text::clean(sentence), role, width));
         }
     }
-    let found = findings(app, width);
-    if !lines.is_empty() && !found.is_empty() {
-        lines.push(Line::default());
-    }
-    if found.is_empty() && lines.is_empty() {
+    let faults = findings(app, Weight::Fault, width);
+    let notes = findings(app, Weight::Note, width);
+    if lines.is_empty() && faults.is_empty() {
         lines.push(Line::styled(" nothing wrong has been found so far", app.style(Role::Faded)));
     }
-    lines.extend(found);
+    for part in [faults, notes].into_iter().filter(|part| !part.is_empty()) {
+        if !lines.is_empty() {
+            lines.push(Line::default());
+        }
+        lines.extend(part);
+    }
     lines
 }
 
-fn findings(app: &App, width: usize) -> Vec<Line<'static>> {
-    let all = app.index.diagnoses_before(app.applied());
+/// The findings of one weight. What is only worth knowing stands apart and is no alarm.
+fn findings(app: &App, weight: Weight, width: usize) -> Vec<Line<'static>> {
+    let all = app.index.diagnoses_before(weight, app.applied());
+    let (mark, role) = match weight {
+        Weight::Fault => ("⚠", Role::Bad),
+        Weight::Note => ("note:", Role::Strong),
+    };
     let mut lines = Vec::new();
     for seq in &all[all.len().saturating_sub(LIMIT)..] {
         let Some(event) = app.log.get(u64::from(*seq)) else { continue };
-        let Kind::Diagnosis { rule, text, parties } = event.kind else { continue };
-        let head = format!(" ⚠ {} at event {}", app.words().sym(rule), seq + 1);
-        lines.push(Line::styled(text::fit(&head, width), app.style(Role::Bad)));
+        let Kind::Diagnosis { rule, text, parties, .. } = event.kind else { continue };
+        let head = format!(" {mark} {} at event {}", app.words().sym(rule), seq + 1);
+        lines.push(Line::styled(text::fit(&head, width), app.style(role)));
         lines.extend(item(app, "  ", &app.words().sym(text), Role::Text, width));
         let tasks = app.words().parties(parties);
         if !tasks.is_empty() {

@@ -1,5 +1,6 @@
 //! The border of a pane and what its title says.
 
+use crate::model::Weight;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::symbols::merge::MergeStrategy;
@@ -45,7 +46,7 @@ fn title(app: &App, pane: Pane, rect: Rect, focused: bool) -> Span<'static> {
 
 /// The tabs as text, each with its columns counted from the corner of the pane.
 fn labels(app: &App) -> Vec<(Tab, String)> {
-    let found = app.index.diagnoses_before(app.applied()).len();
+    let found = app.index.diagnoses_before(Weight::Fault, app.applied()).len();
     Tab::ALL
         .into_iter()
         .map(|tab| {
@@ -63,7 +64,7 @@ fn labels(app: &App) -> Vec<(Tab, String)> {
 fn tabs(app: &App, focused: bool) -> Line<'static> {
     let number = Span::styled(" 6 ", app.style(if focused { Role::Focus } else { Role::Text }));
     let tabs = labels(app).into_iter().map(|(tab, label)| {
-        let found = tab == Tab::Diagnosis && !app.index.diagnoses_before(app.applied()).is_empty();
+        let found = tab == Tab::Diagnosis && !app.index.diagnoses_before(Weight::Fault, app.applied()).is_empty();
         let role = match (tab == app.tab, found) {
             (true, _) if focused => Role::Focus,
             (true, _) => Role::Strong,

@@ -9,7 +9,7 @@ use super::lanes::{Doing, Lane, Lanes, Life};
 use super::put;
 use crate::model::{
     Access, ChannelId, ChannelKind, End, Event, Kind, LockKind, LockMode, Mark, Phase, TaskId, Then, TimerChange, Via,
-    Why, errno_name,
+    Weight, Why, errno_name,
 };
 use crate::tui::app::App;
 use crate::tui::text;
@@ -136,7 +136,7 @@ impl Diagram<'_> {
             Kind::Signal { .. } | Kind::Interrupted { .. } | Kind::Timer { .. } | Kind::Hold { .. } => Role::Signal,
             Kind::Block { .. } => Role::Blocked,
             Kind::Unblock { .. } => Role::Ready,
-            Kind::Diagnosis { .. } | Kind::Drop { .. } | Kind::Limit { .. } => Role::Bad,
+            Kind::Diagnosis { weight: Weight::Fault, .. } | Kind::Drop { .. } | Kind::Limit { .. } => Role::Bad,
             _ => Role::Text,
         }
     }

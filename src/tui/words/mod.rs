@@ -9,7 +9,7 @@ mod waiting;
 
 use crate::model::{
     Access, Blocked, ChannelId, ChannelKind, Disposition, End, Event, Hold, How, Kind, Log, MaskHow, Parties, Phase,
-    Signal, SignalSet, State, Status, TaskId, Via, Wanted, World,
+    Signal, SignalSet, State, Status, TaskId, Via, Wanted, Weight, World,
 };
 
 use super::app::Index;
@@ -158,7 +158,9 @@ impl<'a> Words<'a> {
             Kind::Clock { now } => format!("clock {}", text::seconds(now)),
             Kind::Note { text, label: true } => format!("label {}", self.sym(text)),
             Kind::Note { text, label: false } => format!("note: {}", self.sym(text)),
-            Kind::Diagnosis { rule, .. } => format!("⚠ {}", self.sym(rule)),
+            Kind::Diagnosis { rule, weight: Weight::Fault, .. } => format!("⚠ {}", self.sym(rule)),
+            Kind::Diagnosis { rule, weight: Weight::Note, .. } => format!("note: {}", self.sym(rule)),
+            Kind::End { .. } => "end of the run".to_owned(),
             Kind::Hold { hold } => held(hold).to_owned(),
             _ => self.brief_meeting(seq, event),
         }
@@ -168,7 +170,13 @@ impl<'a> Words<'a> {
     pub fn full(&self, seq: u64, event: &Event) -> String {
         let who = self.task(event.task);
         match event.kind {
-            Kind::Diagnosis { rule, text, .. } => format!("⚠ {}: {}", self.sym(rule), self.sym(text)),
+            Kind::Diagnosis { rule, weight: Weight::Fault, text, .. } => {
+                format!("⚠ {}: {}", self.sym(rule), self.sym(text))
+            }
+            Kind::Diagnosis { rule, weight: Weight::Note, text, .. } => {
+                format!("note: {}: {}", self.sym(rule), self.sym(text))
+            }
+            Kind::End { text, .. } => format!("end of the run: {}", self.sym(text)),
             Kind::Exec { argv, .. } => format!("{who}: exec {}", self.argv(argv)),
             Kind::Spawn { .. } if event.task == TaskId::LAB => format!("the lab {}", self.brief(seq, event)),
             Kind::Clock { now } => format!("the lab's clock: {}", text::seconds(now)),
