@@ -6,8 +6,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proclab::control::{Outcome, Subject};
-use proclab::expect;
+use proclab::model::{Kind, Log};
 use proclab::scenario::Library;
+use proclab::{expect, insight};
 
 const SEEDS: u64 = 20;
 
@@ -18,6 +19,9 @@ fn check(name: &str, seed: u64, serial: bool) -> Result<(), String> {
     plan.serial = serial;
     plan.schedule.clone_from(&scenario.schedule);
     let (log, ending) = support::run(plan);
+    if seed == 0 {
+        same_diagnoses(name, &log);
+    }
     let failed: Vec<_> = expect::judge(&scenario, &log).into_iter().filter(|verdict| !verdict.held).collect();
     if failed.is_empty() && matches!(ending.outcome, Outcome::Done | Outcome::Stuck) {
         return Ok(());
@@ -29,6 +33,21 @@ fn check(name: &str, seed: u64, serial: bool) -> Result<(), String> {
         ending.schedule,
         support::lines(&log).join("\n")
     ))
+}
+
+/// The rules find the same again in the same log, however often they are asked.
+fn same_diagnoses(name: &str, log: &Log) {
+    let told: Vec<(String, String)> = log
+        .range(0..log.len())
+        .filter_map(|(_, event)| match event.kind {
+            Kind::Diagnosis { rule, text, .. } => Some((log.name(rule).to_owned(), log.name(text).to_owned())),
+            _ => None,
+        })
+        .collect();
+    for _ in 0..100 {
+        let found = insight::replay(log).into_iter().map(|finding| (finding.rule.to_owned(), finding.text));
+        assert_eq!(found.collect::<Vec<_>>(), told, "{name}");
+    }
 }
 
 fn names() -> Vec<String> {

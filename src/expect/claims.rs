@@ -240,22 +240,22 @@ fn on_task(log: &Log, cast: &Cast<'_>, id: TaskId, blocked: Blocked, on: &str) -
     }
 }
 
-/// What a run is found to have done wrong: the rule and its sentence. What is only worth knowing is none.
-fn faults(log: &Log) -> impl Iterator<Item = (&str, &str)> {
-    log.range(0..log.len()).filter_map(|(_, event)| match event.kind {
-        Kind::Diagnosis { rule, weight: Weight::Fault, text, .. } => Some((log.name(rule), log.name(text))),
+/// What was found in a run: the rules of one weight and their sentences.
+fn findings(log: &Log, wanted: Weight) -> impl Iterator<Item = (&str, &str)> {
+    log.range(0..log.len()).filter_map(move |(_, event)| match event.kind {
+        Kind::Diagnosis { rule, weight, text, .. } if weight == wanted => Some((log.name(rule), log.name(text))),
         _ => None,
     })
 }
 
-fn diagnosis<'a>(log: &'a Log, rule: &str) -> Option<&'a str> {
-    faults(log).find(|(found, _)| *found == rule).map(|(_, text)| text)
+fn finding<'a>(log: &'a Log, weight: Weight, rule: &str) -> Option<&'a str> {
+    findings(log, weight).find(|(found, _)| *found == rule).map(|(_, text)| text)
 }
 
 /// The first fault of each rule that is not among `expected`.
 pub(super) fn unexpected<'a>(log: &'a Log, expected: &[&str]) -> Vec<(&'a str, &'a str)> {
     let mut found: Vec<(&str, &str)> = Vec::new();
-    for (rule, text) in faults(log) {
+    for (rule, text) in findings(log, Weight::Fault) {
         if !expected.contains(&rule) && found.iter().all(|(known, _)| *known != rule) {
             found.push((rule, text));
         }
@@ -264,15 +264,23 @@ pub(super) fn unexpected<'a>(log: &'a Log, expected: &[&str]) -> Vec<(&'a str, &
 }
 
 pub(super) fn diagnosed(log: &Log, rule: &str) -> Judged {
-    match diagnosis(log, rule) {
+    match finding(log, Weight::Fault, rule) {
         Some(text) => Ok(text.to_owned()),
         None => Err(format!("{rule} was not diagnosed")),
     }
 }
 
 pub(super) fn not_diagnosed(log: &Log, rule: &str) -> Judged {
-    match diagnosis(log, rule) {
+    match finding(log, Weight::Fault, rule) {
         Some(text) => Err(format!("{rule} was diagnosed: {text}")),
         None => Ok(format!("{rule} was not diagnosed")),
+    }
+}
+
+pub(super) fn noted(log: &Log, rule: &str) -> Judged {
+    match (finding(log, Weight::Note, rule), finding(log, Weight::Fault, rule)) {
+        (Some(text), _) => Ok(text.to_owned()),
+        (None, Some(text)) => Err(format!("{rule} was diagnosed as a fault: {text}")),
+        (None, None) => Err(format!("{rule} was not noted")),
     }
 }

@@ -91,6 +91,7 @@ fn judge_claim(claim: &Claim, scenario: &Scenario, log: &Log, cast: &Cast<'_>) -
         Claim::Before { first, second } => clocks::before(log, &scenario.program, cast, first, second),
         Claim::Diagnosed { rule } => claims::diagnosed(log, rule),
         Claim::NotDiagnosed { rule } => claims::not_diagnosed(log, rule),
+        Claim::Noted { rule } => claims::noted(log, rule),
         Claim::Clean => clean::clean(log, cast),
     }
 }

@@ -1,49 +1,108 @@
 //! Writing to somebody who is gone (pipe(7), "I/O on pipes and FIFOs").
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Finding, Rule, channel_name, name};
-use crate::model::{ChannelId, Ended, Event, Kind, Names, Phase, Signal, TaskId, Weight, World};
+use crate::model::{
+    ChannelId, ChannelKind, Disposition, Ended, Event, Kind, Names, Phase, Signal, Status, TaskId, Via, Weight, World,
+};
 
 const EPIPE: i32 = 32;
 
+/// After so many writes that failed nobody can say that the program looks at their results.
+const DEAF: u32 = 3;
+
 /// A write failed with EPIPE, or SIGPIPE came. The signal belongs to the write before it: the two
 /// are one finding.
+///
+/// That a reader has had enough is how pipelines end: a filter that SIGPIPE ends at its standard output, as under
+/// head(1), has done its work, and so has a program that ignores SIGPIPE and looks at the error. Wrong is what dies of
+/// a reader that it did not count on, or does not look.
 #[derive(Debug, Default)]
 pub(super) struct BrokenPipe {
-    writes: BTreeSet<(TaskId, ChannelId)>,
-    /// Whose failed writes were told.
-    wrote: BTreeSet<TaskId>,
-    /// Whose signal was told, without a write.
+    /// The failed writes of each task to each channel.
+    writes: BTreeMap<(TaskId, ChannelId), u32>,
+    /// Where each task has failed to write last, and through which descriptor.
+    last: BTreeMap<TaskId, (ChannelId, Via)>,
+    /// Whose signal was told.
     signalled: BTreeSet<TaskId>,
+    /// Whose write has failed so that SIGPIPE should follow: not after `MSG_NOSIGNAL`.
+    expected: BTreeMap<TaskId, ChannelId>,
 }
 
 impl BrokenPipe {
-    fn write_failed(&mut self, task: TaskId, channel: ChannelId, world: &World, names: &Names) -> Option<Finding> {
-        self.wrote.insert(task);
-        let is_new = self.writes.insert((task, channel));
-        if !is_new || self.signalled.remove(&task) {
-            return None;
-        }
+    fn write_failed(
+        &mut self,
+        task: TaskId,
+        channel: ChannelId,
+        via: Via,
+        world: &World,
+        names: &Names,
+    ) -> Option<Finding> {
+        self.last.insert(task, (channel, via));
+        let times = self.writes.entry((task, channel)).or_default();
+        *times += 1;
         let (who, p) = (name(task, world, names), channel_name(channel, world, names));
-        let text = format!(
-            "{who} writes to {p}, but nobody can read from it any more (EPIPE): \
-             keep a reader until all is written, or stop writing when the reader has gone"
-        );
-        Some(Finding { rule: self.name(), weight: Weight::Fault, text, tasks: vec![task], channels: vec![channel] })
+        let (weight, text) = match *times {
+            // What becomes of it, the signal tells.
+            1 if dies_of_it(task, world) => {
+                self.expected.insert(task, channel);
+                return None;
+            }
+            1 => return Some(Self::lives_on(task, channel, world, names)),
+            DEAF => (
+                Weight::Fault,
+                format!(
+                    "{who} goes on writing to {p}, but nobody can read from it any more: {DEAF} writes have failed with \
+                     EPIPE; look at what write(2) returns, and stop"
+                ),
+            ),
+            _ => return None,
+        };
+        Some(Finding { rule: self.name(), weight, text, tasks: vec![task], channels: vec![channel] })
     }
 
-    fn signalled(&mut self, task: TaskId, world: &World, names: &Names) -> Option<Finding> {
-        if self.wrote.contains(&task) || !self.signalled.insert(task) {
+    /// A write has failed, and the program knows.
+    fn lives_on(task: TaskId, channel: ChannelId, world: &World, names: &Names) -> Finding {
+        let (who, p) = (name(task, world, names), channel_name(channel, world, names));
+        let text = format!("{who} writes to {p}, but nobody can read from it any more: the write fails with EPIPE");
+        Finding { rule: "broken-pipe", weight: Weight::Note, text, tasks: vec![task], channels: vec![channel] }
+    }
+
+    /// SIGPIPE has ended a task.
+    fn died(&mut self, task: TaskId, world: &World, names: &Names) -> Option<Finding> {
+        self.expected.remove(&task);
+        if !self.signalled.insert(task) {
             return None;
         }
         let who = name(task, world, names);
-        let text = format!(
-            "{who} got SIGPIPE, because it wrote where nobody can read any more: \
-             keep a reader until all is written, or ignore SIGPIPE and check for EPIPE"
-        );
-        Some(Finding { rule: self.name(), weight: Weight::Fault, text, tasks: vec![task], channels: Vec::new() })
+        let Some((channel, via)) = self.last.get(&task).copied() else {
+            let text = format!(
+                "{who} was killed by SIGPIPE, because it wrote where nobody can read any more: keep a reader until all \
+                 is written, or ignore SIGPIPE and check for EPIPE"
+            );
+            let (weight, tasks) = (Weight::Fault, vec![task]);
+            return Some(Finding { rule: self.name(), weight, text, tasks, channels: Vec::new() });
+        };
+        let p = channel_name(channel, world, names);
+        let is_pipe = world.channel(channel).is_some_and(|channel| channel.kind == ChannelKind::Pipe);
+        let (weight, text) = if is_pipe && via == Via::Fd(1) {
+            (Weight::Note, format!("{who} writes to {p}, whose reader has had enough: SIGPIPE ends {who}"))
+        } else {
+            let text = format!(
+                "{who} writes to {p}, but nobody can read from it any more: SIGPIPE kills {who}; keep a reader until \
+                 all is written, or ignore SIGPIPE and stop at EPIPE"
+            );
+            (Weight::Fault, text)
+        };
+        Some(Finding { rule: self.name(), weight, text, tasks: vec![task], channels: vec![channel] })
     }
+}
+
+/// Whether SIGPIPE, which comes with a write that fails so, ends the process.
+fn dies_of_it(task: TaskId, world: &World) -> bool {
+    let default = world.action(task, Signal::PIPE).is_none_or(|action| action.disposition == Disposition::Default);
+    default && world.task(task).is_some_and(|task| !task.blocked.contains(Signal::PIPE))
 }
 
 impl Rule for BrokenPipe {
@@ -57,14 +116,24 @@ impl Rule for BrokenPipe {
 
     fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
         match event.kind {
-            Kind::Write { channel, .. } if event.errno() == Some(EPIPE) => {
-                findings.extend(self.write_failed(event.task, channel, world, names));
+            Kind::Write { channel, via, .. } if event.errno() == Some(EPIPE) => {
+                findings.extend(self.write_failed(event.task, channel, via, world, names));
             }
             // The kernel sends SIGPIPE in the writer's own name; anybody else's was sent with kill.
-            Kind::Signal { phase: Phase::Delivered | Phase::Default, signal: Signal::PIPE, from, .. }
+            Kind::Signal { phase: Phase::Default, signal: Signal::PIPE, from, .. }
                 if from.is_none_or(|from| from == event.task) =>
             {
-                findings.extend(self.signalled(event.task, world, names));
+                findings.extend(self.died(event.task, world, names));
+            }
+            Kind::Exit { status: Status::Signal { signal: Signal::PIPE, .. } }
+                if self.last.contains_key(&event.task) =>
+            {
+                findings.extend(self.died(event.task, world, names));
+            }
+            Kind::Signal { signal: Signal::PIPE, .. } => {}
+            _ if event.call.is_some() && !self.expected.is_empty() => {
+                let task = event.task;
+                findings.extend(self.expected.remove(&task).map(|at| Self::lives_on(task, at, world, names)));
             }
             _ => {}
         }
@@ -75,36 +144,71 @@ impl Rule for BrokenPipe {
 
 #[cfg(test)]
 mod tests {
-    use crate::insight::replay;
-    use crate::model::Phase;
-    use crate::model::Signal;
+    use crate::insight::{Finding, replay};
     use crate::model::sketch::Sketch;
+    use crate::model::{Access, ChannelKind, Disposition, Phase, Signal, Weight};
+
+    fn found(sketch: &mut Sketch) -> Vec<Finding> {
+        replay(&sketch.log()).into_iter().filter(|finding| finding.rule == "broken-pipe").collect()
+    }
+
+    fn killed(sketch: &mut Sketch, task: &str) {
+        for phase in [Phase::Generated, Phase::Delivered, Phase::Default] {
+            sketch.signal(task, phase, Signal::PIPE, None);
+        }
+        sketch.killed(task, Signal::PIPE);
+    }
 
     #[test]
     fn the_write_and_its_signal_are_one_finding() {
         let mut sketch = Sketch::new();
         sketch.fork("init", "parent").pipe("parent", "p", 3).close("parent", 3).write_fails("parent", 4, 32);
-        sketch.signal("parent", Phase::Generated, Signal::PIPE, None);
-        sketch.signal("parent", Phase::Delivered, Signal::PIPE, None);
-        sketch.signal("parent", Phase::Default, Signal::PIPE, None).killed("parent", Signal::PIPE);
-        let found = replay(&sketch.log());
+        killed(&mut sketch, "parent");
+        let found = found(&mut sketch);
         assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].text.starts_with("parent writes to p, but nobody can read from it any more (EPIPE)"));
+        let start = "parent writes to p, but nobody can read from it any more: SIGPIPE kills parent";
+        assert!(found[0].text.starts_with(start), "{found:?}");
+        assert_eq!(found[0].weight, Weight::Fault);
         assert_eq!((&found[0].tasks, &found[0].channels), (&vec![sketch.task("parent")], &vec![sketch.channel("p")]));
+    }
+
+    #[test]
+    fn a_filter_whose_reader_has_had_enough() {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "yes").create("yes", "p", ChannelKind::Pipe).open("yes", 1, "p", Access::Write);
+        sketch.write("yes", 1, "y\n").write_fails("yes", 1, 32);
+        killed(&mut sketch, "yes");
+        let found = found(&mut sketch);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].weight, Weight::Note);
+    }
+
+    #[test]
+    fn a_failure_that_is_looked_at_and_one_that_is_not() {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "parent").action("parent", Signal::PIPE, Disposition::Ignore);
+        sketch.pipe("parent", "p", 3).close("parent", 3).write_fails("parent", 4, 32);
+        let weights = |sketch: &mut Sketch| found(sketch).iter().map(|it| it.weight).collect::<Vec<_>>();
+        assert_eq!(weights(&mut sketch), [Weight::Note]);
+        for _ in 0..4 {
+            sketch.write_fails("parent", 4, 32);
+        }
+        assert_eq!(weights(&mut sketch), [Weight::Note, Weight::Fault]);
     }
 
     #[test]
     fn the_signal_alone_is_enough() {
         let mut sketch = Sketch::new();
         sketch.fork("init", "parent").signal("parent", Phase::Default, Signal::PIPE, Some("parent"));
-        assert_eq!(replay(&sketch.log())[0].rule, "broken-pipe");
+        let found = found(&mut sketch);
+        assert_eq!((found.len(), found[0].weight), (1, Weight::Fault));
     }
 
     #[test]
     fn other_failures_and_other_senders_are_not_it() {
         let mut sketch = Sketch::new();
         sketch.fork("init", "parent").fork("init", "other").pipe("parent", "p", 3).write_fails("parent", 4, 11);
-        sketch.signal("parent", Phase::Delivered, Signal::PIPE, Some("other"));
-        assert_eq!(replay(&sketch.log()), []);
+        sketch.signal("parent", Phase::Default, Signal::PIPE, Some("other"));
+        assert_eq!(found(&mut sketch), []);
     }
 }

@@ -1,17 +1,33 @@
 //! Calling somebody who is not there (connect(2), ECONNREFUSED; udp(7)).
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::{Finding, Rule, channel_name, name};
-use crate::model::{ChannelId, Ended, Event, Kind, Names, Sym, TaskId, Via, Weight, World};
+use crate::model::{ChannelId, Ended, Event, Kind, Names, Status, Sym, TaskId, Via, Weight, World};
 
 const ECONNREFUSED: i32 = 111;
 
 /// A `connect` was refused, or a datagram came back: nobody has a socket at that address, or the one
-/// who has does not listen.
+/// who has does not listen. Whoever tries again until it works, or does without, has nothing to mend; wrong is a
+/// process that fails because of it.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionRefused {
-    told: BTreeSet<(TaskId, ChannelId)>,
+    /// By process and port (of a Unix socket its path): what was refused and has not worked since.
+    refused: BTreeMap<(TaskId, String), Refused>,
+}
+
+/// Attempts that failed.
+#[derive(Debug)]
+struct Refused {
+    times: u32,
+    channels: Vec<ChannelId>,
+    /// What is wrong and what would help.
+    text: String,
+}
+
+/// What tells one service of a machine from another: the host may have several addresses.
+fn service(address: &str) -> String {
+    address.rsplit(':').next().unwrap_or(address).to_owned()
 }
 
 /// The socket that is bound to an address and still there.
@@ -30,7 +46,51 @@ fn was_there(address: Sym, own: ChannelId, world: &World) -> bool {
     })
 }
 
+/// What is wrong at an address where nobody answered, and whose socket it is.
+fn why(channel: ChannelId, address: Option<Sym>, world: &World, names: &Names) -> (String, Option<ChannelId>) {
+    let place = address.map_or("the address", |address| names.get(address));
+    let bound = address.and_then(|address| bound_to(address, world)).filter(|bound| *bound != channel);
+    let text = if let Some(bound) = bound {
+        let server = channel_name(bound, world, names);
+        format!(
+            "connects to {place}, but {server}, which is bound there, does not listen (ECONNREFUSED): \
+             call listen before anybody connects"
+        )
+    } else if address.is_some_and(|address| was_there(address, channel, world)) {
+        format!(
+            "connects to {place}, but whoever listened there has gone (ECONNREFUSED): \
+             keep the listening socket open as long as clients come"
+        )
+    } else {
+        format!(
+            "connects to {place}, but nobody listens there (ECONNREFUSED): \
+             start the server first and let it bind and listen, or try again later"
+        )
+    };
+    (text, bound)
+}
+
 impl ConnectionRefused {
+    fn note(
+        &mut self,
+        event: &Event,
+        service: String,
+        text: &str,
+        channels: Vec<ChannelId>,
+        world: &World,
+        names: &Names,
+    ) -> Option<Finding> {
+        let process = world.task(event.task)?.process;
+        let new = || Refused { times: 0, channels: channels.clone(), text: text.to_owned() };
+        let refused = self.refused.entry((process, service)).or_insert_with(new);
+        refused.times += 1;
+        if refused.times > 1 {
+            return None;
+        }
+        let text = format!("{} {text}", name(event.task, world, names));
+        Some(Finding { rule: self.name(), weight: Weight::Note, text, tasks: vec![event.task], channels })
+    }
+
     fn refused(
         &mut self,
         event: &Event,
@@ -39,31 +99,10 @@ impl ConnectionRefused {
         world: &World,
         names: &Names,
     ) -> Option<Finding> {
-        if !self.told.insert((event.task, channel)) {
-            return None;
-        }
-        let who = name(event.task, world, names);
-        let place = address.map_or("the address", |address| names.get(address));
-        let bound = address.and_then(|address| bound_to(address, world)).filter(|bound| *bound != channel);
-        let text = if let Some(bound) = bound {
-            let server = channel_name(bound, world, names);
-            format!(
-                "{who} connects to {place}, but {server}, which is bound there, does not listen (ECONNREFUSED): \
-                 call listen before anybody connects"
-            )
-        } else if address.is_some_and(|address| was_there(address, channel, world)) {
-            format!(
-                "{who} connects to {place}, but whoever listened there has gone (ECONNREFUSED): \
-                 keep the listening socket open as long as clients come"
-            )
-        } else {
-            format!(
-                "{who} connects to {place}, but nobody listens there (ECONNREFUSED): \
-                 start the server first and let it bind and listen, or try again later"
-            )
-        };
+        let (text, bound) = why(channel, address, world, names);
         let channels = [channel].into_iter().chain(bound).collect();
-        Some(Finding { rule: self.name(), weight: Weight::Fault, text, tasks: vec![event.task], channels })
+        let service = service(address.map_or("", |address| names.get(address)));
+        self.note(event, service, &text, channels, world, names)
     }
 
     fn returned(
@@ -74,25 +113,34 @@ impl ConnectionRefused {
         world: &World,
         names: &Names,
     ) -> Option<Finding> {
-        if !self.told.insert((event.task, channel)) {
-            return None;
-        }
-        let who = name(event.task, world, names);
         let place = match via {
             Via::Socket(_, peer) => names.get(peer),
             _ => "where it sends to",
         };
         let text = format!(
-            "{who} has sent a datagram, but nobody has a socket at {place} (ECONNREFUSED): \
-             start the receiver first and let it bind, or try again later"
+            "has sent a datagram, but nobody has a socket at {place} (ECONNREFUSED): start the receiver first and let \
+             it bind, or try again later"
         );
-        Some(Finding {
-            rule: self.name(),
-            weight: Weight::Fault,
-            text,
-            tasks: vec![event.task],
-            channels: vec![channel],
-        })
+        self.note(event, service(place), &text, vec![channel], world, names)
+    }
+
+    /// A process has ended: if it failed, so did what it was refused.
+    fn gave_up(&mut self, process: TaskId, failed: bool, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+        let of_process: Vec<_> = self.refused.keys().filter(|(task, _)| *task == process).cloned().collect();
+        for key in of_process {
+            let Some(Refused { times, channels, text }) = self.refused.remove(&key) else { continue };
+            if failed {
+                let often = if times == 1 { String::new() } else { format!("; it has tried {times} times") };
+                let text = format!("{} fails: it {text}{often}", name(process, world, names));
+                findings.push(Finding {
+                    rule: "connection-refused",
+                    weight: Weight::Fault,
+                    text,
+                    tasks: vec![process],
+                    channels,
+                });
+            }
+        }
     }
 }
 
@@ -115,6 +163,15 @@ impl Rule for ConnectionRefused {
             {
                 findings.extend(self.returned(event, channel, via, world, names));
             }
+            _ if self.refused.is_empty() => {}
+            Kind::Connect { address: Some(address), .. } if !event.failed() => {
+                let process = world.task(event.task).map_or(event.task, |task| task.process);
+                self.refused.remove(&(process, service(names.get(address))));
+            }
+            Kind::Exit { status } if world.task(event.task).is_some_and(crate::model::Task::is_process) => {
+                let failed = !matches!(status, Status::Code(0));
+                self.gave_up(event.task, failed, world, names, findings);
+            }
             _ => {}
         }
     }
@@ -126,7 +183,7 @@ impl Rule for ConnectionRefused {
 mod tests {
     use crate::insight::replay;
     use crate::model::sketch::Sketch;
-    use crate::model::{Access, ChannelKind, End, Kind};
+    use crate::model::{Access, ChannelKind, End, Kind, Weight};
 
     fn client() -> Sketch {
         let mut sketch = Sketch::new();
@@ -140,15 +197,37 @@ mod tests {
         sketch.event("client", "connect", ret, Kind::Connect { channel, to: None, address });
     }
 
+    fn found(sketch: &mut Sketch) -> Vec<(Weight, String)> {
+        let found = replay(&sketch.log()).into_iter().filter(|found| found.rule == "connection-refused");
+        found.map(|found| (found.weight, found.text)).collect()
+    }
+
     #[test]
-    fn nobody_listens() {
+    fn nobody_listens_and_the_client_fails() {
         let mut sketch = client();
         connect(&mut sketch, -111);
         connect(&mut sketch, -111);
-        let found = replay(&sketch.log());
-        assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].text.starts_with("client connects to 127.0.0.1:7, but nobody listens there (ECONNREFUSED)"));
-        assert_eq!(found[0].channels, [sketch.channel("mine")]);
+        let note = "client connects to 127.0.0.1:7, but nobody listens there (ECONNREFUSED): start the server first \
+                    and let it bind and listen, or try again later";
+        assert_eq!(found(&mut sketch), [(Weight::Note, note.to_owned())]);
+        sketch.exit("client", 1);
+        let found = found(&mut sketch);
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert_eq!(found[1].0, Weight::Fault);
+        assert!(found[1].1.starts_with("client fails: it connects to 127.0.0.1:7, but nobody listens there"));
+        assert!(found[1].1.ends_with("; it has tried 2 times"), "{found:?}");
+    }
+
+    #[test]
+    fn who_tries_until_it_works_or_does_without_has_nothing_to_mend() {
+        let faults = |ret, code| {
+            let mut sketch = client();
+            connect(&mut sketch, -111);
+            connect(&mut sketch, ret);
+            sketch.exit("client", code);
+            found(&mut sketch).iter().filter(|(weight, _)| *weight == Weight::Fault).count()
+        };
+        assert_eq!((faults(0, 1), faults(-111, 0), faults(-111, 1)), (0, 0, 1));
     }
 
     #[test]
@@ -162,7 +241,7 @@ mod tests {
                 sketch.event("other", "", 0, Kind::Destroy { channel });
             }
             connect(&mut sketch, -111);
-            assert!(replay(&sketch.log())[0].text.contains(what));
+            assert!(found(&mut sketch)[0].1.contains(what));
         }
     }
 
@@ -171,6 +250,6 @@ mod tests {
         let mut sketch = client();
         connect(&mut sketch, -115);
         connect(&mut sketch, 0);
-        assert_eq!(replay(&sketch.log()), []);
+        assert_eq!(found(&mut sketch), []);
     }
 }

@@ -13,12 +13,15 @@ pub(crate) fn left_behind(world: &World) -> impl Iterator<Item = &Channel> {
     })
 }
 
-/// At the end an object is left that the run has made.
+/// At the end an object is left that the run has made. Who makes one and does no more with it (mkfifo(1), ipcmk(1))
+/// means it to stay.
 #[derive(Debug, Default)]
 pub(super) struct LeakedIpcObject {
     makers: BTreeMap<ChannelId, TaskId>,
     /// Those that have an identifier, System V's, and no name.
     identified: BTreeSet<ChannelId>,
+    /// Those that somebody has used, beyond making them.
+    used: BTreeSet<ChannelId>,
 }
 
 impl LeakedIpcObject {
@@ -45,8 +48,26 @@ impl Rule for LeakedIpcObject {
         "A queue, segment, semaphore or FIFO outlives the run that made it, because nobody removed it."
     }
 
-    fn observe(&mut self, event: &Event, _: &World, _: &Names, _: &mut Vec<Finding>) {
+    fn observe(&mut self, event: &Event, world: &World, _: &Names, _: &mut Vec<Finding>) {
+        if self.makers.is_empty() && !matches!(event.kind, Kind::Create { .. }) {
+            return;
+        }
+        let by_another = |channel| self.makers.get(&channel).is_some_and(|maker| *maker != event.task);
         match event.kind {
+            Kind::Write { channel, .. } | Kind::Read { channel, .. } | Kind::Attach { channel, .. } => {
+                self.used.insert(channel);
+            }
+            Kind::Sem { channel, .. } => {
+                self.used.insert(channel);
+            }
+            Kind::Open { channel, .. }
+                if by_another(channel) || world.channel(channel).is_some_and(|it| it.kind == ChannelKind::Fifo) =>
+            {
+                self.used.insert(channel);
+            }
+            Kind::Get { channel, .. } if by_another(channel) => {
+                self.used.insert(channel);
+            }
             Kind::Create { channel, kind, .. } if kind.outlives() => {
                 self.makers.insert(channel, event.task);
             }
@@ -57,7 +78,11 @@ impl Rule for LeakedIpcObject {
         }
     }
 
-    fn end(&mut self, world: &World, names: &Names, _: Ended, findings: &mut Vec<Finding>) {
+    fn end(&mut self, world: &World, names: &Names, ended: Ended, findings: &mut Vec<Finding>) {
+        // What goes on might still have done its part.
+        if ended == Ended::Cut {
+            return;
+        }
         for channel in left_behind(world) {
             let maker = self.makers.get(&channel.id).copied().unwrap_or(TaskId::LAB);
             let (what, call) = self.cure(channel);
@@ -68,7 +93,7 @@ impl Rule for LeakedIpcObject {
             );
             findings.push(Finding {
                 rule: self.name(),
-                weight: Weight::Fault,
+                weight: if self.used.contains(&channel.id) { Weight::Fault } else { Weight::Note },
                 text,
                 tasks: vec![maker],
                 channels: vec![channel.id],

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Finding, Rule, channel_name, name};
-use crate::model::{ChannelId, Ended, Event, Kind, Names, Sym, TaskId, Weight, World, errno_name};
+use crate::model::{ChannelId, Ended, Event, Kind, Names, Status, Sym, TaskId, Weight, World, errno_name};
 
 /// A limit, what it bounds, and what can be done about it.
 type About = (&'static str, &'static str, &'static str);
@@ -38,11 +38,28 @@ struct Failure {
     channel: Option<ChannelId>,
 }
 
-/// A call failed, and the lab says because of which limit.
+/// A call failed, and the lab says because of which limit. A program may ask how far it can go; it is wrong when the
+/// process fails because of it.
 #[derive(Debug, Default)]
 pub(super) struct PastALimit {
     failures: BTreeMap<TaskId, Failure>,
     told: BTreeSet<(TaskId, Sym)>,
+    /// What was told of processes that still live.
+    pending: BTreeMap<TaskId, Vec<Finding>>,
+}
+
+impl PastALimit {
+    /// A process has ended: if it failed, the limits that it met are to blame.
+    fn ended(&mut self, process: TaskId, status: Status, findings: &mut Vec<Finding>) {
+        let Some(pending) = self.pending.remove(&process) else { return };
+        if status != Status::Code(0) {
+            let fault = |note: Finding| {
+                let text = format!("{}; it has failed", note.text);
+                Finding { weight: Weight::Fault, text, ..note }
+            };
+            findings.extend(pending.into_iter().map(fault));
+        }
+    }
 }
 
 impl Rule for PastALimit {
@@ -57,6 +74,10 @@ impl Rule for PastALimit {
     fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
         if let (Some(errno), Some(call)) = (event.errno(), event.call) {
             self.failures.insert(event.task, Failure { call, errno, channel: event.kind.channel() });
+            return;
+        }
+        if let Kind::Exit { status } = event.kind {
+            self.ended(event.task, status, findings);
             return;
         }
         let Kind::Limit { limit, value, asked } = event.kind else { return };
@@ -76,7 +97,10 @@ impl Rule for PastALimit {
             about.map_or("ask for less", |(.., cure)| cure),
         );
         let channels = failure.channel.into_iter().collect();
-        findings.push(Finding { rule: self.name(), weight: Weight::Fault, text, tasks: vec![event.task], channels });
+        let note = Finding { rule: self.name(), weight: Weight::Note, text, tasks: vec![event.task], channels };
+        let process = world.task(event.task).map_or(event.task, |task| task.process);
+        self.pending.entry(process).or_default().push(note.clone());
+        findings.push(note);
     }
 
     fn end(&mut self, _: &World, _: &Names, _: Ended, _: &mut Vec<Finding>) {}

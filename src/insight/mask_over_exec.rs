@@ -80,7 +80,11 @@ impl Rule for MaskInheritedOverExec {
         }
     }
 
-    fn end(&mut self, world: &World, names: &Names, _: Ended, findings: &mut Vec<Finding>) {
+    fn end(&mut self, world: &World, names: &Names, ended: Ended, findings: &mut Vec<Finding>) {
+        // What goes on might still have done its part.
+        if ended == Ended::Cut {
+            return;
+        }
         let mut tasks: Vec<TaskId> = self.inherited.keys().copied().collect();
         tasks.sort_unstable();
         for task in tasks {

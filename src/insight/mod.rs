@@ -24,6 +24,8 @@ mod unreceived;
 mod unsafe_call;
 mod zombie;
 
+use std::collections::BTreeMap;
+
 pub(crate) use leaked::left_behind;
 
 use crate::model::{ChannelId, Ended, Event, Kind, Log, Names, Parties, Pen, State, TaskId, Weight, World};
@@ -98,22 +100,74 @@ pub fn rules() -> Vec<Box<dyn Rule>> {
     ]
 }
 
+/// All rules together. What is found again, to the word, is told once; how often, at the end.
+pub struct Watch {
+    rules: Vec<Box<dyn Rule>>,
+    /// How often each finding was made.
+    seen: BTreeMap<(&'static str, String), u64>,
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watch").field("seen", &self.seen).finish_non_exhaustive()
+    }
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self { rules: rules(), seen: BTreeMap::new() }
+    }
+}
+
+impl Watch {
+    /// Shows an event and the world after it to every rule.
+    pub fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+        let from = findings.len();
+        for rule in &mut self.rules {
+            rule.observe(event, world, names, findings);
+        }
+        if findings.len() > from {
+            self.keep_new(findings, from);
+        }
+    }
+
+    /// Asks every rule about the end of the run.
+    pub fn end(&mut self, world: &World, names: &Names, ended: Ended, findings: &mut Vec<Finding>) {
+        let from = findings.len();
+        for rule in &mut self.rules {
+            rule.end(world, names, ended, findings);
+        }
+        self.keep_new(findings, from);
+        for ((rule, text), times) in std::mem::take(&mut self.seen) {
+            if times > 1 {
+                let text = format!("{times} times: {text}");
+                findings.push(Finding { rule, weight: Weight::Note, text, tasks: Vec::new(), channels: Vec::new() });
+            }
+        }
+    }
+
+    fn keep_new(&mut self, findings: &mut Vec<Finding>, from: usize) {
+        for finding in findings.split_off(from) {
+            let times = self.seen.entry((finding.rule, finding.text.clone())).or_default();
+            *times += 1;
+            if *times == 1 {
+                findings.push(finding);
+            }
+        }
+    }
+}
+
 /// What all rules find in a finished log, in the order in which they find it. `diagnosis` events
 /// that the log already has are not looked at.
 pub fn replay(log: &Log) -> Vec<Finding> {
-    let mut rules = rules();
+    let mut watch = Watch::default();
     let mut findings = Vec::new();
     let mut world = log.world_at(0);
     for (_, event) in log.range(0..log.len()) {
         world.apply(event, log.payload(event));
-        for rule in &mut rules {
-            rule.observe(event, &world, log.names(), &mut findings);
-        }
+        watch.observe(event, &world, log.names(), &mut findings);
     }
-    let ended = ended(log);
-    for rule in &mut rules {
-        rule.end(&world, log.names(), ended, &mut findings);
-    }
+    watch.end(&world, log.names(), ended(log), &mut findings);
     findings
 }
 

@@ -8,10 +8,11 @@ use crate::model::{
     Why, World,
 };
 
-/// A dead child stays unreaped: its parent ends, or sleeps in something else, or the run is over.
+/// A dead child stays unreaped. As long as its parent can still wait for it that is worth a note; it is wrong when the
+/// parent ends by itself without having done so, or the run is over. Who is killed cannot tidy up.
 #[derive(Debug, Default)]
 pub(super) struct Zombie {
-    told: BTreeSet<TaskId>,
+    told: BTreeSet<(TaskId, Weight)>,
     /// What is known of processes that handle SIGCHLD.
     handling: BTreeMap<TaskId, Handling>,
 }
@@ -30,6 +31,7 @@ struct Handling {
 impl Zombie {
     fn report(
         &mut self,
+        weight: Weight,
         parent: TaskId,
         world: &World,
         names: &Names,
@@ -42,7 +44,7 @@ impl Zombie {
             .collect();
         let mut findings = Vec::new();
         for (child, status) in zombies {
-            if !self.told.insert(child) {
+            if self.told.contains(&(child, Weight::Fault)) || !self.told.insert((child, weight)) {
                 continue;
             }
             let child_name = format!("{}{}", name(child, world, names), ending(status));
@@ -53,13 +55,7 @@ impl Zombie {
                     format!("{child_name} stays a zombie: {parent_name} waits in its handler of SIGCHLD, {merged}")
                 },
             );
-            findings.push(Finding {
-                rule: "zombie",
-                weight: Weight::Fault,
-                text,
-                tasks: vec![parent, child],
-                channels: Vec::new(),
-            });
+            findings.push(Finding { rule: "zombie", weight, text, tasks: vec![parent, child], channels: Vec::new() });
         }
         findings
     }
@@ -136,7 +132,7 @@ impl Rule for Zombie {
             Kind::Exec { .. } if !event.failed() => {
                 self.handling.remove(&event.task);
             }
-            Kind::Exit { .. } => {
+            Kind::Exit { status } => {
                 let Some(process) = world.task(event.task).map(|task| task.process) else { return };
                 if world.living().any(|task| task.process == process) {
                     return;
@@ -145,7 +141,10 @@ impl Rule for Zombie {
                 if handles(parent, world) {
                     self.handling.entry(parent).or_default().ended += 1;
                 }
-                findings.extend(self.report(process, world, names, |parent, child| {
+                if matches!(status, Status::Signal { .. }) {
+                    return;
+                }
+                findings.extend(self.report(Weight::Fault, process, world, names, |parent, child| {
                     format!(
                         "{parent} ended without waiting for {child}, which stayed a zombie: wait for it before ending"
                     )
@@ -158,10 +157,10 @@ impl Rule for Zombie {
                     return;
                 }
                 let call = event.call.map_or("a call", |call| names.get(call));
-                findings.extend(self.report(task.process, world, names, |parent, child| {
+                findings.extend(self.report(Weight::Note, task.process, world, names, |parent, child| {
                     format!(
-                        "{child} has ended, but {parent} sleeps in {call} without having waited for it: \
-                         it stays a zombie until {parent} waits, so wait first, or handle SIGCHLD"
+                        "{child} has ended, and {parent} sleeps in {call} without having waited for it: \
+                         it stays a zombie until {parent} waits"
                     )
                 }));
             }
@@ -169,13 +168,17 @@ impl Rule for Zombie {
         }
     }
 
-    fn end(&mut self, world: &World, names: &Names, _: Ended, findings: &mut Vec<Finding>) {
+    fn end(&mut self, world: &World, names: &Names, ended: Ended, findings: &mut Vec<Finding>) {
+        // Who goes on might still have waited.
+        if ended == Ended::Cut {
+            return;
+        }
         let parents: BTreeSet<TaskId> =
             world.tasks().filter(|task| task.state == State::Zombie).map(|task| task.parent).collect();
         let mut parents: Vec<TaskId> = parents.into_iter().filter(|parent| *parent != TaskId::LAB).collect();
         parents.sort_unstable();
         for parent in parents {
-            findings.extend(self.report(parent, world, names, |parent, child| {
+            findings.extend(self.report(Weight::Fault, parent, world, names, |parent, child| {
                 format!("nobody waited for {child}, which is a zombie at the end of the run: {parent} must wait for it")
             }));
         }
@@ -190,6 +193,21 @@ mod tests {
 
     fn found(sketch: &mut Sketch) -> Vec<String> {
         replay(&sketch.log()).into_iter().filter(|finding| finding.rule == "zombie").map(|it| it.text).collect()
+    }
+
+    fn weights(sketch: &mut Sketch) -> Vec<Weight> {
+        let found = replay(&sketch.log()).into_iter().filter(|finding| finding.rule == "zombie");
+        found.map(|finding| finding.weight).collect()
+    }
+
+    #[test]
+    fn who_is_killed_cannot_tidy_up_and_a_run_that_is_cut_neither() {
+        let mut sketch = family();
+        sketch.exit("parent.child", 0).killed("parent", Signal::PIPE).reparent("parent.child", "init");
+        assert_eq!(weights(&mut sketch), []);
+        let mut sketch = family();
+        sketch.exit("parent.child", 0).ended(Ended::Cut);
+        assert_eq!(weights(&mut sketch), []);
     }
 
     fn family() -> Sketch {
@@ -212,10 +230,12 @@ mod tests {
         let mut sketch = family();
         sketch.exit("parent.child", 0).block("parent", "clock_nanosleep", Why::Time);
         let texts = found(&mut sketch);
-        assert_eq!(texts.len(), 1);
-        assert!(texts[0].starts_with("child (exit status 0) has ended, but parent sleeps in clock_nanosleep"));
-        sketch.unblock("parent").exit("parent", 0);
-        assert_eq!(found(&mut sketch).len(), 1, "each child once");
+        assert!(texts[0].starts_with("child (exit status 0) has ended, and parent sleeps in clock_nanosleep"));
+        sketch.unblock("parent");
+        assert_eq!(weights(&mut sketch), [Weight::Note], "it may still wait");
+        sketch.block("parent", "clock_nanosleep", Why::Time).unblock("parent");
+        sketch.exit("parent", 0);
+        assert_eq!(weights(&mut sketch), [Weight::Note, Weight::Fault], "each child once");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::{ChannelId, TaskId};
 
 /// How much a diagnosis weighs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Weight {
     /// Something is wrong.
     #[default]

@@ -1,8 +1,8 @@
 //! Logs for tests, written the way one would tell them.
 
 use super::{
-    Access, Blob, ChannelId, ChannelKind, Disposition, End, Event, FdFlags, Header, How, Kind, Log, Pen, Phase, Queue,
-    Shares, Signal, SignalSet, Status, TaskId, TimerChange, TimerKind, Via, Wanted, Why, World,
+    Access, Blob, ChannelId, ChannelKind, Disposition, End, Ended, Event, FdFlags, Header, How, Kind, Log, Pen, Phase,
+    Queue, Shares, Signal, SignalSet, Status, TaskId, TimerChange, TimerKind, Via, Wanted, Why, World,
 };
 
 /// A log in the making. Tasks and channels go by name; names must exist.
@@ -92,6 +92,12 @@ impl Sketch {
     pub(crate) fn pipe(&mut self, task: &str, name: &str, fd: i32) -> &mut Self {
         self.create(task, name, ChannelKind::Pipe);
         self.open(task, fd, name, Access::Read).open(task, fd + 1, name, Access::Write)
+    }
+
+    /// How the run ended.
+    pub(crate) fn ended(&mut self, how: Ended) -> &mut Self {
+        let text = self.intern("");
+        self.event("init", "", 0, Kind::End { how, text })
     }
 
     pub(crate) fn close(&mut self, task: &str, fd: i32) -> &mut Self {

@@ -258,5 +258,8 @@ pub enum Claim {
     NotDiagnosed {
         rule: String,
     },
+    Noted {
+        rule: String,
+    },
     Clean,
 }

@@ -192,6 +192,7 @@ pub const EXPECTATIONS: &[Word] = &[
     word("before", "before \"LABEL\" \"LABEL\"", (2, 2)),
     word("diagnosed", "diagnosed RULE", (1, 1)),
     word("not-diagnosed", "not-diagnosed RULE", (1, 1)),
+    word("noted", "noted RULE", (1, 1)),
     word("clean", "clean", (0, 0)),
 ];
 

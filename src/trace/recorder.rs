@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::journal::Journal;
-use crate::insight::{Finding, Rule, rules};
+use crate::insight::{Finding, Watch};
 use crate::model::{Batch, Blob, Ended, Event, Header, Kind, Names, Pen, Sym, TaskId, World};
 
 /// The end of a system call, as far as an event is concerned.
@@ -19,7 +19,7 @@ pub struct Outcome {
 pub struct Recorder {
     pen: Pen,
     start: Instant,
-    rules: Vec<Box<dyn Rule>>,
+    watch: Watch,
     findings: Vec<Finding>,
     found: Vec<&'static str>,
     journal: Option<Journal>,
@@ -37,7 +37,7 @@ impl Recorder {
         Self {
             pen: Pen::new(header),
             start: Instant::now(),
-            rules: rules(),
+            watch: Watch::default(),
             findings: Vec::new(),
             found: Vec::new(),
             journal: None,
@@ -118,9 +118,7 @@ impl Recorder {
     fn write(&mut self, task: TaskId, call: Option<Sym>, ret: i64, kind: Kind) {
         let event = Event { t_ns: self.start.elapsed().as_nanos() as u64, ret, task, call, kind };
         self.pen.write(event);
-        for rule in &mut self.rules {
-            rule.observe(&event, self.pen.world(), self.pen.names(), &mut self.findings);
-        }
+        self.watch.observe(&event, self.pen.world(), self.pen.names(), &mut self.findings);
         if !self.findings.is_empty() {
             self.write_findings(event.t_ns);
         }
@@ -130,9 +128,7 @@ impl Recorder {
     pub fn end(&mut self, how: Ended, why: &str) {
         let text = self.pen.intern(why);
         self.plain(TaskId::LAB, Kind::End { how, text });
-        for rule in &mut self.rules {
-            rule.end(self.pen.world(), self.pen.names(), how, &mut self.findings);
-        }
+        self.watch.end(self.pen.world(), self.pen.names(), how, &mut self.findings);
         self.write_findings(self.start.elapsed().as_nanos() as u64);
     }
 

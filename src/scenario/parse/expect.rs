@@ -77,6 +77,7 @@ impl Judge<'_, '_> {
                 Claim::Before { first: self.label(first)?, second: second? }
             }
             "diagnosed" => Claim::Diagnosed { rule: self.rule(first)? },
+            "noted" => Claim::Noted { rule: self.rule(first)? },
             _ => Claim::NotDiagnosed { rule: self.rule(first)? },
         })
     }
