@@ -54,18 +54,15 @@ impl Rule for LeakedIpcObject {
         }
         let by_another = |channel| self.makers.get(&channel).is_some_and(|maker| *maker != event.task);
         match event.kind {
-            Kind::Write { channel, .. } | Kind::Read { channel, .. } | Kind::Attach { channel, .. } => {
+            Kind::Write { channel, .. }
+            | Kind::Read { channel, .. }
+            | Kind::Attach { channel, .. }
+            | Kind::Sem { channel, .. } => {
                 self.used.insert(channel);
             }
-            Kind::Sem { channel, .. } => {
-                self.used.insert(channel);
-            }
-            Kind::Open { channel, .. }
+            Kind::Open { channel, .. } | Kind::Get { channel, .. }
                 if by_another(channel) || world.channel(channel).is_some_and(|it| it.kind == ChannelKind::Fifo) =>
             {
-                self.used.insert(channel);
-            }
-            Kind::Get { channel, .. } if by_another(channel) => {
                 self.used.insert(channel);
             }
             Kind::Create { channel, kind, .. } if kind.outlives() => {

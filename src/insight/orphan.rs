@@ -159,7 +159,9 @@ mod tests {
             sketch.open("parent.child", 1, "log", Access::Write).exit("parent", 0).reparent("parent.child", "init");
         });
         let text = "parent ended before its child child, which init has adopted";
-        assert_eq!([daemon, job], [const { () }; 2].map(|()| vec![(Weight::Note, text.to_owned())]));
+        for found in [daemon, job] {
+            assert_eq!(found, [(Weight::Note, text.to_owned())]);
+        }
     }
 
     #[test]
