@@ -9,12 +9,15 @@ use crate::model::{
 };
 
 /// A dead child stays unreaped. As long as its parent can still wait for it that is worth a note; it is wrong when the
-/// parent ends by itself without having done so, or the run is over. Who is killed cannot tidy up.
+/// parent ends by itself without having done so, or the run is over. Who is killed cannot tidy up, nor can who waits for
+/// its children and ends before it comes to this one.
 #[derive(Debug, Default)]
 pub(super) struct Zombie {
     told: BTreeSet<(TaskId, Weight)>,
     /// What is known of processes that handle SIGCHLD.
     handling: BTreeMap<TaskId, Handling>,
+    /// Who has waited for a child, or begun to.
+    waits: BTreeSet<TaskId>,
 }
 
 /// A process with a handler for SIGCHLD, since it was loaded.
@@ -123,8 +126,12 @@ impl Rule for Zombie {
                 let process = world.task(event.task).map_or(event.task, |task| task.process);
                 self.handling.entry(process).or_default().runs += 1;
             }
-            Kind::Reap { .. } if !self.handling.is_empty() => {
+            Kind::Block { why: Why::Child, .. } => {
+                self.waits.extend(world.task(event.task).map(|task| task.process));
+            }
+            Kind::Reap { .. } => {
                 let Some(task) = world.task(event.task) else { return };
+                self.waits.insert(task.process);
                 if task.handling.contains(&Signal::CHLD) {
                     self.handling.entry(task.process).or_default().reaps = true;
                 }
@@ -142,6 +149,14 @@ impl Rule for Zombie {
                     self.handling.entry(parent).or_default().ended += 1;
                 }
                 if matches!(status, Status::Signal { .. }) {
+                    return;
+                }
+                let slept = |child: TaskId| self.told.contains(&(child, Weight::Note));
+                let zombies = || world.children(process).filter(|child| child.state == State::Zombie);
+                if self.waits.contains(&process)
+                    && self.merged(process, world).is_none()
+                    && !zombies().any(|child| slept(child.id))
+                {
                     return;
                 }
                 findings.extend(self.report(Weight::Fault, process, world, names, |parent, child| {
@@ -208,6 +223,18 @@ mod tests {
         let mut sketch = family();
         sketch.exit("parent.child", 0).ended(Ended::Cut);
         assert_eq!(weights(&mut sketch), []);
+    }
+
+    #[test]
+    fn who_ends_while_it_waits_for_another_child_has_not_forgotten_this_one() {
+        let mut sketch = family();
+        sketch.fork("parent", "parent.other").block_on("parent", "wait4", Why::Child, "parent.other");
+        sketch.exit("parent.child", 0).unblock("parent").exit("parent", 0);
+        assert_eq!(weights(&mut sketch), []);
+        let mut sketch = family();
+        sketch.fork("parent", "parent.other").exit("parent.other", 0).reap("parent", "parent.other");
+        sketch.exit("parent.child", 0).block("parent", "nanosleep", Why::Time).unblock("parent").exit("parent", 0);
+        assert_eq!(weights(&mut sketch), [Weight::Note, Weight::Fault], "it went to sleep without having waited");
     }
 
     fn family() -> Sketch {
