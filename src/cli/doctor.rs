@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, IsTerminal as _};
-use std::path::Path;
 
 use etcetera::BaseStrategy as _;
 
@@ -220,20 +219,16 @@ fn directories() -> [Line; 2] {
             Line::new(Mark::Neutral, "your scenarios", "HOME is not set: only ./scenarios and --dir are looked at")
         }
     };
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(std::path::PathBuf::from).filter(|path| path.is_dir());
-    let runs = runtime.unwrap_or_else(std::env::temp_dir);
-    let shown = runs.display();
-    let place = if is_writable(&runs) {
-        Line::new(true, "runs", format!("runs without namespaces have their directory under {shown}"))
-    } else {
-        let said = format!("{shown} cannot be written to: set XDG_RUNTIME_DIR or TMPDIR to a directory of yours");
-        Line::new(Mark::Neutral, "runs", said)
+    let place = match control::place() {
+        Ok(path) => {
+            Line::new(true, "runs", format!("runs without namespaces have their directory in {}", path.display()))
+        }
+        Err(error) => {
+            let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+            Line::new(Mark::Neutral, "runs", format!("runs without namespaces are refused: {error}{hint}"))
+        }
     };
     [scenarios, place]
-}
-
-fn is_writable(path: &Path) -> bool {
-    nix::unistd::access(path, nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::X_OK).is_ok()
 }
 
 fn leftovers() -> Line {

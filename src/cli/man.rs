@@ -201,9 +201,10 @@ const SECTIONS: [(&str, &[(&str, &str)]); 7] = [
             ("./scenarios/TOPIC/NAME.kdl", "the scenarios of a course"),
             ("$XDG_DATA_HOME/proclab/scenarios", "the user's own; ~/.local/share where the variable is not set"),
             (
-                "$XDG_RUNTIME_DIR/proclab, $TMPDIR/proclab-UID",
+                "$XDG_RUNTIME_DIR/proclab, $XDG_STATE_HOME/proclab/run",
                 "directories of runs without namespaces; they are gone \
-              when the run is, or when proclab is started the next time",
+              when the run is, or when proclab is started the next time. The second one is used where the first \
+              belongs to somebody else or others may write to it; ~/.local/state where the variable is not set",
             ),
         ],
     ),
