@@ -6,10 +6,12 @@ use std::io::{self, IsTerminal as _};
 
 use etcetera::BaseStrategy as _;
 
-use super::out::{Mark, Marks, print, speaks_utf8};
+use super::out::{Mark, Marks, print_marked, speaks_utf8};
 use super::{Exit, Failure};
 use crate::control::{self, Outcome, Pace, Plan, Session, Start, Stdio, Subject, Update};
 use crate::model::Status;
+use crate::scenario::library;
+use crate::text;
 
 /// Say what this machine can do, and what to change where it cannot
 #[derive(Debug, clap::Args)]
@@ -43,7 +45,7 @@ pub fn doctor(_args: &Args) -> Result<Exit, Failure> {
     for line in &lines {
         let _ = writeln!(text, "{} {}: {}", marks.show(line.mark), line.what, line.said);
     }
-    print(&text)?;
+    print_marked(&text, marks)?;
     let sick = lines.iter().any(|line| line.mark == Mark::Bad);
     Ok(if sick { Exit::MACHINE } else { Exit::DONE })
 }
@@ -209,11 +211,16 @@ fn terminal() -> [Line; 3] {
 fn directories() -> [Line; 2] {
     let own = etcetera::choose_base_strategy().map(|base| base.data_dir().join("proclab/scenarios"));
     let scenarios = match own {
-        Ok(path) if path.is_dir() => Line::new(true, "your scenarios", path.display().to_string()),
+        Ok(path) if library::is_yours(&path) => Line::new(true, "your scenarios", text::path(&path)),
+        Ok(path) if path.is_dir() => Line::new(
+            Mark::Neutral,
+            "your scenarios",
+            format!("{} is left out: it belongs to somebody else, or everybody may write to it", text::path(&path)),
+        ),
         Ok(path) => Line::new(
             Mark::Neutral,
             "your scenarios",
-            format!("{} is not there; what it holds would be listed everywhere", path.display()),
+            format!("{} is not there; what it holds would be listed everywhere", text::path(&path)),
         ),
         Err(_) => {
             Line::new(Mark::Neutral, "your scenarios", "HOME is not set: only ./scenarios and --dir are looked at")
@@ -221,7 +228,7 @@ fn directories() -> [Line; 2] {
     };
     let place = match control::place() {
         Ok(path) => {
-            Line::new(true, "runs", format!("runs without namespaces have their directory in {}", path.display()))
+            Line::new(true, "runs", format!("runs without namespaces have their directory in {}", text::path(&path)))
         }
         Err(error) => {
             let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();

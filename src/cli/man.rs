@@ -174,8 +174,11 @@ const SECTIONS: [(&str, &[(&str, &str)]); 7] = [
             ),
             (
                 "",
-                "Scenarios come with the program, from proclab/scenarios in the user's data directory, from \
-                  ./scenarios and from every --dir; the later take the place of the earlier of the same name.",
+                "Scenarios come with the program, from proclab/scenarios in the user's data directory and from every \
+                  --dir; the later take the place of the earlier of the same name. Those of ./scenarios, which may be \
+                  anybody's, take no other's place: they are called ./pipes/one-pipe, or ./one-pipe, and run only \
+                  where they are named. A scenario can run any program with the rights of the user, and namespaces \
+                  are no sandbox.",
             ),
             (
                 "",
@@ -198,8 +201,12 @@ const SECTIONS: [(&str, &[(&str, &str)]); 7] = [
     (
         "FILES",
         &[
-            ("./scenarios/TOPIC/NAME.kdl", "the scenarios of a course"),
-            ("$XDG_DATA_HOME/proclab/scenarios", "the user's own; ~/.local/share where the variable is not set"),
+            ("./scenarios/TOPIC/NAME.kdl", "the scenarios of a course, called ./TOPIC/NAME"),
+            (
+                "$XDG_DATA_HOME/proclab/scenarios",
+                "the user's own; ~/.local/share where the variable is not set. A folder that belongs to somebody \
+                  else, or that everybody may write to, is left out",
+            ),
             (
                 "$XDG_RUNTIME_DIR/proclab, $XDG_STATE_HOME/proclab/run",
                 "directories of runs without namespaces; they are gone \

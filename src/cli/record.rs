@@ -9,10 +9,13 @@ use super::drive::{Driven, drive};
 use super::failure::out_of;
 use super::interrupts::{Interrupts, Keys};
 use super::options::{LibraryOptions, RunOptions};
+use super::out::show;
 use super::{Exit, Failure, begin, find_program, say};
 use crate::control::{Outcome, Pace, Session, Start, Stdio, Subject};
 use crate::model::Status;
 use crate::record::Writer;
+use crate::scenario::library::Found;
+use crate::text;
 
 /// Run without a screen and write the log
 ///
@@ -42,7 +45,8 @@ pub struct Args {
 /// Runs the command.
 pub fn record(args: &Args) -> Result<Exit, Failure> {
     let subject = if let Some(name) = &args.name {
-        Subject::Scenario(Box::new(scenario(name, &args.library)?))
+        let found = scenario(name, &args.library)?;
+        Subject::Scenario(Box::new(found.scenario))
     } else {
         find_program(&args.command)?;
         Subject::Command(args.command.clone())
@@ -70,7 +74,7 @@ pub fn record(args: &Args) -> Result<Exit, Failure> {
 }
 
 /// The scenario that `name` means. A program's name in its place is a likely slip.
-fn scenario(name: &str, library: &LibraryOptions) -> Result<crate::scenario::Scenario, Failure> {
+fn scenario(name: &str, library: &LibraryOptions) -> Result<Found, Failure> {
     library.find(name).map_err(|mut failure| {
         if !name.contains('/') && crate::sys::spawn::find(name.as_ref()).is_ok() {
             failure.message = format!("there is no scenario `{name}`; for the program: proclab record -- {name}");
@@ -113,7 +117,7 @@ impl<'a> Recording<'a> {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(None),
             Err(error) => {
                 let path = if self.path.as_os_str() == "-" { Path::new("standard output") } else { self.path };
-                let path = path.display();
+                let path = text::path(path);
                 Err(Failure::machine(format!("cannot write the log to {path}: {}; the run was ended", out_of(&error))))
             }
         }
@@ -129,7 +133,7 @@ fn tell(driven: &Driven, is_scenario: bool) {
         Outcome::Done | Outcome::Failed(_) => {}
     }
     if is_scenario && !driven.ending.schedule.is_empty() {
-        drop(writeln!(io::stderr(), "schedule: {}", driven.ending.schedule));
+        show(&format!("schedule: {}", driven.ending.schedule));
     }
     if is_scenario && let Some(sentence) = driven.ending.beyond_schedule() {
         say(&sentence);

@@ -13,6 +13,7 @@ use etcetera::BaseStrategy as _;
 
 use crate::sys;
 use crate::sys::directory::{Directory, Facts};
+use crate::text;
 
 /// Such a directory.
 #[derive(Debug)]
@@ -147,11 +148,11 @@ fn step(from: &Directory, name: &OsStr, make: bool, follow: bool) -> io::Result<
 
 fn checked(directory: Directory, path: &Path, rule: fn(&Facts) -> Option<String>) -> Result<Directory, String> {
     let facts = directory.facts().map_err(|error| refused(path, &error))?;
-    rule(&facts).map_or(Ok(directory), |why| Err(format!("{} {why}", path.display())))
+    rule(&facts).map_or(Ok(directory), |why| Err(format!("{} {why}", text::path(path))))
 }
 
 fn refused(path: &Path, error: &io::Error) -> String {
-    let path = path.display();
+    let path = text::path(path);
     match error.raw_os_error() {
         Some(libc::ENOTDIR | libc::ELOOP) => format!("{path} is no directory, or a symbolic link"),
         Some(errno) => format!("{path}: {}", crate::model::errno_name(errno)),

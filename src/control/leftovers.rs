@@ -8,6 +8,7 @@ use crate::model::{ChannelKind, errno_name};
 use crate::sys::call::{Answer, posix, sysv};
 use crate::sys::directory::Directory;
 use crate::sys::ipc;
+use crate::text;
 use crate::trace::{Journal, Made};
 
 /// Removes what stands in a journal, as far as it is still there. Returns what it was, and what could not
@@ -32,7 +33,7 @@ fn describe(made: &Made) -> String {
         Made::Object(ChannelKind::Shm, id) => format!("shared memory segment {id}"),
         Made::Object(_, id) => format!("semaphore set {id}"),
         Made::Queue(name, ..) => format!("message queue /{}", String::from_utf8_lossy(name)),
-        Made::File(path, ..) => path.display().to_string(),
+        Made::File(path, ..) => text::path(path),
     }
 }
 

@@ -20,6 +20,7 @@ use super::leftovers;
 use crate::sys;
 use crate::sys::directory::Facts;
 use crate::sys::procfs;
+use crate::text;
 
 /// A directory of this run's own. Dropping it removes it with all it holds, and what stands in its
 /// journal.
@@ -131,7 +132,7 @@ impl RunDir {
                 Ok(Some(lock)) => return Ok(Self { home, name, _lock: lock }),
                 Ok(None) => {}
                 Err(error) => {
-                    let target = home.path.join(name.directory()).display().to_string();
+                    let target = text::path(&home.path.join(name.directory()));
                     return Err(sys::Error::new("mkdirat", target, error.raw_os_error().unwrap_or(libc::EIO)));
                 }
             }
@@ -142,7 +143,7 @@ impl RunDir {
     pub fn open(&self) -> sys::Result<OwnedFd> {
         let opened = self.home.directory.enter(&self.name.directory(), false);
         let failed = |error: io::Error| {
-            let target = self.path().display().to_string();
+            let target = text::path(&self.path());
             sys::Error::new("openat", target, error.raw_os_error().unwrap_or(libc::EIO))
         };
         opened.map(OwnedFd::from).map_err(failed)
@@ -217,7 +218,7 @@ fn remove(home: &Home, name: Name) -> (Vec<String>, Vec<String>) {
         .and_then(|()| absent_is_fine(home.directory.unlink(&name.journal())))
         .and_then(|()| absent_is_fine(home.directory.unlink(&name.lock())));
     if let Err(error) = gone {
-        left.push(format!("cannot remove {}: {error}", home.path.join(name.directory()).display()));
+        left.push(format!("cannot remove {}: {error}", text::path(&home.path.join(name.directory()))));
     }
     (removed, left)
 }
@@ -254,7 +255,7 @@ fn sweep_one(home: &Home, name: Name) -> Vec<String> {
     }
     let (mut removed, left) = remove(home, name);
     if left.is_empty() {
-        removed.insert(0, home.path.join(name.directory()).display().to_string());
+        removed.insert(0, text::path(&home.path.join(name.directory())));
     }
     if removed.is_empty() {
         return left;

@@ -54,7 +54,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let errno = nix::errno::Errno::from_raw(self.errno);
-        write!(f, "{} {}: {:?} ({})", self.call, self.target, errno, errno.desc())
+        write!(f, "{} {}: {:?} ({})", self.call, crate::text::clean(&self.target), errno, errno.desc())
     }
 }
 
