@@ -15,6 +15,7 @@ mod man;
 mod new;
 mod options;
 mod out;
+mod output;
 mod pick;
 mod record;
 mod replay;

@@ -1,7 +1,6 @@
 //! `proclab record`: a run without a screen, written down.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +9,7 @@ use super::failure::out_of;
 use super::interrupts::{Interrupts, Keys};
 use super::options::{LibraryOptions, RunOptions};
 use super::out::show;
+use super::output::{self, Inputs};
 use super::{Exit, Failure, begin, find_program, say};
 use crate::control::{Outcome, Pace, Session, Start, Stdio, Subject};
 use crate::model::Status;
@@ -30,7 +30,7 @@ pub struct Args {
     /// A program and its arguments
     #[arg(value_name = "CMD", last = true)]
     command: Vec<OsString>,
-    /// Where the log goes; - is standard output
+    /// Where the log goes; - is standard output. A file that the run reads is refused, and so is one that another run is just recorded into
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
     /// Print neither the schedule nor how the run ended
@@ -44,19 +44,20 @@ pub struct Args {
 
 /// Runs the command.
 pub fn record(args: &Args) -> Result<Exit, Failure> {
-    let subject = if let Some(name) = &args.name {
+    let (subject, scenario_file) = if let Some(name) = &args.name {
         let found = scenario(name, &args.library)?;
-        Subject::Scenario(Box::new(found.scenario))
+        (Subject::Scenario(Box::new(found.scenario)), found.file)
     } else {
         find_program(&args.command)?;
-        Subject::Command(args.command.clone())
+        (Subject::Command(args.command.clone()), None)
     };
     let is_scenario = args.name.is_some();
     let to_stdout = args.output.as_os_str() == "-";
     let (out, stdio): (Box<dyn Write>, Stdio) = if to_stdout {
         (Box::new(io::stdout()), Stdio::OutputToError)
     } else {
-        let file = File::create(&args.output).map_err(|error| Failure::file("write", &args.output, &error))?;
+        let inputs = Inputs { scenario: scenario_file.as_deref(), command: &args.command };
+        let file = output::open(&args.output, &inputs)?;
         (Box::new(file), Stdio::Inherited)
     };
     begin();
