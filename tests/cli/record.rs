@@ -172,7 +172,9 @@ fn the_log_takes_the_place_of_nothing_that_the_run_reads() {
         use std::os::unix::fs::PermissionsExt as _;
         std::fs::set_permissions(place.path(name), std::fs::Permissions::from_mode(0o755)).expect("chmod");
     };
-    ["prog", "interpreted"].iter().for_each(|name| executable(name));
+    for name in ["prog", "interpreted"] {
+        executable(name);
+    }
     for name in ["mine/good.kdl", "prog", "data"] {
         std::os::unix::fs::symlink(place.path(name), place.path(&format!("{}-link", name.replace('/', "-"))))
             .expect("a link");
