@@ -6,6 +6,8 @@ mod check;
 mod errors;
 #[path = "cli/files.rs"]
 mod files;
+#[path = "cli/hostile.rs"]
+mod hostile;
 #[path = "cli/record.rs"]
 mod record;
 #[path = "cli/screen.rs"]

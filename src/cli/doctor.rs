@@ -3,14 +3,15 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, IsTerminal as _};
-use std::path::Path;
 
 use etcetera::BaseStrategy as _;
 
-use super::out::{Mark, Marks, print, speaks_utf8};
+use super::out::{Mark, Marks, print_marked, speaks_utf8};
 use super::{Exit, Failure};
 use crate::control::{self, Outcome, Pace, Plan, Session, Start, Stdio, Subject, Update};
 use crate::model::Status;
+use crate::scenario::library;
+use crate::text;
 
 /// Say what this machine can do, and what to change where it cannot
 #[derive(Debug, clap::Args)]
@@ -44,7 +45,7 @@ pub fn doctor(_args: &Args) -> Result<Exit, Failure> {
     for line in &lines {
         let _ = writeln!(text, "{} {}: {}", marks.show(line.mark), line.what, line.said);
     }
-    print(&text)?;
+    print_marked(&text, marks)?;
     let sick = lines.iter().any(|line| line.mark == Mark::Bad);
     Ok(if sick { Exit::MACHINE } else { Exit::DONE })
 }
@@ -210,30 +211,31 @@ fn terminal() -> [Line; 3] {
 fn directories() -> [Line; 2] {
     let own = etcetera::choose_base_strategy().map(|base| base.data_dir().join("proclab/scenarios"));
     let scenarios = match own {
-        Ok(path) if path.is_dir() => Line::new(true, "your scenarios", path.display().to_string()),
+        Ok(path) if library::is_yours(&path) => Line::new(true, "your scenarios", text::path(&path)),
+        Ok(path) if path.is_dir() => Line::new(
+            Mark::Neutral,
+            "your scenarios",
+            format!("{} is left out: it belongs to somebody else, or everybody may write to it", text::path(&path)),
+        ),
         Ok(path) => Line::new(
             Mark::Neutral,
             "your scenarios",
-            format!("{} is not there; what it holds would be listed everywhere", path.display()),
+            format!("{} is not there; what it holds would be listed everywhere", text::path(&path)),
         ),
         Err(_) => {
             Line::new(Mark::Neutral, "your scenarios", "HOME is not set: only ./scenarios and --dir are looked at")
         }
     };
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(std::path::PathBuf::from).filter(|path| path.is_dir());
-    let runs = runtime.unwrap_or_else(std::env::temp_dir);
-    let shown = runs.display();
-    let place = if is_writable(&runs) {
-        Line::new(true, "runs", format!("runs without namespaces have their directory under {shown}"))
-    } else {
-        let said = format!("{shown} cannot be written to: set XDG_RUNTIME_DIR or TMPDIR to a directory of yours");
-        Line::new(Mark::Neutral, "runs", said)
+    let place = match control::place() {
+        Ok(path) => {
+            Line::new(true, "runs", format!("runs without namespaces have their directory in {}", text::path(&path)))
+        }
+        Err(error) => {
+            let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+            Line::new(Mark::Neutral, "runs", format!("runs without namespaces are refused: {error}{hint}"))
+        }
     };
     [scenarios, place]
-}
-
-fn is_writable(path: &Path) -> bool {
-    nix::unistd::access(path, nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::X_OK).is_ok()
 }
 
 fn leftovers() -> Line {

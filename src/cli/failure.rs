@@ -3,6 +3,7 @@
 use super::Exit;
 use crate::scenario::library;
 use crate::sys;
+use crate::text;
 
 /// A sentence for the user, and the exit status that goes with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +33,7 @@ impl Failure {
 
     /// A file cannot be read or written.
     pub fn file(doing: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
-        Self::usage(format!("cannot {doing} {}: {}", path.display(), out_of(error)))
+        Self::usage(format!("cannot {doing} {}: {}", text::path(path), out_of(error)))
     }
 
     /// The lab reports how it failed as a sentence; where that is about a program that could not be

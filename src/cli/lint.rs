@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::out::{print, say_lines};
 use super::{Exit, Failure};
 use crate::scenario::{self, library};
+use crate::text;
 
 /// Find what is wrong with scenario files without running them
 #[derive(Debug, clap::Args)]
@@ -51,7 +52,7 @@ fn summary(files: usize, findings: usize) -> String {
 fn check(path: &Path) -> Result<Vec<String>, String> {
     match library::load_file(path) {
         Ok(scenario) => {
-            let shown = path.display().to_string();
+            let shown = text::path(path);
             let problems = scenario::lint(&scenario, Some(&std::path::absolute(path).unwrap_or_else(|_| path.into())));
             Ok(problems.iter().map(|problem| problem.render(&shown, &scenario.source)).collect())
         }

@@ -174,8 +174,11 @@ const SECTIONS: [(&str, &[(&str, &str)]); 7] = [
             ),
             (
                 "",
-                "Scenarios come with the program, from proclab/scenarios in the user's data directory, from \
-                  ./scenarios and from every --dir; the later take the place of the earlier of the same name.",
+                "Scenarios come with the program, from proclab/scenarios in the user's data directory and from every \
+                  --dir; the later take the place of the earlier of the same name. Those of ./scenarios, which may be \
+                  anybody's, take no other's place: they are called ./pipes/one-pipe, or ./one-pipe, and run only \
+                  where they are named. A scenario can run any program with the rights of the user, and namespaces \
+                  are no sandbox.",
             ),
             (
                 "",
@@ -198,12 +201,17 @@ const SECTIONS: [(&str, &[(&str, &str)]); 7] = [
     (
         "FILES",
         &[
-            ("./scenarios/TOPIC/NAME.kdl", "the scenarios of a course"),
-            ("$XDG_DATA_HOME/proclab/scenarios", "the user's own; ~/.local/share where the variable is not set"),
+            ("./scenarios/TOPIC/NAME.kdl", "the scenarios of a course, called ./TOPIC/NAME"),
             (
-                "$XDG_RUNTIME_DIR/proclab, $TMPDIR/proclab-UID",
+                "$XDG_DATA_HOME/proclab/scenarios",
+                "the user's own; ~/.local/share where the variable is not set. A folder that belongs to somebody \
+                  else, or that everybody may write to, is left out",
+            ),
+            (
+                "$XDG_RUNTIME_DIR/proclab, $XDG_STATE_HOME/proclab/run",
                 "directories of runs without namespaces; they are gone \
-              when the run is, or when proclab is started the next time",
+              when the run is, or when proclab is started the next time. The second one is used where the first \
+              belongs to somebody else or others may write to it; ~/.local/state where the variable is not set",
             ),
         ],
     ),

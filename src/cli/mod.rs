@@ -15,6 +15,7 @@ mod man;
 mod new;
 mod options;
 mod out;
+mod output;
 mod pick;
 mod record;
 mod replay;
@@ -26,6 +27,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
+
+use crate::text;
 
 pub use failure::Failure;
 pub use out::say;
@@ -122,6 +125,11 @@ impl Cli {
 
 /// Help and the version are what was asked for; everything else is a mistake of usage.
 fn usage(error: &clap::Error) -> Exit {
+    // It quotes the command line, which may come from anywhere: from a file's name, say.
+    if error.use_stderr() && std::env::args_os().any(|arg| arg.to_string_lossy().chars().any(text::is_unsafe)) {
+        out::say_lines(&format!("{}", error.render()));
+        return Exit::INVALID;
+    }
     let printed = error.print();
     if error.use_stderr() {
         return Exit::INVALID;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::out::print;
 use super::{Exit, Failure};
 use crate::scenario::template;
+use crate::text;
 
 /// The folder of scenarios that nobody gave a topic.
 const TOPIC: &str = "mine";
@@ -31,13 +32,13 @@ pub fn new(args: &Args) -> Result<Exit, Failure> {
     let mut file = match OpenOptions::new().write(true).create_new(true).open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            return Err(Failure::usage(format!("{} is there already; choose another name", path.display())));
+            return Err(Failure::usage(format!("{} is there already; choose another name", text::path(&path))));
         }
         Err(error) => return Err(Failure::file("write", &path, &error)),
     };
     let written = file.write_all(template(&stem, &topic).as_bytes());
     written.map_err(|error| Failure::file("write", &path, &error))?;
-    let shown = path.display();
+    let shown = text::path(&path);
     print(&format!("wrote {shown}\nnext: edit it, then `proclab lint {shown}` and `proclab run {shown}`\n"))?;
     Ok(Exit::DONE)
 }

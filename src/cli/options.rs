@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::Failure;
 use crate::control::{Plan, Start, Stdio, Subject};
-use crate::scenario::{Library, Scenario, Turn, library, parse_schedule};
+use crate::scenario::{Library, Turn, library, parse_schedule};
 
 /// How many bytes of each transfer are kept unless more are asked for.
 const CAPTURE: u64 = 256;
@@ -119,7 +119,7 @@ impl RunOptions {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Where scenarios are")]
 pub struct LibraryOptions {
-    /// Look for scenarios in this folder too; may be given several times
+    /// Look for scenarios in this folder too, which take the place of others of the same name; may be given several times
     #[arg(long = "dir", value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     pub dirs: Vec<PathBuf>,
 }
@@ -127,16 +127,16 @@ pub struct LibraryOptions {
 impl LibraryOptions {
     /// All scenarios. A folder that was asked for and cannot be read is a failure.
     pub fn library(&self) -> Result<Library, Failure> {
-        let library = Library::load(&library::standard_dirs(&self.dirs));
+        let library = Library::load(&library::standard_folders(&self.dirs));
         match library.errors().first() {
             Some(error) => Err(error.clone().into()),
             None => Ok(library),
         }
     }
 
-    /// The scenario that `name` means.
-    pub fn find(&self, name: &str) -> Result<Scenario, Failure> {
-        self.library()?.find(name).map_err(Failure::from)
+    /// The scenario that `name` means, and where it was found.
+    pub fn find(&self, name: &str) -> Result<library::Found, Failure> {
+        self.library()?.look_up(name).map_err(Failure::from)
     }
 }
 

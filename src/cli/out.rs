@@ -4,13 +4,24 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use super::Failure;
 use super::failure::out_of;
+use crate::text;
 
-/// Prints to standard output.
+/// Prints for people, to standard output. Nothing in it can steer the terminal.
 pub fn print(text: &str) -> Result<(), Failure> {
-    print_bytes(text.as_bytes())
+    print_bytes(text::clean_lines(text).as_bytes())
 }
 
-/// Prints to standard output.
+/// The same, with its marks coloured where that is wanted.
+pub fn print_marked(text: &str, marks: Marks) -> Result<(), Failure> {
+    print_bytes(marks.paint(&text::clean_lines(text)).as_bytes())
+}
+
+/// Prints JSON to standard output.
+pub fn print_json(text: &str) -> Result<(), Failure> {
+    print_bytes(text::json(text).as_bytes())
+}
+
+/// Prints to standard output what is made for a program.
 pub fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     unless_broken(out.write_all(bytes).and_then(|()| out.flush()))
@@ -28,16 +39,21 @@ pub fn unless_broken(result: io::Result<()>) -> Result<(), Failure> {
 
 /// Says one sentence on standard error. If nobody can hear it there is nobody to tell.
 pub fn say(sentence: &str) {
-    drop(writeln!(io::stderr(), "proclab: {sentence}"));
+    drop(writeln!(io::stderr(), "proclab: {}", text::clean(sentence)));
 }
 
 /// Says a sentence, or shows what is made of several lines as it is.
 pub fn say_lines(text: &str) {
     if text.contains('\n') {
-        drop(writeln!(io::stderr(), "{}", text.trim_end()));
+        drop(writeln!(io::stderr(), "{}", text::clean_lines(text.trim_end())));
     } else {
         say(text);
     }
+}
+
+/// Shows a line on standard error as it is, but for what could steer the terminal.
+pub fn show(line: &str) {
+    drop(writeln!(io::stderr(), "{}", text::clean(line)));
 }
 
 /// How lines of results are marked: by a sign, never by colour alone.
@@ -80,18 +96,37 @@ impl Marks {
 
     /// One of them.
     pub const fn show(self, mark: Mark) -> &'static str {
-        match (mark, self.unicode, self.colour) {
-            (Mark::Good, true, false) => "✓",
-            (Mark::Good, true, true) => "\x1b[32m✓\x1b[0m",
-            (Mark::Good, false, _) => "ok",
-            (Mark::Bad, true, false) => "✗",
-            (Mark::Bad, true, true) => "\x1b[31m✗\x1b[0m",
-            (Mark::Bad, false, _) => "NO",
-            (Mark::Neutral, true, _) => "–",
-            (Mark::Neutral, false, _) => "--",
+        match (mark, self.unicode) {
+            (Mark::Good, true) => GOOD,
+            (Mark::Good, false) => "ok",
+            (Mark::Bad, true) => BAD,
+            (Mark::Bad, false) => "NO",
+            (Mark::Neutral, true) => "–",
+            (Mark::Neutral, false) => "--",
         }
     }
+
+    /// Colours the marks at the beginnings of lines: after the text has been cleaned, so that no other
+    /// escape sequence gets through.
+    fn paint(self, text: &str) -> String {
+        if !self.colour {
+            return text.to_owned();
+        }
+        let painted = text.split_inclusive('\n').map(|line| {
+            let indent = line.len() - line.trim_start_matches(' ').len();
+            let marked = |mark| line[indent..].strip_prefix(mark).filter(|rest| rest.starts_with(' '));
+            match (marked(GOOD), marked(BAD)) {
+                (Some(rest), _) => format!("{}\x1b[32m{GOOD}\x1b[0m{rest}", &line[..indent]),
+                (_, Some(rest)) => format!("{}\x1b[31m{BAD}\x1b[0m{rest}", &line[..indent]),
+                _ => line.to_owned(),
+            }
+        });
+        painted.collect()
+    }
 }
+
+const GOOD: &str = "✓";
+const BAD: &str = "✗";
 
 /// Whether the locale has more than ASCII. No locale at all is left alone: most readers do.
 pub fn speaks_utf8() -> bool {

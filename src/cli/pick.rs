@@ -35,7 +35,7 @@ pub fn pick(args: &Args) -> Result<Exit, Failure> {
 /// What can be said of a scenario without understanding its file.
 fn heading(entry: &Entry) -> PickerEntry {
     let (name, topic) = (entry.name.clone(), entry.topic.clone());
-    PickerEntry { name, topic, title: entry.title(), level: entry.level(), details: None }
+    PickerEntry { name, topic, title: entry.title(), level: entry.level(), source: entry.source, details: None }
 }
 
 fn details(entry: &Entry) -> PickerDetails {

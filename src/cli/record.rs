@@ -1,7 +1,6 @@
 //! `proclab record`: a run without a screen, written down.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -9,10 +8,14 @@ use super::drive::{Driven, drive};
 use super::failure::out_of;
 use super::interrupts::{Interrupts, Keys};
 use super::options::{LibraryOptions, RunOptions};
+use super::out::show;
+use super::output::{self, Inputs};
 use super::{Exit, Failure, begin, find_program, say};
 use crate::control::{Outcome, Pace, Session, Start, Stdio, Subject};
 use crate::model::Status;
 use crate::record::Writer;
+use crate::scenario::library::Found;
+use crate::text;
 
 /// Run without a screen and write the log
 ///
@@ -27,7 +30,7 @@ pub struct Args {
     /// A program and its arguments
     #[arg(value_name = "CMD", last = true)]
     command: Vec<OsString>,
-    /// Where the log goes; - is standard output
+    /// Where the log goes; - is standard output. A file that the run reads is refused, and so is one that another run is just recorded into
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
     /// Print neither the schedule nor how the run ended
@@ -41,18 +44,20 @@ pub struct Args {
 
 /// Runs the command.
 pub fn record(args: &Args) -> Result<Exit, Failure> {
-    let subject = if let Some(name) = &args.name {
-        Subject::Scenario(Box::new(scenario(name, &args.library)?))
+    let (subject, scenario_file) = if let Some(name) = &args.name {
+        let found = scenario(name, &args.library)?;
+        (Subject::Scenario(Box::new(found.scenario)), found.file)
     } else {
         find_program(&args.command)?;
-        Subject::Command(args.command.clone())
+        (Subject::Command(args.command.clone()), None)
     };
     let is_scenario = args.name.is_some();
     let to_stdout = args.output.as_os_str() == "-";
     let (out, stdio): (Box<dyn Write>, Stdio) = if to_stdout {
         (Box::new(io::stdout()), Stdio::OutputToError)
     } else {
-        let file = File::create(&args.output).map_err(|error| Failure::file("write", &args.output, &error))?;
+        let inputs = Inputs { scenario: scenario_file.as_deref(), command: &args.command };
+        let file = output::open(&args.output, &inputs)?;
         (Box::new(file), Stdio::Inherited)
     };
     begin();
@@ -70,7 +75,7 @@ pub fn record(args: &Args) -> Result<Exit, Failure> {
 }
 
 /// The scenario that `name` means. A program's name in its place is a likely slip.
-fn scenario(name: &str, library: &LibraryOptions) -> Result<crate::scenario::Scenario, Failure> {
+fn scenario(name: &str, library: &LibraryOptions) -> Result<Found, Failure> {
     library.find(name).map_err(|mut failure| {
         if !name.contains('/') && crate::sys::spawn::find(name.as_ref()).is_ok() {
             failure.message = format!("there is no scenario `{name}`; for the program: proclab record -- {name}");
@@ -113,7 +118,7 @@ impl<'a> Recording<'a> {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(None),
             Err(error) => {
                 let path = if self.path.as_os_str() == "-" { Path::new("standard output") } else { self.path };
-                let path = path.display();
+                let path = text::path(path);
                 Err(Failure::machine(format!("cannot write the log to {path}: {}; the run was ended", out_of(&error))))
             }
         }
@@ -129,7 +134,7 @@ fn tell(driven: &Driven, is_scenario: bool) {
         Outcome::Done | Outcome::Failed(_) => {}
     }
     if is_scenario && !driven.ending.schedule.is_empty() {
-        drop(writeln!(io::stderr(), "schedule: {}", driven.ending.schedule));
+        show(&format!("schedule: {}", driven.ending.schedule));
     }
     if is_scenario && let Some(sentence) = driven.ending.beyond_schedule() {
         say(&sentence);

@@ -8,6 +8,7 @@ use super::options::ScreenOptions;
 use super::{Exit, Failure, screen};
 use crate::record;
 use crate::scenario;
+use crate::text;
 use crate::tui::Source;
 
 /// Open a recording in the lab
@@ -24,7 +25,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn replay(args: &Args) -> Result<Exit, Failure> {
-    let shown = args.file.display();
+    let shown = text::path(&args.file);
     let file = File::open(&args.file).map_err(|error| Failure::file("read", &args.file, &error))?;
     let reading = record::read(BufReader::new(file)).map_err(|damage| {
         Failure::usage(format!("cannot read {shown}: {damage}; `proclab record` makes recordings"))

@@ -23,7 +23,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
-    let scenario = args.library.find(&args.name)?;
+    let scenario = args.library.find(&args.name)?.scenario;
     screen::require_terminal()?;
     begin();
     open(scenario, &args.run, &args.screen).map(|_| Exit::DONE)

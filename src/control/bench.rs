@@ -1,12 +1,10 @@
 //! Putting a program or a scenario on the bench: streams, place, namespaces.
 
-use std::ffi::CString;
 use std::io::IsTerminal;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use super::run_dir::{self, RunDir, Shared};
+use super::run_dir::{self, Outside, RunDir, Shared};
 use super::{Plan, Stdio, Subject};
 use crate::actor::Orders;
 use crate::model::Header;
@@ -35,7 +33,7 @@ pub struct Bench {
     /// Why the first process could not be started, if it could not.
     pub report: Option<Report>,
     /// The run's directory, where it has no file system of its own, or makes something outside of it.
-    pub directory: Shared,
+    pub outside: Shared,
     /// How the run is kept apart.
     pub isolation: Isolation,
 }
@@ -161,12 +159,9 @@ fn filter(plan: &Plan, scenario: &crate::scenario::Scenario) -> Vec<u32> {
 pub fn start(plan: &Plan, isolation: Isolation, tracer: &mut Tracer) -> Result<Bench> {
     let streams = streams(plan)?;
     let directory = match isolation {
-        Isolation::Directory(_) => Some(RunDir::create().map_err(|error| {
-            Error::new("mkdir", "the directory of the run", error.raw_os_error().unwrap_or(libc::EIO))
-        })?),
+        Isolation::Directory(_) => Some(RunDir::create()?),
         _ => None,
     };
-    let path = directory.as_ref().map(|directory| directory.path().to_owned());
     let orders; // Kept until the first process has a copy.
     let mut start = match &plan.subject {
         Subject::Scenario(scenario) => {
@@ -207,13 +202,13 @@ pub fn start(plan: &Plan, isolation: Isolation, tracer: &mut Tracer) -> Result<B
         plan.terminal.is_some() || plan.stdio == Stdio::Captured || matches!(plan.subject, Subject::Scenario(_));
     if isolation == Isolation::Namespaces {
         start.namespaces = Namespaces::prepare();
-    } else if let (Some(path), Subject::Scenario(_)) = (&path, &plan.subject) {
-        start.directory = CString::new(path.as_os_str().as_bytes()).ok();
+    } else if let (Some(directory), Subject::Scenario(_)) = (&directory, &plan.subject) {
+        start.directory = Some(directory.open()?);
     }
-    let directory: Shared = Arc::new(Mutex::new(directory));
+    let outside: Shared = Arc::new(Mutex::new(Outside::new(directory)));
     // What a foreign program leaves is its own business.
     if let Subject::Scenario(_) = &plan.subject {
-        let shared = directory.clone();
+        let shared = outside.clone();
         let open = move || run_dir::open_journal(&shared);
         tracer.recorder_mut().keep_journal(Journal::new(isolation != Isolation::Namespaces, open));
     }
@@ -225,5 +220,5 @@ pub fn start(plan: &Plan, isolation: Isolation, tracer: &mut Tracer) -> Result<B
             tracer.start_command(start, &base, streams.outputs)?
         }
     };
-    Ok(Bench { report: Some(report), directory, isolation })
+    Ok(Bench { report: Some(report), outside, isolation })
 }

@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use super::engine::Engine;
-use super::{Ending, Outcome, Update, run_dir};
+use super::{Ending, Outcome, Update};
 use crate::sys::{self, ptrace};
 
 impl Engine {
@@ -57,8 +57,7 @@ impl Engine {
         let root = self.tracer.root_status();
         self.bury();
         self.pulse.end();
-        let directory = self.bench.directory.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let left = directory.map(run_dir::RunDir::remove).unwrap_or_default();
+        let left = self.bench.outside.lock().unwrap_or_else(PoisonError::into_inner).remove();
         let schedule = if self.serial { self.scheduler.followed() } else { String::new() };
         let unscheduled = if schedule.is_empty() { Vec::new() } else { std::mem::take(&mut self.unscheduled) };
         self.send(Update::Ended(Ending { outcome, root, schedule, unscheduled, left }));

@@ -2,12 +2,13 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::model::{ChannelKind, errno_name};
 use crate::sys::call::{Answer, posix, sysv};
+use crate::sys::directory::Directory;
 use crate::sys::ipc;
+use crate::text;
 use crate::trace::{Journal, Made};
 
 /// Removes what stands in a journal, as far as it is still there. Returns what it was, and what could not
@@ -32,7 +33,7 @@ fn describe(made: &Made) -> String {
         Made::Object(ChannelKind::Shm, id) => format!("shared memory segment {id}"),
         Made::Object(_, id) => format!("semaphore set {id}"),
         Made::Queue(name, ..) => format!("message queue /{}", String::from_utf8_lossy(name)),
-        Made::File(path, ..) => path.display().to_string(),
+        Made::File(path, ..) => text::path(path),
     }
 }
 
@@ -56,12 +57,14 @@ fn remove_one(made: &Made) -> Result<(), i32> {
     }
 }
 
-/// Only the very file: another one may bear its name by now.
+/// Only the very file: another one may bear its name by now. Who may write to a directory on its path could
+/// lead the two looks to different places; so both are made from the directory that it is in.
 fn remove_file(path: &Path, identity: (u64, u64)) -> Result<(), i32> {
     let number = |error: io::Error| error.raw_os_error().unwrap_or(libc::EIO);
-    let facts = std::fs::symlink_metadata(path).map_err(number)?;
-    if (facts.dev(), facts.ino()) != identity {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Err(libc::ENOENT) };
+    let parent = Directory::open(parent, true).map_err(number)?;
+    if parent.facts_of(name).map_err(number)?.identity != identity {
         return Err(libc::ENOENT);
     }
-    std::fs::remove_file(path).map_err(number)
+    parent.unlink(name).map_err(number)
 }

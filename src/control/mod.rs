@@ -9,6 +9,7 @@ mod breakpoints;
 mod ending;
 mod engine;
 mod hands;
+mod home;
 mod leftovers;
 mod plan;
 mod run_dir;
@@ -25,7 +26,7 @@ pub use plan::{
     Answer, Breakpoint, Command, Ending, Hand, Next, Outcome, Pace, Plan, Start, Status, Stdio, Subject, Terminal, To,
     Update,
 };
-pub use run_dir::sweep;
+pub use run_dir::{place, sweep};
 
 use crate::model::Header;
 use crate::sys;

@@ -8,6 +8,8 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+use crate::text::{is_unsafe, json_escape};
+
 /// Where the parts of a line are put.
 #[derive(Debug, Default)]
 pub(super) struct Out {
@@ -84,32 +86,29 @@ impl Out {
         self.list_field(key, texts, |out, text| out.text(&text));
     }
 
-    /// A string, escaped where RFC 8259 demands it and nowhere else.
+    /// A string, escaped where RFC 8259 demands it, and where it would not show as itself ([`crate::text`]).
     pub(super) fn text(&mut self, text: &str) {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
         self.bytes.push(b'"');
-        let source = text.as_bytes();
         let mut done = 0;
-        for (index, &byte) in source.iter().enumerate() {
-            if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-                continue;
-            }
-            self.bytes.extend_from_slice(&source[done..index]);
-            done = index + 1;
-            match byte {
-                b'"' => self.raw("\\\""),
-                b'\\' => self.raw("\\\\"),
-                b'\n' => self.raw("\\n"),
-                b'\r' => self.raw("\\r"),
-                b'\t' => self.raw("\\t"),
-                _ => {
-                    self.raw("\\u00");
-                    self.bytes.push(HEX[usize::from(byte >> 4)]);
-                    self.bytes.push(HEX[usize::from(byte & 15)]);
-                }
-            }
+        for (index, &byte) in text.as_bytes().iter().enumerate() {
+            let escape: Cow<'_, str> = match byte {
+                b'"' => "\\\"".into(),
+                b'\\' => "\\\\".into(),
+                b'\n' => "\\n".into(),
+                b'\r' => "\\r".into(),
+                b'\t' => "\\t".into(),
+                // The latter are the rest of a character of several bytes.
+                b' '..=b'~' | 0x80..=0xbf => continue,
+                _ => match text[index..].chars().next().filter(|c| is_unsafe(*c)) {
+                    Some(c) => json_escape(c).into(),
+                    None => continue,
+                },
+            };
+            self.bytes.extend_from_slice(&text.as_bytes()[done..index]);
+            done = index + text[index..].chars().next().map_or(1, char::len_utf8);
+            self.raw(&escape);
         }
-        self.bytes.extend_from_slice(&source[done..]);
+        self.bytes.extend_from_slice(&text.as_bytes()[done..]);
         self.bytes.push(b'"');
     }
 
@@ -137,8 +136,11 @@ mod tests {
 
     #[test]
     fn strings_are_escaped_as_json_wants_it() {
-        for text in ["", "plain", "a\"b\\c", "\0\u{1}\u{1f}\n\r\t", "ünï\u{2028}code 🦀", "\u{7f}"] {
+        for text in
+            ["", "plain", "a\"b\\c", "\0\u{1}\u{1f}\n\r\t", "ünï\u{2028}code 🦀", "\u{7f}", "\u{9b}x\u{202e}\u{e0041}é"]
+        {
             let json = written(|out| out.text(text));
+            assert!(!json.chars().any(is_unsafe), "{json:?}");
             assert_eq!(serde_json::from_str::<String>(&json).expect("valid JSON"), text);
         }
         assert_eq!(written(|out| out.text("a\"\n\u{2}")), r#""a\"\n\u0002""#);

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -15,11 +16,38 @@ use etcetera::BaseStrategy as _;
 use include_dir::{Dir, include_dir};
 
 use super::{MAX_FILE, Problem, Scenario, parse, render_all, words};
+use crate::text;
 
 /// What is said of a file that is no text.
 const NOT_UTF8: &str = "it is not UTF-8 text";
 
 static EMBEDDED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/scenarios");
+
+/// Whose a scenario is: what is told of it wherever it is offered, because a scenario can run any program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Source {
+    /// It came with the program.
+    #[default]
+    BuiltIn,
+    /// It stands in the user's data directory.
+    Yours,
+    /// It stands in a folder that was asked for.
+    Asked,
+    /// It stands in `./scenarios` of a directory that may be anybody's.
+    Here,
+}
+
+impl Source {
+    /// As it is shown: `built in`, `yours` …
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BuiltIn => "built in",
+            Self::Yours => "yours",
+            Self::Asked => "--dir",
+            Self::Here => "this directory",
+        }
+    }
+}
 
 /// Where a scenario was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,9 +62,29 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Embedded => f.write_str("built in"),
-            Self::File(path) => write!(f, "{}", path.display()),
+            Self::File(path) => f.write_str(&text::path(path)),
         }
     }
+}
+
+/// A scenario that was looked up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// It.
+    pub scenario: Scenario,
+    /// Whose it is; `None` for the path of a file.
+    pub source: Option<Source>,
+    /// The file that it came from, if it came from one.
+    pub file: Option<PathBuf>,
+}
+
+/// A folder of scenarios.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folder {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whose it is.
+    pub source: Source,
 }
 
 /// Why there is no scenario to be had.
@@ -78,14 +126,15 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotFound { name, help } => {
-                write!(f, "there is no scenario `{name}`")?;
+                write!(f, "there is no scenario `{}`", text::clean(name))?;
                 let help = help.as_deref().unwrap_or("`proclab list` shows what there is");
-                write!(f, ": {help}")
+                write!(f, ": {}", text::clean(help))
             }
             Self::Ambiguous { name, candidates } => {
-                write!(f, "`{name}` could be {}: give the topic too", candidates.join(" or "))
+                let (name, candidates) = (text::clean(name), text::clean(&candidates.join(" or ")));
+                write!(f, "`{name}` could be {candidates}: give the topic too")
             }
-            Self::Unreadable { path, why } => write!(f, "cannot read {}: {why}", path.display()),
+            Self::Unreadable { path, why } => write!(f, "cannot read {}: {why}", text::path(path)),
             Self::Invalid { file, text, problems } => f.write_str(&render_all(problems, file, text)),
         }
     }
@@ -97,10 +146,12 @@ impl std::error::Error for Error {}
 /// there may be hundreds.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// `topic/file-stem`.
+    /// `topic/file-stem`; with `./` before it where it is one of this directory.
     pub name: String,
     /// Its topic: the folder.
     pub topic: String,
+    /// Whose it is.
+    pub source: Source,
     /// Where it was found.
     pub origin: Origin,
     /// What messages call its file.
@@ -112,7 +163,28 @@ pub struct Entry {
 impl Entry {
     fn new(name: String, file: String, origin: Origin, text: Result<Cow<'static, str>, Error>) -> Self {
         let topic = name.rsplit_once('/').map_or("", |(topic, _)| topic).to_owned();
-        Self { name, topic, origin, file, text, scenario: OnceLock::new() }
+        Self { name, topic, source: Source::BuiltIn, origin, file, text, scenario: OnceLock::new() }
+    }
+
+    /// The same as one of a folder. One of this directory bears another name than any other.
+    fn of(mut self, source: Source) -> Self {
+        self.source = source;
+        if source == Source::Here {
+            self.name = format!("./{}", self.name);
+        }
+        self
+    }
+
+    fn found(&self) -> Result<Found, Error> {
+        let file = match &self.origin {
+            Origin::Embedded => None,
+            Origin::File(path) => Some(path.clone()),
+        };
+        self.scenario().cloned().map_err(Clone::clone).map(|scenario| Found {
+            scenario,
+            source: Some(self.source),
+            file,
+        })
     }
 
     /// The scenario, or what is wrong with its file.
@@ -150,17 +222,19 @@ impl Entry {
 /// All scenarios that can be found.
 #[derive(Debug, Clone, Default)]
 pub struct Library {
-    entries: BTreeMap<String, Entry>,
+    /// Those of this directory come last.
+    entries: BTreeMap<(bool, String), Entry>,
     errors: Vec<Error>,
 }
 
 impl Library {
-    /// The scenarios of the binary and of `dirs`. A later folder's scenario takes the place of an
-    /// earlier one of the same name. A folder that cannot be read is among the [`errors`](Self::errors).
-    pub fn load(dirs: &[PathBuf]) -> Self {
+    /// The scenarios of the binary and of `folders`. A later folder's scenario takes the place of an earlier
+    /// one of the same name, but one of this directory never does: it has a name of its own. A folder that
+    /// cannot be read is among the [`errors`](Self::errors).
+    pub fn load(folders: &[Folder]) -> Self {
         let mut library = Self::embedded();
-        for dir in dirs {
-            library.add_dir(dir);
+        for folder in folders {
+            library.add_folder(folder);
         }
         library
     }
@@ -181,7 +255,7 @@ impl Library {
         library
     }
 
-    /// The entries, sorted by name.
+    /// The entries, sorted by name; those of this directory at the end.
     pub fn entries(&self) -> impl ExactSizeIterator<Item = &Entry> {
         self.entries.values()
     }
@@ -191,58 +265,105 @@ impl Library {
         &self.errors
     }
 
-    /// The scenario that `what` means: `pipes/one-pipe`, `one-pipe`, or the path of a file.
+    /// The scenario that `what` means: `pipes/one-pipe`, `one-pipe`, `./one-pipe` of this directory, or the
+    /// path of a file.
     pub fn find(&self, what: &str) -> Result<Scenario, Error> {
-        if let Some(entry) = self.entries.get(what) {
-            return entry.scenario().cloned().map_err(Clone::clone);
-        }
+        self.look_up(what).map(|found| found.scenario)
+    }
+
+    /// The same, with whose it is.
+    pub fn look_up(&self, what: &str) -> Result<Found, Error> {
         let path = Path::new(what);
-        if is_scenario(path) || path.is_absolute() || what.starts_with("./") || what.starts_with("../") {
-            return load_file(path);
+        if is_scenario(path) || path.is_absolute() || what.starts_with("../") {
+            return of_file(path);
         }
-        let named: Vec<&Entry> = self.entries.values().filter(|entry| stem(&entry.name) == what).collect();
-        match named.as_slice() {
-            [one] => one.scenario().cloned().map_err(Clone::clone),
-            [] => {
-                let known = self.entries.keys().map(String::as_str);
-                let near = if what.contains('/') {
-                    words::nearest(what, known)
-                } else {
-                    let near = words::nearest(what, known.clone().map(stem));
-                    near.and_then(|near| known.clone().find(|name| stem(name) == near))
-                };
-                let help = near.map(|name| format!("did you mean `{name}`?"));
-                Err(Error::NotFound { name: what.to_owned(), help })
-            }
+        if let Some(name) = what.strip_prefix("./") {
+            return match self.named(name, true) {
+                Err(Error::NotFound { .. }) if path.exists() => of_file(path),
+                other => other?.found(),
+            };
+        }
+        // What lies in this directory is asked for only where nothing else can be meant.
+        let elsewhere = match self.named(what, false) {
+            Err(Error::NotFound { .. }) => self.named(what, true).ok(),
+            other => Some(other?),
+        };
+        elsewhere.ok_or_else(|| self.not_found(what))?.found()
+    }
+
+    /// The one of this directory, or of anywhere else, that bears the name, with its topic or without.
+    fn named(&self, name: &str, here: bool) -> Result<&Entry, Error> {
+        let full = if here { format!("./{name}") } else { name.to_owned() };
+        if let Some(entry) = self.entries.get(&(here, full)) {
+            return Ok(entry);
+        }
+        let all = self.entries.values().filter(|entry| (entry.source == Source::Here) == here);
+        match all.filter(|entry| stem(&entry.name) == name).collect::<Vec<_>>().as_slice() {
+            [one] => Ok(one),
+            [] => Err(self.not_found(if here { Cow::from(format!("./{name}")) } else { name.into() }.as_ref())),
             several => {
                 let candidates = several.iter().map(|entry| entry.name.clone()).collect();
-                Err(Error::Ambiguous { name: what.to_owned(), candidates })
+                Err(Error::Ambiguous { name: name.to_owned(), candidates })
             }
         }
     }
 
-    fn add_dir(&mut self, dir: &Path) {
-        let files = match files_of(dir) {
+    fn not_found(&self, what: &str) -> Error {
+        let known = self.entries.values().map(|entry| entry.name.as_str());
+        let near = if what.contains('/') {
+            words::nearest(what, known)
+        } else {
+            let near = words::nearest(what, known.clone().map(stem));
+            near.and_then(|near| known.clone().find(|name| stem(name) == near))
+        };
+        let help = near.map(|name| format!("did you mean `{name}`?"));
+        Error::NotFound { name: what.to_owned(), help }
+    }
+
+    fn add_folder(&mut self, folder: &Folder) {
+        let files = match files_of(&folder.path) {
             Ok(files) => files,
             Err(error) => return self.errors.push(error),
         };
         for path in files {
             let text = read(&path).map(Cow::Owned).map_err(|why| Error::Unreadable { path: path.clone(), why });
-            self.add(Entry::new(name_of(&path), path.display().to_string(), Origin::File(path), text));
+            let shown = path.display().to_string();
+            self.add(Entry::new(name_of(&path), shown, Origin::File(path), text).of(folder.source));
         }
     }
 
     fn add(&mut self, entry: Entry) {
-        self.entries.insert(entry.name.clone(), entry);
+        self.entries.insert((entry.source == Source::Here, entry.name.clone()), entry);
     }
 }
 
 /// The folders that are looked through besides the binary, in the order of their weight: the user's
 /// data directory and `./scenarios` where they exist, then `extra`, which the user asked for.
-pub fn standard_dirs(extra: &[PathBuf]) -> Vec<PathBuf> {
-    let own = etcetera::choose_base_strategy().ok().map(|base| base.data_dir().join("proclab/scenarios"));
-    let found = own.into_iter().chain([PathBuf::from("scenarios")]).filter(|dir| dir.is_dir());
-    found.chain(extra.iter().cloned()).collect()
+pub fn standard_folders(extra: &[PathBuf]) -> Vec<Folder> {
+    let yours = etcetera::choose_base_strategy().ok().map(|base| base.data_dir().join("proclab/scenarios"));
+    let yours = yours.filter(|path| is_yours(path)).map(|path| Folder { path, source: Source::Yours });
+    let asked = extra.iter().map(|path| Folder { path: path.clone(), source: Source::Asked });
+    let mut folders: Vec<Folder> = yours.into_iter().collect();
+    folders.extend(asked);
+    let here = PathBuf::from("scenarios");
+    // Who asks for this very folder means what is in it.
+    let same = |folder: &Folder| matches!((folder.path.canonicalize(), here.canonicalize()), (Ok(a), Ok(b)) if a == b);
+    if here.is_dir() && !folders.iter().any(same) {
+        folders.push(Folder { path: here, source: Source::Here });
+    }
+    folders
+}
+
+/// Whether a folder is there and the user's own, or the administrator's: with the variables of somebody else,
+/// as after `sudo -E`, it can be another's, and so can one that everybody may write to.
+pub fn is_yours(path: &Path) -> bool {
+    let user = nix::unistd::geteuid().as_raw();
+    fs::metadata(path)
+        .is_ok_and(|facts| facts.is_dir() && (facts.uid() == user || facts.uid() == 0) && facts.mode() & 0o002 == 0)
+}
+
+fn of_file(path: &Path) -> Result<Found, Error> {
+    load_file(path).map(|scenario| Found { scenario, source: None, file: Some(path.to_owned()) })
 }
 
 /// Reads and understands one file. Its scenario is named after the folder and the file.
@@ -320,87 +441,4 @@ fn stem(name: &str) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SMALL: &str = "title \"Mine\"\nlevel 2\nprocess a { note \"x\" }\n";
-
-    fn dir_with(files: &[(&str, &[u8])]) -> tempfile::TempDir {
-        let dir = tempfile::tempdir().expect("a directory");
-        for (name, text) in files {
-            let path = dir.path().join(name);
-            fs::create_dir_all(path.parent().expect("a folder")).expect("made");
-            fs::write(path, text).expect("written");
-        }
-        dir
-    }
-
-    #[test]
-    fn built_in_scenarios_are_found_by_either_name() {
-        let library = Library::embedded();
-        let long = library.find("pipes/one-pipe").expect("there");
-        assert_eq!(library.find("one-pipe"), Ok(long.clone()));
-        assert_eq!((long.name.as_str(), long.topic.as_str()), ("pipes/one-pipe", "pipes"));
-        let names: Vec<&String> = library.entries().map(|entry| &entry.name).collect();
-        assert!(names.is_sorted());
-    }
-
-    #[test]
-    fn titles_and_levels_are_those_of_the_scenarios() {
-        for entry in Library::embedded().entries() {
-            let scenario = entry.scenario().expect("valid");
-            assert_eq!((entry.title(), entry.level()), (scenario.title.clone(), scenario.level), "{}", entry.name);
-        }
-        let odd = |text| Entry::new("a/b".into(), "b".into(), Origin::Embedded, Ok(Cow::Borrowed(text)));
-        assert_eq!(odd("title \"say \\\"a\\\"\"; level 3\nprocess p { pause }\n").title(), "say \"a\"");
-        assert_eq!(odd("level 3 // late\nprocess p { pause }\n").level(), 3);
-        assert_eq!((odd("no scenario").title(), odd("no scenario").level()), ("b".to_owned(), 1));
-    }
-
-    #[test]
-    fn what_is_not_there_is_guessed_at() {
-        let library = Library::embedded();
-        for (wrong, said) in [
-            ("one-pip", "there is no scenario `one-pip`: did you mean `pipes/one-pipe`?"),
-            ("pipe/one-pipe", "there is no scenario `pipe/one-pipe`: did you mean `pipes/one-pipe`?"),
-            ("xyzzy", "there is no scenario `xyzzy`: `proclab list` shows what there is"),
-            ("./none.kdl", "cannot read ./none.kdl: No such file or directory"),
-        ] {
-            assert_eq!(library.find(wrong).expect_err(wrong).to_string(), said);
-        }
-    }
-
-    #[test]
-    fn folders_override_and_bad_files_are_named() {
-        let dir = dir_with(&[
-            ("pipes/one-pipe.kdl", SMALL.as_bytes()),
-            ("mine/bad.kdl", b"process a { wirte stdout \"x\" }"),
-            ("mine/binary.kdl", b"\xff\xfe"),
-            ("mine/one-pipe.kdl", SMALL.as_bytes()),
-            ("mine/notes.txt", b"no scenario"),
-            ("top.kdl", SMALL.as_bytes()),
-        ]);
-        let library = Library::load(&[dir.path().to_owned(), dir.path().join("none")]);
-        assert_eq!(library.find("pipes/one-pipe").map(|scenario| scenario.title), Ok("Mine".to_owned()));
-        let error = library.find("one-pipe").expect_err("two");
-        assert_eq!(error.to_string(), "`one-pipe` could be mine/one-pipe or pipes/one-pipe: give the topic too");
-        assert!(library.find("bad").expect_err("bad").to_string().contains("did you mean `write`?"));
-        assert!(library.find("binary").expect_err("binary").to_string().contains("mine/binary.kdl: it is not UTF-8"));
-        assert!(library.find("top").is_ok());
-        let path = dir.path().join("top.kdl");
-        assert!(library.find(&path.to_string_lossy()).is_ok());
-        assert!(library.errors()[0].to_string().ends_with("none: No such file or directory"));
-        let mine = library.entries().find(|entry| entry.name == "pipes/one-pipe").expect("there");
-        assert_eq!((mine.level(), &mine.origin), (2, &Origin::File(dir.path().join("pipes/one-pipe.kdl"))));
-    }
-
-    #[test]
-    fn what_is_no_ordinary_file_is_not_read() {
-        let error = load_file(Path::new("/dev/zero")).expect_err("a device");
-        assert_eq!(error.to_string(), "cannot read /dev/zero: it is no ordinary file");
-        assert_eq!(
-            load_file(Path::new("/tmp")).expect_err("a folder").to_string(),
-            "cannot read /tmp: it is a directory"
-        );
-    }
-}
+mod tests;

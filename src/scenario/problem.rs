@@ -8,6 +8,8 @@ use std::ops::Range;
 
 use unicode_width::UnicodeWidthChar;
 
+use crate::text::{self, is_unsafe};
+
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -87,8 +89,9 @@ impl Problem {
     }
 
     /// The message as it is shown to people: with the line of `text` that it is about, and a mark
-    /// under the word. Ends with a line feed. Control characters of the file are not passed on.
+    /// under the word. Ends with a line feed. Control characters of the file and of its name are not passed on.
     pub fn render(&self, file: &str, text: &str) -> String {
+        let file = text::clean(file);
         let start = floor(text, self.span.start);
         let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
         let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
@@ -141,7 +144,7 @@ fn push_visible(out: &mut String, text: &str, columns: usize) -> usize {
         let (c, repeat) = match c {
             '\t' => (' ', 4),
             '\r' => continue,
-            c if c.is_control() || is_bidi(c) => ('\u{fffd}', 1),
+            c if is_unsafe(c) => ('\u{fffd}', 1),
             c => (c, 1),
         };
         let width = c.width().unwrap_or(1) * repeat;
@@ -153,11 +156,6 @@ fn push_visible(out: &mut String, text: &str, columns: usize) -> usize {
         (0..repeat).for_each(|_| out.push(c));
     }
     used
-}
-
-/// Characters that make a terminal show text in another order than it is written.
-const fn is_bidi(c: char) -> bool {
-    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

@@ -43,6 +43,9 @@ impl Error {
             ("clone" | "fork", libc::EAGAIN) => Some("the limit on processes is reached: see `ulimit -u`"),
             ("execve", libc::ENOENT) => Some("there is no such program; is its name spelled as in PATH?"),
             ("execve", libc::EACCES) => Some("the file is not executable: `chmod +x` it"),
+            ("mkdirat", libc::EPERM) => Some(
+                "set XDG_RUNTIME_DIR to a directory that belongs to you and that nobody else may write to (mode 0700)",
+            ),
             _ => None,
         }
     }
@@ -51,7 +54,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let errno = nix::errno::Errno::from_raw(self.errno);
-        write!(f, "{} {}: {:?} ({})", self.call, self.target, errno, errno.desc())
+        write!(f, "{} {}: {:?} ({})", self.call, crate::text::clean(&self.target), errno, errno.desc())
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod call;
 pub mod clock;
 pub mod detour;
+pub mod directory;
 mod error;
 pub mod fdinfo;
 pub mod ipc;

@@ -29,7 +29,7 @@ pub struct Start {
     /// Whether its memory is laid out the same way every time (personality(2)).
     pub fixed_layout: bool,
     /// Its working directory.
-    pub directory: Option<CString>,
+    pub directory: Option<OwnedFd>,
     /// Its namespaces.
     pub namespaces: Option<Namespaces>,
 }
@@ -242,7 +242,7 @@ impl Child<'_> {
                 enter(namespaces)?;
             }
             if let Some(directory) = &start.directory {
-                ok(libc::chdir(directory.as_ptr()) == 0, 6)?;
+                ok(libc::fchdir(directory.as_raw_fd()) == 0, 6)?;
             }
             if start.new_session {
                 libc::setsid();

@@ -21,6 +21,7 @@ use super::view;
 use crate::control::{Ending, Outcome, Session, Update};
 use crate::model::Log;
 use crate::record;
+use crate::text;
 
 /// Time for the session between two looks at the keyboard.
 const SLICE: Duration = Duration::from_millis(8);
@@ -222,11 +223,11 @@ impl Lab {
 fn write(log: &Log, path: &Path) -> String {
     let file = match File::create_new(path) {
         Ok(file) => file,
-        Err(error) => return format!("cannot write {}: {error}", path.display()),
+        Err(error) => return format!("cannot write {}: {error}", text::path(path)),
     };
     match record::write(BufWriter::new(file), log) {
-        Ok(_) => format!("{} events written; proclab replay {}", log.len(), path.display()),
-        Err(error) => format!("cannot write {}: {error}", path.display()),
+        Ok(_) => format!("{} events written; proclab replay {}", log.len(), text::path(path)),
+        Err(error) => format!("cannot write {}: {error}", text::path(path)),
     }
 }
 

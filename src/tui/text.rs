@@ -1,68 +1,16 @@
-//! Text from programs, made safe to show: one column is one column, and nothing in it can steer
-//! the terminal.
-//!
-//! A traced program may write anything, name its files anything and call itself anything. Whatever
-//! reaches a cell of the screen has gone through [`clean`] or [`clean_bytes`] first.
-
-use std::fmt::Write as _;
+//! Text in columns. Whatever comes from programs and reaches a cell of the screen has gone through
+//! [`clean`] or [`clean_bytes`] first.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+pub use crate::text::{clean, clean_bytes};
 
 /// What stands for the rest of a text that was cut.
 pub const ELLIPSIS: char = '…';
 
-/// The text with everything escaped that would not show as itself.
-pub fn clean(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    text.chars().for_each(|c| push_clean(&mut out, c));
-    out
-}
-
 /// Nanoseconds as seconds and milliseconds: `5.000 s`.
 pub fn seconds(nanos: u64) -> String {
     format!("{}.{:03} s", nanos / 1_000_000_000, nanos % 1_000_000_000 / 1_000_000)
-}
-
-/// At most about `limit` columns of the bytes as text; bytes that are not UTF-8 show as `\xff`.
-pub fn clean_bytes(bytes: &[u8], limit: usize) -> String {
-    let bytes = &bytes[..bytes.len().min(limit.saturating_mul(4))];
-    let mut out = String::new();
-    for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            push_clean(&mut out, c);
-            if out.len() > limit.saturating_mul(4) {
-                return out;
-            }
-        }
-        for byte in chunk.invalid() {
-            let _ = write!(out, "\\x{byte:02x}");
-        }
-    }
-    out
-}
-
-fn push_clean(out: &mut String, c: char) {
-    match c {
-        '\n' => out.push_str("\\n"),
-        '\r' => out.push_str("\\r"),
-        '\t' => out.push_str("\\t"),
-        '\0' => out.push_str("\\0"),
-        c if (c as u32) < 0x20 || c as u32 == 0x7f => {
-            let _ = write!(out, "\\x{:02x}", c as u32);
-        }
-        c if c.is_control() || is_invisible(c) => {
-            let _ = write!(out, "\\u{{{:x}}}", c as u32);
-        }
-        c => out.push(c),
-    }
-}
-
-/// Characters that take no column of their own or turn the direction of the line.
-fn is_invisible(c: char) -> bool {
-    matches!(c as u32,
-        0xad | 0x34f | 0x61c | 0x115f | 0x1160 | 0x17b4 | 0x17b5 | 0x180b..=0x180f
-        | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0x3164
-        | 0xfe00..=0xfe0f | 0xfeff | 0xffa0 | 0xfff0..=0xfffb | 0xe0000..=0xe0fff)
 }
 
 /// How many columns the text takes.
@@ -159,12 +107,6 @@ pub fn count(n: usize, thing: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nothing_can_steer_the_terminal() {
-        assert_eq!(clean("a\x1b[2Jb\n\u{202e}x\u{7f}\u{9b}"), "a\\x1b[2Jb\\n\\u{202e}x\\x7f\\u{9b}");
-        assert_eq!(clean_bytes(b"ok\xff\x00", 80), "ok\\xff\\0");
-    }
 
     #[test]
     fn cutting_counts_columns() {

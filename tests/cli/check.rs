@@ -23,7 +23,7 @@ fn what_does_not_hold_says_why_and_how_to_see_it_again() {
     assert_eq!(lines[1], "  ✗ exited child code=4");
     assert!(lines[2].starts_with("      line 12: ") && lines[2].contains('3'), "{}", lines[2]);
     let schedule = lines.iter().find_map(|line| line.strip_prefix("    schedule: ")).expect("a schedule");
-    let again = format!("    again: proclab run mine/bad --seed 3 --schedule '{schedule}'");
+    let again = format!("    again: proclab run mine/bad.kdl --seed 3 --schedule '{schedule}'");
     assert!(lines.contains(&again.as_str()), "{}", ran.text());
     let same = place.run(&["check", "mine/bad.kdl", "--schedule", schedule]).code(1);
     assert!(same.text().contains(&format!("schedule: {schedule}\n")), "{}", same.text());
@@ -99,7 +99,7 @@ fn the_rest_is_checked_although_one_is_not_there() {
 #[test]
 fn without_a_name_every_scenario_of_the_list_is_checked() {
     let place = Place::new();
-    place.write("scenarios/mine/good.kdl", GOOD);
+    place.write(".local/share/proclab/scenarios/mine/good.kdl", GOOD);
     let listed: serde_json::Value =
         serde_json::from_str(place.run(&["list", "--format", "json"]).code(0).text()).expect("JSON");
     let checked = place.run(&["check", "--format", "json"]);
@@ -114,13 +114,51 @@ fn without_a_name_every_scenario_of_the_list_is_checked() {
     assert!(checked.status.success());
 }
 
+/// In a directory of strangers: what they have put there runs when it is named as theirs, and never else.
+#[test]
+fn what_lies_in_this_directory_is_run_only_by_name() {
+    let place = Place::new();
+    let hostile = |title: &str| {
+        let text = format!("title \"{title}\"\nlevel 1\nprocess a {{ exec sh -c \"touch TOUCHED\" }}\n");
+        text.replace("TOUCHED", place.path("touched").to_str().expect("text"))
+    };
+    place.write("scenarios/pipes/one-pipe.kdl", hostile("Theirs"));
+    place.write("scenarios/evil/deaf.kdl", hostile("Theirs too"));
+    let was_run = || std::fs::remove_file(place.path("touched")).is_ok();
+    let checked = place.run(&["check"]).code(0);
+    assert!(!was_run() && !checked.text().contains("Theirs"), "{}", checked.text());
+    assert!(
+        checked.text().contains("✓ pipes/one-pipe  One pipe, two processes  (seed 0), built in\n"),
+        "{}",
+        checked.text()
+    );
+    assert!(
+        checked.stderr.contains("2 scenarios were left out") && checked.stderr.contains("./NAME"),
+        "{}",
+        checked.stderr
+    );
+    for name in ["one-pipe", "pipes/one-pipe"] {
+        let named = place.run(&["check", name]).code(0);
+        assert!(!was_run() && named.text().contains("One pipe, two processes"), "{}", named.text());
+        place.run(&["record", "-o", "log", name]).code(0);
+        assert!(!was_run());
+    }
+    for name in ["./one-pipe", "./pipes/one-pipe", "./scenarios/pipes/one-pipe.kdl", "scenarios/pipes/one-pipe.kdl"] {
+        let named = place.run(&["check", name]).code(0);
+        assert!(was_run() && named.text().contains("Theirs"), "{}", named.text());
+    }
+    let asked = place.run(&["check", "--dir", "scenarios", "--format", "json", "pipes/one-pipe"]).code(0);
+    let runs: serde_json::Value = serde_json::from_str(asked.text()).expect("JSON");
+    assert!(was_run() && runs[0]["source"] == "--dir" && runs[0]["title"] == "Theirs", "{runs}");
+}
+
 #[test]
 fn free_mode_leaves_out_what_shows_a_schedule() {
     let place = Place::new();
     let scheduled = GOOD.replace("expect {", "schedule { run all }\nexpect {");
     assert_ne!(scheduled, GOOD);
-    place.write("scenarios/mine/good.kdl", GOOD);
-    place.write("scenarios/mine/scheduled.kdl", &scheduled);
+    place.write(".local/share/proclab/scenarios/mine/good.kdl", GOOD);
+    place.write(".local/share/proclab/scenarios/mine/scheduled.kdl", &scheduled);
     let checked = place.run(&["check", "--free", "--format", "json"]);
     let runs: serde_json::Value = serde_json::from_str(checked.text()).expect("JSON");
     let names: Vec<_> = runs.as_array().expect("an array").iter().map(|run| run["scenario"].as_str()).collect();

@@ -11,9 +11,12 @@ fn the_list_has_topics_levels_and_titles() {
     let lines: Vec<&str> = ran.text().lines().collect();
     let topic = lines.iter().position(|line| *line == "mine").expect("the topic");
     let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    assert_eq!(words(lines[topic + 1]), ["good", "1", "Good"]);
-    assert_eq!(words(lines[topic + 2]), ["other", "1", "Other"]);
-    assert!(lines.contains(&"pipes"), "those of the binary are there too");
+    assert_eq!(words(lines[topic + 1]), ["other", "1", "--dir", "Other"]);
+    // What lies in this directory comes last, and has names of its own.
+    assert_eq!(lines[lines.len() - 2], "mine");
+    assert_eq!(words(lines[lines.len() - 1]), ["./good", "1", "this", "directory", "Good"]);
+    let built_in = lines.iter().find(|line| line.starts_with("  one-pipe ")).expect("those of the binary");
+    assert_eq!(words(built_in)[..4], ["one-pipe", "1", "built", "in"]);
 }
 
 #[test]
@@ -25,7 +28,9 @@ fn the_list_as_json_says_where_each_comes_from() {
     let find = |name: &str| items.as_array().expect("an array").iter().find(|item| item["name"] == name).cloned();
     let built_in = find("pipes/one-pipe").expect("there");
     assert_eq!((&built_in["origin"], &built_in["problem"]), (&"built in".into(), &serde_json::Value::Null));
-    let bad = find("mine/bad").expect("there");
+    assert_eq!(built_in["source"], "built in");
+    let bad = find("./mine/bad").expect("there");
+    assert_eq!((&bad["source"], &bad["topic"]), (&"this directory".into(), &"mine".into()));
     assert_eq!(bad["origin"], "scenarios/mine/bad.kdl");
     assert!(bad["problem"].as_str().is_some_and(|text| text.contains("did you mean `write`?")));
     assert!(ran.stderr.contains("--> scenarios/mine/bad.kdl"), "{}", ran.stderr);

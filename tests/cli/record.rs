@@ -159,3 +159,87 @@ fn programs_see_one_cpu_unless_all_are_asked_for() {
         .expect("a number");
     assert_eq!(cpus(&["--cpus", "all"]), own);
 }
+
+/// What the run reads is not emptied for its log, whatever it is called by.
+#[test]
+fn the_log_takes_the_place_of_nothing_that_the_run_reads() {
+    let place = Place::new();
+    place.write("mine/good.kdl", GOOD);
+    place.write("prog", "#!/bin/sh\ntrue\n");
+    place.write("interpreted", format!("#!{}\nx\n", place.path("prog").display()));
+    place.write("data", "data\n");
+    let executable = |name: &str| {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(place.path(name), std::fs::Permissions::from_mode(0o755)).expect("chmod");
+    };
+    for name in ["prog", "interpreted"] {
+        executable(name);
+    }
+    for name in ["mine/good.kdl", "prog", "data"] {
+        std::os::unix::fs::symlink(place.path(name), place.path(&format!("{}-link", name.replace('/', "-"))))
+            .expect("a link");
+        std::fs::hard_link(place.path(name), place.path(&format!("{}-name", name.replace('/', "-")))).expect("a name");
+    }
+    let path = std::env::join_paths([place.dir.path().to_owned(), "/usr/bin".into(), "/bin".into()]).expect("a PATH");
+    let refuses = |what: &str, output: &str, rest: &[&str]| {
+        let mut line = vec!["record", "-o", output];
+        line.extend(rest);
+        let ran = finish(place.proclab(&line).env("PATH", &path)).code(2);
+        assert!(ran.stderr.contains(&format!("it is {what}, which would be lost")), "{line:?}: {}", ran.stderr);
+        assert_eq!(std::fs::read_to_string(place.path("mine/good.kdl")).expect("there"), GOOD, "{line:?}");
+        assert_eq!(std::fs::read_to_string(place.path("prog")).expect("there"), "#!/bin/sh\ntrue\n", "{line:?}");
+        assert_eq!(std::fs::read_to_string(place.path("data")).expect("there"), "data\n", "{line:?}");
+    };
+    for output in ["mine/good.kdl", "mine-good.kdl-link", "mine-good.kdl-name"] {
+        refuses("the scenario", output, &["mine/good.kdl"]);
+    }
+    for output in ["./prog", "prog-link", "prog-name"] {
+        refuses("the program", output, &["--", "prog"]);
+        refuses("the program", output, &["--", "./prog-link"]);
+        refuses("the program", output, &["--", "./interpreted"]);
+        refuses("an argument of the program", output, &["--", "sh", "prog"]);
+    }
+    for output in ["data", "data-link", "data-name"] {
+        refuses("an argument of the program", output, &["--", "cat", "/dev/null", "data"]);
+        refuses("an argument of the program", output, &["--", "dd", "if=data"]);
+        let input = std::fs::File::open(place.path("data")).expect("there");
+        let ran = finish(place.proclab(&["record", "-o", output, "--", "cat"]).stdin(input)).code(2);
+        assert!(ran.stderr.contains("it is standard input, which would be lost"), "{}", ran.stderr);
+        assert_eq!(std::fs::read_to_string(place.path("data")).expect("there"), "data\n");
+    }
+    // Of a scenario that is the user's the library knows the file.
+    place.write(".local/share/proclab/scenarios/mine/own.kdl", GOOD);
+    refuses("the scenario", ".local/share/proclab/scenarios/mine/own.kdl", &["own"]);
+    // What is not read is what -o is for.
+    place.run(&["record", "-o", "data-name", "--", "true"]).code(0);
+    assert!(read_events(&place.path("data")).len() > 2);
+}
+
+/// Two labs do not write into one file; devices are everybody's.
+#[test]
+fn a_file_belongs_to_one_recording_at_a_time() {
+    let place = Place::new();
+    let start = |output: &str| {
+        let mut command = place.proclab(&["record", "-o", output, "--", "sh", "-c", "echo ready; read line"]);
+        let mut lab = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("started");
+        let mut said = [0; 6];
+        lab.stdout.as_mut().expect("piped").read_exact(&mut said).expect("it is ready");
+        lab
+    };
+    let mut lab = start("log");
+    std::os::unix::fs::symlink("log", place.path("link")).expect("a link");
+    for output in ["log", "link"] {
+        let ran = place.run(&["record", "-o", output, "--", "true"]).code(2);
+        assert!(ran.stderr.contains("another run is just being recorded there"), "{}", ran.stderr);
+    }
+    drop(lab.stdin.take());
+    lab.wait().expect("it ends");
+    let events = read_events(&place.path("log"));
+    assert!(named(&events, "exec").iter().any(|event| event["argv"][2] == "echo ready; read line"));
+    place.run(&["record", "-o", "log", "--", "true"]).code(0);
+    assert_eq!(read_events(&place.path("log"))[0]["command"][0], "true", "it is free again");
+    let mut lab = start("/dev/null");
+    place.run(&["record", "-o", "/dev/null", "--", "true"]).code(0);
+    drop(lab.stdin.take());
+    lab.wait().expect("it ends");
+}

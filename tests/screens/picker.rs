@@ -1,6 +1,7 @@
 //! The picker: scenarios by topic, a preview, a search.
 
 use insta::assert_snapshot;
+use proclab::scenario::library::Source;
 use proclab::tui::{Picker, PickerAction, PickerDetails, PickerEffect, PickerEntry, PickerOptions};
 use ratatui::buffer::Buffer;
 
@@ -13,6 +14,7 @@ fn entries() -> Vec<PickerEntry> {
         topic: name.split('/').next().unwrap_or("").into(),
         title: title.into(),
         level,
+        source: Source::BuiltIn,
         details: Some(PickerDetails::default()),
     };
     let one_pipe =

@@ -8,6 +8,8 @@ use super::Report;
 struct Run<'a> {
     scenario: &'a str,
     title: &'a str,
+    /// Whose it is.
+    source: &'static str,
     seed: u64,
     mode: &'static str,
     held: bool,
@@ -43,6 +45,7 @@ fn run(report: &Report) -> Run<'_> {
     Run {
         scenario: &report.name,
         title: &report.title,
+        source: report.source,
         seed: report.seed,
         mode: if report.serial { "serial" } else { "free" },
         held: report.held(),

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use super::{Ended, Report};
+use crate::text::is_unsafe;
 
 pub fn render(reports: &[Report]) -> String {
     let tests: usize = reports.iter().map(|report| report.verdicts.len() + 1).sum();
@@ -42,8 +43,12 @@ fn suite(text: &mut String, report: &Report) {
         "  <testsuite name=\"{name}\" tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\" time=\"{time:.3}\">"
     );
     let _ = writeln!(text, "    <properties>");
-    for (key, value) in [("title", report.title.as_str()), ("seed", &seed.to_string()), ("schedule", &report.schedule)]
-    {
+    for (key, value) in [
+        ("title", report.title.as_str()),
+        ("source", report.source),
+        ("seed", &seed.to_string()),
+        ("schedule", &report.schedule),
+    ] {
         let _ = writeln!(text, "      <property name=\"{key}\" value=\"{}\"/>", escaped(value));
     }
     let _ = writeln!(text, "    </properties>");
@@ -88,6 +93,10 @@ fn escaped(text: &str) -> String {
                 let _ = write!(out, "&#{};", u32::from(c));
             }
             c if c < ' ' || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
+            // It is what it was for who reads the file as XML.
+            c if is_unsafe(c) => {
+                let _ = write!(out, "&#{};", u32::from(c));
+            }
             c => out.push(c),
         }
     }
@@ -102,6 +111,7 @@ mod tests {
     #[test]
     fn whatever_a_reason_holds_is_an_attribute() {
         assert_eq!(escaped("a<b>&\"c'\n\u{1}\u{fffe}é"), "a&lt;b&gt;&amp;&quot;c&apos;&#10;\u{fffd}\u{fffd}é");
+        assert_eq!(escaped("\u{7f}\u{9b}\u{202e}x\u{2069}"), "&#127;&#155;&#8238;x&#8297;");
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod human;
 mod json;
 mod junit;
 
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
@@ -11,21 +12,23 @@ use clap::ValueEnum;
 use super::drive::drive;
 use super::interrupts::{Interrupts, Keys};
 use super::options::{LibraryOptions, RunOptions};
-use super::out::{Marks, print, say_lines};
+use super::out::{Marks, print, print_bytes, print_json, print_marked, say_lines};
 use super::{Exit, Failure, begin, say};
 use crate::control::{Outcome, Pace, Session, Start, Stdio, Subject};
 use crate::expect::{self, Verdict};
 use crate::model::Log;
 use crate::scenario::Scenario;
+use crate::scenario::library::{self, Entry, Source};
 
 /// Run scenarios without a screen and judge their expectations
 ///
-/// Without a name, every scenario that `proclab list` shows is checked; with `--free`, every one that does not
-/// show a schedule, which nobody follows there. A run that reaches its limit fails whatever its
-/// expectations say.
+/// Without a name, every scenario that is built in or yours is checked, and those of each `--dir`; with `--free`, every
+/// one that does not show a schedule, which nobody follows there. What lies in ./scenarios may be anybody's, and a
+/// scenario can run any program: it is checked when it is named (`./NAME`), or with `--dir scenarios`. A run that
+/// reaches its limit fails whatever its expectations say.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Names or files of scenarios [default: all]
+    /// Names or files of scenarios [default: all that are built in or yours]
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// How the results are printed
@@ -55,14 +58,36 @@ enum Format {
 const SHORT_SCHEDULE: usize = 300;
 
 /// A scenario to be run; for what cannot be, its name and why.
-type Found = Result<Scenario, (String, String)>;
+type Found = Result<Chosen, (String, String)>;
+
+/// A scenario that is to be run.
+struct Chosen {
+    /// What finds it again.
+    again: String,
+    /// Whose it is, in words.
+    source: &'static str,
+    scenario: Scenario,
+}
+
+/// What is to be checked.
+struct Selected {
+    scenarios: Vec<Found>,
+    /// How many were left out because they show a schedule.
+    scheduled: usize,
+    /// How many were left out because they lie in this directory.
+    here: usize,
+}
 
 /// What came of one run, or of a file that cannot be run.
 #[derive(Debug)]
 struct Report {
     /// The scenario's name, or what was asked for.
     name: String,
+    /// What finds it again: its name, or the path of its file.
+    asked: String,
     title: String,
+    /// Whose it is: `built in`, `yours` …
+    source: &'static str,
     seed: u64,
     serial: bool,
     took: Duration,
@@ -130,7 +155,9 @@ impl Report {
     fn invalid(name: &str, why: String) -> Self {
         Self {
             name: name.to_owned(),
+            asked: name.to_owned(),
             title: String::new(),
+            source: "",
             seed: 0,
             serial: true,
             took: Duration::ZERO,
@@ -148,21 +175,29 @@ impl Report {
 
     /// The command that gives the same run again.
     fn again(&self) -> String {
-        let mut text = format!("proclab run {} --seed {}", self.name, self.seed);
+        let mut text = format!("proclab run {} --seed {}", quoted(&self.asked), self.seed);
         if !self.serial {
             text.push_str(" --free");
         } else if self.has_short_schedule() {
-            text.push_str(" --schedule '");
-            text.push_str(&self.schedule.replace('\'', "'\\''"));
-            text.push('\'');
+            let _ = write!(text, " --schedule {}", in_quotes(&self.schedule));
         }
         text
     }
 }
 
+/// A word as a shell reads it, in quotes where it needs them.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | '+' | ',' | ':' | '@');
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { in_quotes(word) }
+}
+
+fn in_quotes(word: &str) -> String {
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
 /// Runs the command.
 pub fn check(args: &Args) -> Result<Exit, Failure> {
-    let (scenarios, left_out) = args.scenarios()?;
+    let Selected { scenarios, scheduled, here } = args.scenarios()?;
     begin();
     let interrupts = Interrupts::listen(Keys::Lab)?;
     let marks = Marks::of_stdout();
@@ -170,10 +205,10 @@ pub fn check(args: &Args) -> Result<Exit, Failure> {
     for scenario in scenarios {
         let from = reports.len();
         match scenario {
-            Ok(scenario) => {
+            Ok(chosen) => {
                 for seed in args.all_seeds() {
                     let options = RunOptions { seed, ..args.run.clone() };
-                    match judge(&scenario, &options, &interrupts)? {
+                    match judge(&chosen, &options, &interrupts)? {
                         Ok(report) => reports.push(report),
                         Err(signal) => return Ok(Exit::interrupted(signal)),
                     }
@@ -182,19 +217,15 @@ pub fn check(args: &Args) -> Result<Exit, Failure> {
             Err((name, why)) => reports.push(Report::invalid(&name, why)),
         }
         if args.format == Format::Human {
-            print(&human::of_scenario(&reports[from..], marks))?;
+            print_marked(&human::of_scenario(&reports[from..], marks, args.names.is_empty()), marks)?;
         }
     }
     match args.format {
         Format::Human => print(&human::summary(&reports))?,
-        Format::Json => print(&json::render(&reports))?,
-        Format::Junit => print(&junit::render(&reports))?,
+        Format::Json => print_json(&json::render(&reports))?,
+        Format::Junit => print_bytes(junit::render(&reports).as_bytes())?,
     }
-    if left_out > 0 {
-        say(&format!(
-            "{left_out} scenarios show a schedule, which free mode does not follow, and were left out; a name runs one"
-        ));
-    }
+    tell_left_out(scheduled, here);
     // With these formats standard output is for a program; a person should see it all the same.
     for report in reports.iter().filter(|report| matches!(report.ended, Ended::Invalid(_))) {
         say_lines(report.ended.sentence());
@@ -202,19 +233,48 @@ pub fn check(args: &Args) -> Result<Exit, Failure> {
     Ok(Exit::Code(reports.iter().map(Report::exit).max().unwrap_or(0)))
 }
 
+/// Says what a bare `check` has not run, and how to do it.
+fn tell_left_out(scheduled: usize, here: usize) {
+    if scheduled > 0 {
+        say(&format!(
+            "{scheduled} scenarios show a schedule, which free mode does not follow, and were left out; a name runs one"
+        ));
+    }
+    if here > 0 {
+        let scenarios = if here == 1 { "1 scenario was".to_owned() } else { format!("{here} scenarios were") };
+        say(&format!(
+            "{scenarios} left out that this directory holds in scenarios/, because a scenario can run any program; \
+             `proclab check --dir scenarios` runs them, `proclab check ./NAME` one"
+        ));
+    }
+}
+
 impl Args {
-    /// What is to be checked, and how many were left out.
-    fn scenarios(&self) -> Result<(Vec<Found>, usize), Failure> {
+    /// What is to be checked.
+    fn scenarios(&self) -> Result<Selected, Failure> {
         let library = self.library.library()?;
         if !self.names.is_empty() {
-            let find = |name: &String| library.find(name).map_err(|why| (name.clone(), why.to_string()));
-            return Ok((self.names.iter().map(find).collect(), 0));
+            let find = |name: &String| match library.look_up(name) {
+                Ok(found) => {
+                    let source = found.source.map_or("a file", Source::as_str);
+                    Ok(Chosen { again: again(name, &found), source, scenario: found.scenario })
+                }
+                Err(why) => Err((name.clone(), why.to_string())),
+            };
+            return Ok(Selected { scenarios: self.names.iter().map(find).collect(), scheduled: 0, here: 0 });
         }
-        let all = library.entries().map(|entry| entry.scenario().cloned().map_err(|why| (&entry.name, why)));
-        let all = all.map(|result| result.map_err(|(name, why)| (name.clone(), why.to_string())));
-        let shows = |found: &Found| found.as_ref().is_ok_and(|scenario| !scenario.schedule.is_empty());
-        let (left_out, checked): (Vec<Found>, Vec<Found>) = all.partition(|found| self.run.free && shows(found));
-        Ok((checked, left_out.len()))
+        let (here, known): (Vec<&Entry>, Vec<&Entry>) =
+            library.entries().partition(|entry| entry.source == Source::Here);
+        let choose = |entry: &Entry| match entry.scenario() {
+            Ok(scenario) => {
+                Ok(Chosen { again: entry.name.clone(), source: entry.source.as_str(), scenario: scenario.clone() })
+            }
+            Err(why) => Err((entry.name.clone(), why.to_string())),
+        };
+        let shows = |found: &Found| found.as_ref().is_ok_and(|chosen| !chosen.scenario.schedule.is_empty());
+        let all = known.into_iter().map(choose);
+        let (scheduled, scenarios): (Vec<Found>, Vec<Found>) = all.partition(|found| self.run.free && shows(found));
+        Ok(Selected { scenarios, scheduled: scheduled.len(), here: here.len() })
     }
 
     fn all_seeds(&self) -> Vec<Option<u64>> {
@@ -222,8 +282,14 @@ impl Args {
     }
 }
 
+/// The name that a scenario has in the library, by which it is found again; its path where it is a file.
+fn again(asked: &str, found: &library::Found) -> String {
+    if found.source.is_some() { found.scenario.name.clone() } else { asked.to_owned() }
+}
+
 /// Runs a scenario and judges what happened; the signal if one ended it.
-fn judge(scenario: &Scenario, options: &RunOptions, interrupts: &Interrupts) -> Result<Result<Report, i32>, Failure> {
+fn judge(chosen: &Chosen, options: &RunOptions, interrupts: &Interrupts) -> Result<Result<Report, i32>, Failure> {
+    let scenario = &chosen.scenario;
     let began = Instant::now();
     let subject = Subject::Scenario(Box::new(scenario.clone()));
     let plan = options.plan(subject, Stdio::Captured, Start::Playing(Pace::Full));
@@ -249,7 +315,9 @@ fn judge(scenario: &Scenario, options: &RunOptions, interrupts: &Interrupts) -> 
     };
     Ok(Ok(Report {
         name: scenario.name.clone(),
+        asked: chosen.again.clone(),
         title: scenario.title.clone(),
+        source: chosen.source,
         seed,
         serial,
         took: began.elapsed(),
@@ -274,7 +342,9 @@ mod samples {
         };
         Report {
             name: name.to_owned(),
+            asked: name.to_owned(),
             title: "Bytes & \"ends\"".to_owned(),
+            source: "built in",
             seed: 7,
             serial: true,
             took: Duration::from_millis(20),
@@ -308,5 +378,7 @@ mod samples {
         assert_eq!(report("p/x", false).again(), "proclab run p/x --seed 7 --schedule 'parent:3,child:1'");
         let free = Report { serial: false, schedule: String::new(), ..report("p/x", false) };
         assert_eq!(free.again(), "proclab run p/x --seed 7 --free");
+        let odd = Report { asked: "./it's; rm/x".to_owned(), ..free };
+        assert_eq!(odd.again(), "proclab run './it'\\''s; rm/x' --seed 7 --free");
     }
 }

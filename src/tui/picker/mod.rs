@@ -10,6 +10,7 @@ use ratatui::layout::{Position, Rect};
 use super::app::Look;
 use super::input::{self, Input};
 use super::terminal::Screen;
+use crate::scenario::library::Source;
 
 pub use view::render;
 
@@ -33,6 +34,8 @@ pub struct PickerEntry {
     pub title: String,
     /// 1 first week to 3 last week.
     pub level: u8,
+    /// Whose it is.
+    pub source: Source,
     /// What else there is to say, once somebody has asked.
     pub details: Option<PickerDetails>,
 }
@@ -77,7 +80,7 @@ pub enum PickerEffect {
 pub struct Picker {
     /// How it looks.
     pub look: Look,
-    /// The scenarios, by topic, level and title.
+    /// The scenarios, by topic, level and title; those of this directory at the end.
     pub entries: Vec<PickerEntry>,
     /// What was typed.
     pub filter: String,
@@ -94,7 +97,11 @@ pub struct Picker {
 impl Picker {
     /// A picker over these scenarios.
     pub fn new(options: &PickerOptions, mut entries: Vec<PickerEntry>) -> Self {
-        entries.sort_by(|a, b| (&a.topic, a.level, &a.title).cmp(&(&b.topic, b.level, &b.title)));
+        let key = |entry: &PickerEntry| {
+            let here = entry.source == Source::Here;
+            (here, entry.topic.clone(), entry.level, entry.title.clone())
+        };
+        entries.sort_by_cached_key(key);
         let wanted = options.selected.as_ref();
         let selected = entries.iter().position(|entry| Some(&entry.name) == wanted).unwrap_or(0);
         Self {
@@ -113,7 +120,8 @@ impl Picker {
         let filter = self.filter.to_lowercase();
         let fits = |entry: &&PickerEntry| {
             let see = entry.details.as_ref().map_or_else(String::new, |details| details.see.join(" "));
-            let text = format!("{} {} {} {see}", entry.name, entry.topic, entry.title).to_lowercase();
+            let text = format!("{} {} {} {} {see}", entry.name, entry.topic, entry.title, entry.source.as_str())
+                .to_lowercase();
             filter.split_whitespace().all(|word| text.contains(word))
         };
         self.entries.iter().filter(fits).collect()

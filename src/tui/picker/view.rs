@@ -8,12 +8,13 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Widget};
 
 use super::{Picker, PickerEntry};
+use crate::scenario::library::Source;
 use crate::tui::theme::Role;
 use crate::tui::{charset, layout, markdown, text};
 
 /// A line of the list.
 enum Row<'a> {
-    Topic(&'a str),
+    Topic(Source, &'a str),
     Entry(usize, &'a PickerEntry),
 }
 
@@ -66,9 +67,9 @@ fn rows<'a>(shown: &[&'a PickerEntry]) -> Vec<Row<'a>> {
     let mut rows = Vec::new();
     let mut topic = None;
     for (n, entry) in shown.iter().enumerate() {
-        if topic != Some(&entry.topic) {
-            rows.push(Row::Topic(&entry.topic));
-            topic = Some(&entry.topic);
+        let here = entry.source == Source::Here;
+        if topic.replace((here, &entry.topic)) != Some((here, &entry.topic)) {
+            rows.push(Row::Topic(entry.source, &entry.topic));
         }
         rows.push(Row::Entry(n, entry));
     }
@@ -92,7 +93,7 @@ pub fn entry_at(picker: &Picker, at: Position) -> Option<usize> {
     let first = first_row(picker, &rows, usize::from(inner.height));
     match rows.get(first + usize::from(at.y - inner.y))? {
         Row::Entry(n, _) => Some(*n),
-        Row::Topic(_) => None,
+        Row::Topic(..) => None,
     }
 }
 
@@ -115,8 +116,9 @@ fn list(picker: &Picker, area: Rect, buf: &mut Buffer) {
     let first = first_row(picker, &rows, usize::from(inner.height));
     for (y, row) in (inner.y..inner.bottom()).zip(rows.iter().skip(first)) {
         let line = match row {
-            Row::Topic(topic) => {
-                Line::styled(text::fit(&format!(" {}", text::clean(topic)), width), style(picker, Role::Key))
+            Row::Topic(source, topic) => {
+                let whose = if *source == Source::Here { ", in this directory" } else { "" };
+                Line::styled(text::fit(&format!(" {}{whose}", text::clean(topic)), width), style(picker, Role::Key))
             }
             Row::Entry(n, entry) => entry_line(picker, entry, *n == picker.selected, width),
         };
@@ -178,7 +180,9 @@ fn lines(picker: &Picker, width: usize) -> Vec<Line<'static>> {
         3 => "level 3: last weeks",
         _ => "",
     };
-    lines.push(Line::styled(week, style(picker, Role::Faded)));
+    let gap = if week.is_empty() { "" } else { " · " };
+    let whose = format!("{week}{gap}{}", whose(entry.source));
+    lines.push(Line::styled(text::fit(&whose, width), style(picker, Role::Faded)));
     lines.push(Line::default());
     let Some(details) = &entry.details else { return lines };
     if let Some(problem) = &details.problem {
@@ -197,6 +201,16 @@ fn lines(picker: &Picker, width: usize) -> Vec<Line<'static>> {
         Line::styled(text::fit(&text::clean(&line.replace('\t', "    ")), width), style(picker, Role::Code))
     }));
     lines
+}
+
+/// Where it comes from, for somebody who is about to run it.
+const fn whose(source: Source) -> &'static str {
+    match source {
+        Source::BuiltIn => "built in",
+        Source::Yours => "one of yours",
+        Source::Asked => "from --dir",
+        Source::Here => "from this directory",
+    }
 }
 
 /// What runs: the `process` and `schedule` blocks, without what the preview has said already and
