@@ -41,11 +41,11 @@ fn live(start: Starter, scenario: Option<Scenario>) -> Source {
 }
 
 fn starter(subject: Subject) -> Starter {
-    Box::new(move |seed| {
+    Box::new(move |beginning| {
         let plan = Plan {
             serial: matches!(subject, Subject::Scenario(_)),
             subject: subject.clone(),
-            seed: seed.unwrap_or(7),
+            seed: beginning.seed.unwrap_or(7),
             schedule: Vec::new(),
             all: false,
             watch_memory: false,

@@ -7,18 +7,22 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
-/// The fixture, compiled once.
-fn fixture() -> &'static Path {
-    static FIXTURE: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
-    let (_, path) = FIXTURE.get_or_init(|| {
+/// The fixtures, compiled once.
+fn fixture(name: &str) -> &'static Path {
+    static FIXTURES: OnceLock<(tempfile::TempDir, [(&str, PathBuf); 2])> = OnceLock::new();
+    let (_, fixtures) = FIXTURES.get_or_init(|| {
         let directory = tempfile::tempdir().expect("a directory");
-        let program = directory.path().join("watched");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/watched.c");
-        let status = Command::new("cc").args(["-O1", "-pthread", "-o"]).arg(&program).arg(source).arg("-lrt").status();
-        assert!(status.expect("cc").success());
-        (directory, program)
+        let compiled = ["watched", "detours"].map(|name| {
+            let program = directory.path().join(name);
+            let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(format!("{name}.c"));
+            let mut compiler = Command::new("cc");
+            let status = compiler.args(["-O1", "-pthread", "-o"]).arg(&program).arg(source).arg("-lrt").status();
+            assert!(status.expect("cc").success());
+            (name, program)
+        });
+        (directory, compiled)
     });
-    path
+    fixtures.iter().find(|(known, _)| *known == name).map(|(_, program)| program).expect("a fixture")
 }
 
 fn run(command: &mut Command) -> Output {
@@ -27,7 +31,11 @@ fn run(command: &mut Command) -> Output {
 
 /// Runs a role alone, and watched in each mode; returns the last recording.
 fn role(name: &str) -> Vec<Value> {
-    let alone = run(Command::new(fixture()).arg(name));
+    role_of("watched", name)
+}
+
+fn role_of(program: &str, name: &str) -> Vec<Value> {
+    let alone = run(Command::new(fixture(program)).arg(name));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert_eq!(alone.status.code(), Some(0), "{name} without the lab: {alone:?}");
     let mut recording = String::new();
@@ -36,7 +44,7 @@ fn role(name: &str) -> Vec<Value> {
         let file = directory.path().join("log");
         let mut watched = Command::new(env!("CARGO_BIN_EXE_proclab"));
         watched.args(["record", "--watch-memory", "--timeout", "100"]).args(options);
-        let watched = run(watched.arg("-o").arg(&file).arg("--").arg(fixture()).arg(name));
+        let watched = run(watched.arg("-o").arg(&file).arg("--").arg(fixture(program)).arg(name));
         let error = text(&watched.stderr);
         assert_eq!(text(&alone.stdout), text(&watched.stdout), "{name} {options:?}: output; {error}");
         assert_eq!(alone.status.code(), watched.status.code(), "{name} {options:?}: exit status; {error}");
@@ -161,4 +169,48 @@ fn long_copies_are_few_accesses() {
     let log = role("much");
     let repeated = log.iter().filter(|line| line["event"] == "store" && line["bytes"] == 4096).count();
     assert!(repeated >= 2, "8192 rounds are two accesses");
+}
+
+/// How often a phase of a signal stands in the log.
+fn phases(log: &[Value], signal: &str, phase: &str) -> usize {
+    log.iter().filter(|line| line["event"] == "signal" && line["signal"] == signal && line["phase"] == phase).count()
+}
+
+#[test]
+fn a_hundred_stops_while_memory_is_used() {
+    let log = role_of("detours", "stops");
+    for phase in ["generated", "dequeued", "delivered", "default"] {
+        assert_eq!(phases(&log, "SIGSTOP", phase), 100, "{phase}");
+    }
+}
+
+#[test]
+fn every_signal_finds_its_handler_while_memory_is_used() {
+    let log = role_of("detours", "handled");
+    assert_eq!(phases(&log, "SIGTRAP", "handler"), phases(&log, "SIGUSR1", "handler"));
+}
+
+#[test]
+fn every_signal_waits_blocked_while_memory_is_used() {
+    role_of("detours", "blocked");
+}
+
+#[test]
+fn every_signal_by_default_and_ignored_while_memory_is_used() {
+    role_of("detours", "defaults");
+}
+
+#[test]
+fn a_thread_sends_every_signal_while_memory_is_used() {
+    role_of("detours", "threads");
+}
+
+#[test]
+fn a_process_with_threads_stops_while_memory_is_used() {
+    role_of("detours", "group");
+}
+
+#[test]
+fn an_exec_of_another_thread_and_the_end_come_while_memory_is_used() {
+    role_of("detours", "ends");
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use super::options::{RunOptions, ScreenOptions};
 use super::{Exit, Failure, begin, find_program, run, screen};
-use crate::control::{Pace, Start, Subject, Terminal};
+use crate::control::{Pace, Start, Subject};
 use crate::tui::Source;
 
 /// Put any program on the bench
@@ -28,13 +28,10 @@ pub fn trace(args: &Args) -> Result<Exit, Failure> {
     screen::require_terminal()?;
     begin();
     let subject = Subject::Command(args.command.clone());
-    let (terminal, begin) = if args.no_terminal {
-        (None, Start::Paused)
-    } else {
-        // Whoever starts a shell or an editor wants to see it, and can go back to its beginning.
-        (Some(Terminal::default()), Start::Playing(Pace::Full))
-    };
-    let pace = terminal.is_some().then_some(Pace::Full);
-    let start = run::starter(args.run.clone(), subject, terminal, begin);
+    let on_terminal = !args.no_terminal;
+    // Whoever starts a shell or an editor wants to see it, and can go back to its beginning.
+    let begin = if on_terminal { Start::Playing(Pace::Full) } else { Start::Paused };
+    let pace = on_terminal.then_some(Pace::Full);
+    let start = run::starter(args.run.clone(), subject, on_terminal, begin);
     screen::lab(&args.screen, Source::Live { start, scenario: None }, pace).map(|_| Exit::DONE)
 }

@@ -148,6 +148,8 @@ impl Engine {
             let text = "the kernel asks for a connection again after some time of its own; the run waits for it";
             self.tracer.recorder_mut().note(TaskId::LAB, text);
         }
+        // It may be a long time until something comes: whoever looks on sees what has been done until now.
+        self.tell(true);
         let deadline = self.deadline();
         self.wait_for_anything(deadline).map(|()| false)
     }

@@ -2,20 +2,24 @@
 //! or one system call that the program did not ask for.
 //!
 //! Meanwhile signals are held back, apart from those of faults: the kernel resets the disposition of a
-//! fault that comes while its signal is blocked. A tracee that does not come back has been struck by
-//! SIGKILL.
+//! fault that comes while its signal is blocked. What somebody sends of these is taken out and kept in
+//! [`Missed`], to be put back into the queue; it is told from a fault by its code. SIGSTOP cannot be held back
+//! at all: it is delivered at once, so that job control is the kernel's as ever, and the tracee is sent on out of
+//! the stop until the detour is over. A tracee that does not come back has been struck by SIGKILL.
 
 use super::error::Result;
 use super::memory;
+use super::ptrace::SignalInfo;
 use super::ptrace::{self, Resume, Stopped, Wait, Why};
-use crate::model::{Signal, SignalSet};
+use crate::model::{Queue, Signal, SignalSet};
 
 /// `PTRACE_SETSIGMASK` of linux/ptrace.h.
 const PTRACE_SETSIGMASK: u32 = 0x420b;
 /// `SEGV_ACCERR` of sigaction(2): mapped, but not for this.
 const SEGV_ACCERR: i32 = 2;
-/// How often a tracee is sent on again that stopped for something else.
-const ATTEMPTS: usize = 64;
+/// How often a tracee is sent on again that stopped for something else. Each time somebody must have sent a
+/// signal.
+const ATTEMPTS: usize = 100_000;
 
 /// Whether calls can be made in a tracee of this architecture.
 pub const POSSIBLE: bool = cfg!(target_arch = "x86_64");
@@ -40,6 +44,36 @@ pub struct Fault {
 impl std::fmt::Debug for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Fault").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// What came while a tracee was on a detour, and has to be made good.
+#[derive(Debug, Default)]
+pub struct Missed {
+    /// The signals that were taken out: SIGSTOP, which has been delivered, and others, which have not.
+    pub signals: Vec<Sent>,
+    /// Whether it was interrupted.
+    pub interrupted: bool,
+    /// Whether job control has stopped it, and has not let it go on.
+    pub stopped: bool,
+}
+
+/// A signal that somebody sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Sent {
+    /// Which.
+    pub signal: Signal,
+    /// What it carries.
+    pub info: SignalInfo,
+    raw: Fault,
+}
+
+impl Sent {
+    /// The same for the queue of the thread.
+    #[must_use]
+    pub const fn of_thread(mut self) -> Self {
+        self.info.queue = Queue::Thread;
+        self
     }
 }
 
@@ -90,17 +124,31 @@ impl Stopped {
         ptrace::request(libc::PTRACE_SETSIGINFO, self.pid(), 0, &raw const fault.info as usize).map(drop)
     }
 
-    /// Holds back everything but faults; returns the mask that was set.
-    fn hold_signals(&self) -> Result<SignalSet> {
+    /// Holds back everything, or everything but faults; returns the mask that was set.
+    fn hold_signals(&self, faults: bool) -> Result<SignalSet> {
         let mask = self.signal_mask()?;
-        let faults: SignalSet = FAULTS.into_iter().filter_map(Signal::new).collect();
+        let faults: SignalSet = FAULTS.into_iter().filter(|_| faults).filter_map(Signal::new).collect();
         self.set_signal_mask(SignalSet(!faults.0))?;
         Ok(mask)
     }
 
+    /// What came during its detours; from here on it is the caller's to make that good.
+    pub fn take_missed(&mut self) -> Missed {
+        std::mem::take(&mut self.missed)
+    }
+
+    /// The signal that it stopped for, if somebody has sent it: no instruction makes it, or its code is none
+    /// that the kernel gives to a fault (sigaction(2)).
+    fn sent(&self, why: Why) -> Result<Option<Sent>> {
+        let Why::Signal(signal) = why else { return Ok(None) };
+        let info = self.raw_signal_info()?;
+        let sent = info.si_code <= 0 || !FAULTS.contains(&signal.number());
+        Ok(sent.then(|| Sent { signal, info: SignalInfo::of(&info), raw: Fault { info, address: 0 } }))
+    }
+
     /// Executes one instruction.
     pub fn step_alone(self) -> Result<Detour<Step>> {
-        let mask = self.hold_signals()?;
+        let mask = self.hold_signals(true)?;
         let (stopped, why) = match self.excursion(Resume::OneInstruction, |why| matches!(why, Why::Signal(_)))? {
             Detour::Back(stopped, why) => (stopped, why),
             Detour::Gone(wait) => return Ok(Detour::Gone(wait)),
@@ -117,14 +165,15 @@ impl Stopped {
         Ok(Detour::Back(stopped, step))
     }
 
-    /// Resumes until it stops for what is `wanted`.
-    fn excursion(self, how: Resume, wanted: impl Fn(Why) -> bool) -> Result<Detour<Why>> {
+    /// Resumes until it stops for what is `wanted`, which no signal is that somebody sends.
+    fn excursion(mut self, how: Resume, wanted: impl Fn(Why) -> bool) -> Result<Detour<Why>> {
         let pid = self.pid();
-        let mut interrupted = false;
-        let mut stopped = self;
+        let before = if how == Resume::OneInstruction { Some(progress(&self.registers()?)) } else { None };
+        let mut missed = self.take_missed();
+        let (mut stopped, mut delivered) = (self, None);
         for _ in 0..ATTEMPTS {
-            stopped.resume(how, None)?;
-            let (back, why) = loop {
+            stopped.resume(how, delivered.take())?;
+            let (mut back, why) = loop {
                 match ptrace::wait_for(pid, true)? {
                     Wait::Stopped(back, why) => break (back, why),
                     Wait::Interrupted | Wait::Nothing => {}
@@ -134,17 +183,56 @@ impl Stopped {
             if why == Why::Exit {
                 return Ok(Detour::Gone(Wait::Stopped(back, why)));
             }
-            if wanted(why) {
-                // Whoever asked it to stop still waits for that.
-                if interrupted {
-                    ptrace::interrupt(pid)?;
-                }
+            let sent = back.sent(why)?;
+            // Of two signals of the same kind only the first is queued: that of the step came second, if it did.
+            let merged = match (&sent, before) {
+                (Some(Sent { signal: Signal::TRAP, .. }), Some(before)) => progress(&back.registers()?) != before,
+                _ => false,
+            };
+            missed.signals.extend(sent);
+            if merged || (sent.is_none() && wanted(why)) {
+                back.missed = missed;
                 return Ok(Detour::Back(back, why));
             }
-            interrupted |= why == Why::Interrupted;
+            delivered = sent.map(|sent| sent.signal).filter(|signal| *signal == Signal::STOP);
+            missed.interrupted |= why == Why::Interrupted;
+            missed.stopped = match why {
+                Why::GroupStop(_) => true,
+                Why::Interrupted => false,
+                _ => missed.stopped,
+            };
             stopped = back;
         }
         Err(super::Error::new("ptrace", format!("process {pid}"), libc::EBUSY))
+    }
+
+    /// Has it put a signal back into the queue of its thread, or of its process (rt_tgsigqueueinfo(2)), which only
+    /// it may do with all that the signal carries. `ids` are those of process and thread in its own namespace.
+    /// Its scratch space is used. As [`Self::call_before_call`] with no `gate`.
+    pub fn queue_again(self, gate: Option<u64>, sent: &Sent, ids: (i32, i32), shared: bool) -> Result<Detour<i64>> {
+        let place = self.scratch()?;
+        let info = std::ptr::from_ref(&sent.raw.info).cast::<u8>();
+        // SAFETY: the structure is live and as large as said; the kernel has filled it, and what it has not
+        // was zeroed.
+        let info = unsafe { std::slice::from_raw_parts(info, size_of::<libc::siginfo_t>()) };
+        let mut kept = vec![0; info.len()];
+        let (pid, number) = (self.pid(), sent.signal.number() as u64);
+        let read = memory::read(pid, place, &mut kept).unwrap_or(0);
+        memory::write(pid, place, info)?;
+        let (process, thread) = (ids.0 as u64, ids.1 as u64);
+        let (call, args) = if shared {
+            (libc::SYS_rt_sigqueueinfo, [process, number, place, 0, 0, 0])
+        } else {
+            (libc::SYS_rt_tgsigqueueinfo, [process, thread, number, place, 0, 0])
+        };
+        let back = match gate {
+            Some(gate) => self.call_at_without_steps(gate, call, args)?,
+            None => self.call_before_call(call, args)?,
+        };
+        if matches!(back, Detour::Back(..)) {
+            memory::write(pid, place, &kept[..read])?;
+        }
+        Ok(back)
     }
 
     /// What the signal that it stopped for carries, to give it back later.
@@ -185,7 +273,7 @@ impl Stopped {
     /// Makes a call at `gate`; not before a call of its own.
     pub fn call_at(self, gate: u64, number: i64, args: [u64; 6]) -> Result<Detour<i64>> {
         let mut saved = self.registers()?;
-        let mask = self.hold_signals()?;
+        let mask = self.hold_signals(true)?;
         let mut registers = saved;
         set_call(&mut registers, number, args);
         go_to(&mut registers, gate, number);
@@ -202,10 +290,10 @@ impl Stopped {
     }
 
     /// Makes a call at `gate` without a single step, which would end in a SIGTRAP; the tracee is left at
-    /// no signal then.
+    /// no signal then. Meanwhile nothing can come but SIGSTOP.
     pub fn call_at_without_steps(self, gate: u64, number: i64, args: [u64; 6]) -> Result<Detour<i64>> {
         let mut saved = self.registers()?;
-        let mask = self.hold_signals()?;
+        let mask = self.hold_signals(false)?;
         let mut registers = saved;
         set_call(&mut registers, number, args);
         go_to(&mut registers, gate, number);
@@ -227,7 +315,7 @@ impl Stopped {
     /// Makes a call of a tracee that stands before another one, and comes back to there.
     pub fn call_before_call(self, number: i64, args: [u64; 6]) -> Result<Detour<i64>> {
         let saved = self.registers()?;
-        let mask = self.hold_signals()?;
+        let mask = self.hold_signals(false)?;
         let mut registers = saved;
         set_call(&mut registers, number, args);
         self.set_registers(&mut registers)?;
@@ -288,6 +376,11 @@ mod registers {
         registers.rip
     }
 
+    /// What no instruction leaves alone: where it stands, and how far a repeated one is.
+    pub(super) fn progress(registers: &Registers) -> (u64, u64) {
+        (registers.rip, registers.rcx)
+    }
+
     pub(super) fn stack_pointer(registers: &Registers) -> u64 {
         registers.rsp
     }
@@ -328,9 +421,15 @@ mod registers {
         registers.pc
     }
 
+    pub(super) fn progress(registers: &Registers) -> (u64, u64) {
+        (registers.pc, 0)
+    }
+
     pub(super) fn stack_pointer(registers: &Registers) -> u64 {
         registers.sp
     }
 }
 
-use registers::{GATE, GATE_LENGTH, call_number, go_to, instruction, returned, rounds, set_call, stack_pointer};
+use registers::{
+    GATE, GATE_LENGTH, call_number, go_to, instruction, progress, returned, rounds, set_call, stack_pointer,
+};

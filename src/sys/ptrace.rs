@@ -6,6 +6,7 @@
 
 use std::mem::MaybeUninit;
 
+use super::detour::Missed;
 use super::error::{Error, Result, check};
 use crate::model::{Carries, Queue, Signal, SignalSet, Status};
 
@@ -136,13 +137,15 @@ fn decode(pid: i32, status: i32) -> Wait {
         _ if signal == Signal::TRAP => Why::Interrupted,
         _ => Why::GroupStop(signal),
     };
-    Wait::Stopped(Stopped { pid }, why)
+    Wait::Stopped(Stopped { pid, missed: Missed::default() }, why)
 }
 
 /// A tracee that is stopped and belongs to this thread.
 #[derive(Debug)]
 pub struct Stopped {
     pid: i32,
+    /// What came while it was on a detour.
+    pub(super) missed: Missed,
 }
 
 /// A call as it is at a stop.
@@ -189,7 +192,7 @@ impl SignalInfo {
         Self { code: libc::SI_KERNEL, pid: 0, value: 0, timer: 0, queue }
     }
 
-    fn of(info: &libc::siginfo_t) -> Self {
+    pub(super) fn of(info: &libc::siginfo_t) -> Self {
         let from_process = matches!(info.si_code, libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL | libc::SI_MESGQ)
             || (info.si_signo == libc::SIGCHLD && info.si_code > 0);
         // SAFETY: for these codes the kernel fills the member with `si_pid` (sigaction(2)).

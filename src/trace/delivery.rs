@@ -54,7 +54,7 @@ impl Tracer {
 
     /// The kernel and processes outside of the run send signals too: then this is the first that is
     /// seen of it.
-    fn write_generated(&mut self, task: TaskId, signal: Signal, info: SignalInfo) {
+    pub(super) fn write_generated(&mut self, task: TaskId, signal: Signal, info: SignalInfo) {
         if self.queue(task, info.queue).is_some_and(|waiting| waiting.set().contains(signal)) {
             return;
         }

@@ -111,6 +111,7 @@ impl Tracer {
         }
         let pending = self.tracees.get_mut(&tid).and_then(|tracee| tracee.overtaken.take());
         let mut at = stopped;
+        self.note_missed(tid, &mut at)?;
         for (signal, action) in self.lost_actions(task, blocked) {
             // The signal that was overtaken can be given back at the stop for one only.
             if pending.is_some() && signal == Signal::TRAP {
@@ -119,7 +120,10 @@ impl Tracer {
             let Some(stopped) = self.set_action(tid, task, at, signal, &action)? else { return Ok(()) };
             at = stopped;
         }
-        let Some(pending) = pending else { return self.pass(tid, at) };
+        let Some(pending) = pending else {
+            let Some(at) = self.give_back(tid, at, false)? else { return Ok(()) };
+            return self.pass(tid, at);
+        };
         // It is blocked, so the kernel puts it back into the queue.
         at.set_fault(&pending)?;
         at.resume(Resume::Continue, Some(Signal::SEGV))
@@ -150,6 +154,7 @@ impl Tracer {
                 at = stopped;
             }
         }
+        self.note_missed(tid, &mut at)?;
         at.set_fault(fault)?;
         self.at_own_signal(tid, at, signal)
     }
@@ -163,13 +168,15 @@ impl Tracer {
         }
         let pending = stopped.carried()?;
         match stopped.step_alone()? {
-            Detour::Back(stopped, Step::Fault(fault)) => {
+            Detour::Back(mut stopped, Step::Fault(fault)) => {
+                self.note_missed(tid, &mut stopped)?;
                 if let Some(tracee) = self.tracees.get_mut(&tid) {
                     tracee.overtaken = Some(pending);
                 }
                 Ok(Faulted::Watched(stopped, fault))
             }
-            Detour::Back(stopped, _) => {
+            Detour::Back(mut stopped, _) => {
+                self.note_missed(tid, &mut stopped)?;
                 stopped.set_fault(&pending)?;
                 Ok(Faulted::Own(stopped))
             }

@@ -179,7 +179,8 @@ impl Tracer {
             Rest::Access(stopped, fault) => self.take_access(tid, task, stopped, fault),
             Rest::Handler(stopped) | Rest::Anywhere(stopped) => stopped.resume(Resume::Continue, None),
         };
-        result.or_else(super::tracer::unless_gone)
+        result.or_else(super::tracer::unless_gone)?;
+        self.take_in_halted()
     }
 
     fn execute(&mut self, tid: i32, task: TaskId, stopped: Stopped, id: StatementId) -> Result<()> {

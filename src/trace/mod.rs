@@ -23,6 +23,7 @@ mod instruction;
 mod journal;
 mod launch;
 mod limits;
+mod missed;
 mod passage;
 mod pending;
 mod ptys;

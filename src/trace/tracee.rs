@@ -1,8 +1,10 @@
 //! A task as the tracer holds it: what it is in the middle of, and what would be its next step.
 
+use std::collections::VecDeque;
+
 use crate::model::{ChannelId, Hold, Signal, Status, Sym, TaskId, Then};
 use crate::scenario::StatementId;
-use crate::sys::detour::Fault;
+use crate::sys::detour::{Fault, Sent};
 use crate::sys::ptrace::{SignalInfo, Stopped};
 
 use super::calls::Family;
@@ -132,6 +134,8 @@ pub struct Tracee {
     pub entering: Option<(Signal, SignalInfo)>,
     /// A SIGSEGV that was pending, blocked, when an access to watched memory made another.
     pub overtaken: Option<Fault>,
+    /// What was sent to it while the lab had it do something, and has to be put back into a queue.
+    pub owed: VecDeque<Sent>,
     /// Whether the log has its end already.
     pub ended: bool,
     /// How a leader ended whose other threads still live: the process ends with the last of them.
@@ -181,6 +185,7 @@ impl Tracee {
             fresh: false,
             entering: None,
             overtaken: None,
+            owed: VecDeque::new(),
             ended: false,
             left: None,
             asked: false,

@@ -256,11 +256,17 @@ impl Tracer {
             return dying_is_fine(self.stranger(stopped, why));
         }
         dying_is_fine(self.known_stopped(tid, stopped, why))?;
+        self.take_in_halted()?;
+        self.release_early()
+    }
+
+    /// Takes in the stops of threads that were halted for the sake of another one's access to memory.
+    pub(super) fn take_in_halted(&mut self) -> Result<()> {
         while let Some((halted, why)) = self.backlog.pop_front() {
             self.others_rest = true;
             dying_is_fine(self.resume_halted(halted, why))?;
         }
-        self.release_early()
+        Ok(())
     }
 
     pub(super) fn known_stopped(&mut self, tid: i32, stopped: Stopped, why: Why) -> Result<()> {

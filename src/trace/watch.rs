@@ -228,7 +228,8 @@ impl Tracer {
         let room = self.room(process);
         // What a handler has interrupted stands anywhere.
         room.gate = gate.unwrap_or(room.gate);
-        self.shut(tid, process, stopped)
+        let Some(stopped) = self.shut(tid, process, stopped)? else { return Ok(None) };
+        self.give_back(tid, stopped, false)
     }
 
     /// Takes away what is open, except from calls of other threads that are told of it.
@@ -276,7 +277,10 @@ impl Tracer {
     /// Takes away what a signal frame needed.
     pub(super) fn shut_after_signal(&mut self, tid: i32, stopped: Stopped) -> Result<Option<Stopped>> {
         match self.watched_task(tid) {
-            Some(task) => self.shut(tid, self.process_of(task), stopped),
+            Some(task) => match self.shut(tid, self.process_of(task), stopped)? {
+                Some(stopped) => self.give_back(tid, stopped, false),
+                None => Ok(None),
+            },
             None => Ok(Some(stopped)),
         }
     }
@@ -313,7 +317,9 @@ impl Tracer {
         let own = |region: &Region| Some(region.access);
         // The gate is of no use before a call.
         let before = |stopped: Stopped, _: u64, number, args| stopped.call_before_call(number, args);
-        self.protect(tid, process, stopped, |region| !region.open && told(region), own, before)
+        let chosen = |region: &Region| !region.open && told(region);
+        let Some(stopped) = self.protect(tid, process, stopped, chosen, own, before)? else { return Ok(None) };
+        self.give_back(tid, stopped, true)
     }
 
     /// Has the task give the `chosen` regions of its process a protection: none at all, or one that
@@ -339,6 +345,7 @@ impl Tracer {
                 Detour::Gone(wait) => return self.struck(tid, wait).map(|()| None),
             }
         }
+        self.note_missed(tid, &mut at)?;
         Ok(Some(at))
     }
 

@@ -40,15 +40,27 @@ pub fn panes(app: &App, area: Rect) -> Vec<(Pane, Rect)> {
     let [top, middle, bottom] = rows(app.focus, body);
     let mut panes = upper(app.focus, top);
     panes.push((Pane::Timeline, middle));
-    let [left, right] = columns(bottom, [bottom.width * 45 / 100]);
+    let [left, right] = lower(bottom);
     panes.push((Pane::Script, left));
     panes.push((Pane::Story, right));
     panes
 }
 
+fn lower(bottom: Rect) -> [Rect; 2] {
+    columns(bottom, [bottom.width * 45 / 100])
+}
+
 /// Where a pane stands, if it is seen.
 pub fn pane(app: &App, area: Rect, wanted: Pane) -> Option<Rect> {
     panes(app, area).into_iter().find(|(pane, _)| *pane == wanted).map(|(_, rect)| rect)
+}
+
+/// Lines and columns of the pane in which a run's terminal is shown, while it has the focus. Where another pane
+/// makes it smaller, a part of the terminal is shown: the program need not know.
+pub fn window(area: Rect, zoomed: bool) -> (u16, u16) {
+    let area = if fits(area) { area } else { Rect { width: SMALLEST.0, height: SMALLEST.1, ..area } };
+    let inner = inner(if zoomed { body(area) } else { lower(rows(Pane::Story, body(area))[2])[1] });
+    (inner.height.max(1), inner.width.max(1))
 }
 
 /// The inside of a pane.

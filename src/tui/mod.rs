@@ -22,7 +22,7 @@ mod words;
 
 pub use app::{App, Look};
 pub use keymap::{CommandInfo, commands};
-pub use options::{Judge, LabExit, LabOptions, NotATerminal, Source, Starter};
+pub use options::{Beginning, Judge, LabExit, LabOptions, NotATerminal, Source, Starter};
 pub use picker::{
     Picker, PickerAction, PickerDetails, PickerEffect, PickerEntry, PickerOptions, pick, render as render_picker,
 };

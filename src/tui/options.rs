@@ -10,8 +10,18 @@ use crate::scenario::Scenario;
 
 /// Judges a finished run: whether each expectation held, and its sentence.
 pub type Judge = Box<dyn Fn(&Log) -> Vec<(bool, String)>>;
-/// Starts a run with this seed, or with the one that was asked for on the command line.
-pub type Starter = Box<dyn FnMut(Option<u64>) -> Result<Session, String>>;
+/// Starts a run, and starts it again.
+pub type Starter = Box<dyn FnMut(Beginning) -> Result<Session, String>>;
+
+/// What the screen says of a run that is about to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Beginning {
+    /// The seed, if it is not the one that was asked for on the command line.
+    pub seed: Option<u64>,
+    /// Lines and columns of the pane in which a terminal will be shown: a program that starts with them is
+    /// never told that they have changed.
+    pub window: (u16, u16),
+}
 
 /// How the lab's screen begins.
 pub struct LabOptions {

@@ -14,7 +14,8 @@ use crossterm::event::Event;
 
 use super::app::App;
 use super::input::{self, Input};
-use super::options::{Judge, LabExit, LabOptions, Source, Starter};
+use super::layout;
+use super::options::{Beginning, Judge, LabExit, LabOptions, Source, Starter};
 use super::terminal::Screen;
 use super::update::{Action, Effect, update};
 use super::view;
@@ -73,13 +74,18 @@ struct Lab {
 
 impl Lab {
     fn begin(&mut self) -> color_eyre::Result<()> {
+        let beginning = self.beginning(None);
         if let Some(start) = &mut self.start {
-            let session = start(None).map_err(|why| eyre!(why))?;
+            let session = start(beginning).map_err(|why| eyre!(why))?;
             self.adopt(session);
         } else if let Some(judge) = self.judge.take() {
             self.app.verdicts = judge(&self.app.log);
         }
         Ok(())
+    }
+
+    fn beginning(&self, seed: Option<u64>) -> Beginning {
+        Beginning { seed, window: layout::window(self.app.area, self.app.zoomed) }
     }
 
     fn adopt(&mut self, session: Session) {
@@ -194,8 +200,9 @@ impl Lab {
     fn restart(&mut self, seed: u64) {
         // The old run is gone, with everything it had, before the new one begins.
         drop(self.session.take());
+        let beginning = self.beginning(Some(seed));
         let Some(start) = &mut self.start else { return };
-        match start(Some(seed)) {
+        match start(beginning) {
             Ok(session) => self.adopt(session),
             Err(why) => {
                 update(&mut self.app, Action::Failed(why), self.clock.elapsed());

@@ -132,3 +132,26 @@ fn the_window_is_as_large_as_the_pane() {
     assert!(matches!(resized[..], [Effect::Send(Command::Resize { rows: 17, columns: 109 })]), "{resized:?}");
     assert_eq!(update(&mut app, Action::Resize(200, 60), NOW), Vec::new());
 }
+
+/// Every other size is a SIGWINCH: none for what the user opens and chooses, one when the terminal fills the screen.
+#[test]
+fn the_window_changes_only_with_the_terminal_that_is_looked_at() {
+    for size in [(80, 24), (120, 40), (200, 60)] {
+        let mut app = live(size.0, size.1);
+        let started = app.window;
+        for keys in
+            ["1", "2", "3", "4", "z", "z", "5 tab", "6", "6", "6", "z z", "?", "esc", ":", "esc", "b b", "G", "J"]
+        {
+            let resized =
+                press(&mut app, keys).into_iter().find(|effect| matches!(effect, Effect::Send(Command::Resize { .. })));
+            assert_eq!(resized, None, "{keys} at {size:?}");
+        }
+        assert_eq!(app.window, started);
+        while (app.focus, app.tab) != (Pane::Story, Tab::Output) {
+            press(&mut app, "6");
+        }
+        let (rows, columns) = (size.1 - 4, size.0 - 2);
+        assert_eq!(press(&mut app, "z"), [Effect::Send(Command::Resize { rows, columns })]);
+        assert_eq!(press(&mut app, "z"), [Effect::Send(Command::Resize { rows: started.0, columns: started.1 })]);
+    }
+}

@@ -208,8 +208,8 @@ pub struct App {
     pub emulator: Emulator,
     /// Whether keys go to the run's terminal.
     pub typing: bool,
-    /// The lines and columns that the session was told last.
-    pub window: Option<(u16, u16)>,
+    /// The lines and columns that the run's terminal was started with, or that the session was told last.
+    pub window: (u16, u16),
     /// How many hints were asked for.
     pub hints: usize,
     /// What lies over the panes.
@@ -282,7 +282,7 @@ impl App {
             jobs: None,
             emulator: Emulator::default(),
             typing: false,
-            window: None,
+            window: (0, 0),
             hints: 0,
             overlay: None,
             message: None,
@@ -305,7 +305,7 @@ impl App {
         self.log = Log::new(header);
         self.cursor = Cursor::default();
         self.emulator = Emulator::default();
-        self.window = None;
+        self.window = super::layout::window(self.area, self.zoomed);
         self.typing = false;
         self.started = true;
         self.status = None;

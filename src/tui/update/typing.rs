@@ -101,17 +101,17 @@ pub fn follow(app: &mut App) -> Vec<Effect> {
         app.typing = false;
         return Vec::new();
     }
-    // A scenario says itself how large its terminal is.
-    let fits = app.scenario.is_none() && app.tab == Tab::Output;
-    let Some(rect) = layout::pane(app, app.area, Pane::Story).filter(|_| fits && layout::fits(app.area)) else {
-        return Vec::new();
-    };
-    let inner = layout::inner(rect);
-    let size = (inner.height.max(1), inner.width.max(1));
-    if app.window == Some(size) {
+    // A scenario says itself how large its terminal is. Every other change is a SIGWINCH for the program; so
+    // there is one only where the terminal that the user looks at gets more room or less.
+    let elsewhere = app.zoomed && (app.focus, app.tab) != (Pane::Story, Tab::Output);
+    if app.scenario.is_some() || elsewhere || !layout::fits(app.area) {
         return Vec::new();
     }
-    app.window = Some(size);
+    let size = layout::window(app.area, app.zoomed);
+    if app.window == size {
+        return Vec::new();
+    }
+    app.window = size;
     vec![Effect::Send(Command::Resize { rows: size.0, columns: size.1 })]
 }
 

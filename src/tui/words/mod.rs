@@ -186,7 +186,9 @@ impl<'a> Words<'a> {
                 format!("{who}: {} {}", self.brief(seq, event), self.quote(data, bytes))
             }
             Kind::Load { .. } | Kind::Store { .. } => format!("{who}: {}", self.access(event)),
-            Kind::Signal { phase: Phase::Generated, signal, from: Some(TaskId::LAB), value, .. } => {
+            Kind::Signal { phase: Phase::Generated, signal, from: Some(TaskId::LAB), code, value, .. }
+                if terminal::cause(Phase::Generated, signal, Some(TaskId::LAB), code).is_none() =>
+            {
                 let value = if value == 0 { String::new() } else { format!(" with the value {value}") };
                 format!("you sent {signal} to {who}{value}")
             }

@@ -251,7 +251,7 @@ const fn from_kernel(signal: Signal) -> &'static str {
         libc::SIGTSTP => "the terminal: Ctrl-Z",
         libc::SIGTTIN => "the terminal: read in the background",
         libc::SIGTTOU => "the terminal: written to in the background",
-        libc::SIGWINCH => "the terminal: it has another size",
+        libc::SIGWINCH => "the terminal: the window has changed",
         libc::SIGALRM => "its timer of real time",
         libc::SIGVTALRM => "its timer of CPU time",
         libc::SIGPROF => "its timer of CPU time, calls included",

@@ -16,7 +16,7 @@ pub fn cause(phase: Phase, signal: Signal, from: Option<TaskId>, code: i32) -> O
         ("SIGINT", Some(TaskId::LAB)) => "Ctrl-C was typed",
         ("SIGQUIT", Some(TaskId::LAB)) => "Ctrl-\\ was typed",
         ("SIGTSTP", Some(TaskId::LAB)) => "Ctrl-Z was typed",
-        ("SIGWINCH", Some(TaskId::LAB)) => "its window has another size",
+        ("SIGWINCH", Some(TaskId::LAB)) => "the window has changed",
         ("SIGHUP" | "SIGCONT", Some(TaskId::LAB)) => "it has hung up",
         ("SIGTTIN", None) => "a background group reads",
         ("SIGTTOU", None) => "a background group writes or changes it",
