@@ -11,6 +11,7 @@ mod engine;
 mod hands;
 mod leftovers;
 mod plan;
+mod quiet;
 mod run_dir;
 mod scheduler;
 mod settle;

@@ -19,12 +19,14 @@ mod lost_wake_up;
 mod mask_over_exec;
 mod orphan;
 mod self_held;
+mod stuck;
 mod torn_read;
 mod unreceived;
 mod unsafe_call;
 mod zombie;
 
 pub(crate) use leaked::left_behind;
+pub(crate) use stuck::{may_be_stuck, stuck};
 
 use crate::model::{ChannelId, Ended, Event, Kind, Log, Names, Parties, Pen, State, TaskId, Weight, World};
 

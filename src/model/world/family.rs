@@ -30,7 +30,8 @@ impl World {
             self.tables.len() - 1
         };
         let keeper = self.task(maker.process).map_or(maker.id, |leader| leader.actions_of);
-        let actions = self.task(keeper).map(|keeper| keeper.actions.clone()).unwrap_or_default();
+        let (actions, interrupts) =
+            self.task(keeper).map(|keeper| (keeper.actions.clone(), keeper.interrupts)).unwrap_or_default();
         self.tasks.push(Arc::new(Task {
             id,
             name,
@@ -41,12 +42,14 @@ impl World {
             program: maker.program,
             state: State::Running,
             wanted: Wanted::Nothing,
+            unwoken: false,
             pgid: maker.pgid,
             sid: maker.sid,
             terminal: maker.terminal,
             table,
             blocked: maker.blocked,
             actions: if thread || shares.actions { Vec::new() } else { actions },
+            interrupts: if thread || shares.actions { 0 } else { interrupts },
             pending: Pendings::default(),
             shared_pending: Pendings::default(),
             at_hand: None,
@@ -98,6 +101,7 @@ impl World {
             }
             // What it has shared is its own from now on.
             task.actions = actions;
+            task.interrupts = 0;
             task.actions_of = id;
             task.on_altstack = 0;
             task.altstack = None;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use super::task::{Action, Blocked, Fd, State, Table, Task, Use};
 use super::{
-    Altstack, Channel, ChannelId, Event, Hold, How, Kind, Pending, Pendings, Signal, SignalSet, Sym, TaskId, Timer,
+    Altstack, Channel, ChannelId, Event, Hold, How, Kind, Parties, Pending, Pendings, Signal, SignalSet, Sym, TaskId, Timer,
     Wanted,
 };
 
@@ -47,12 +47,14 @@ impl World {
             program: None,
             state: State::Running,
             wanted: Wanted::Nothing,
+            unwoken: false,
             pgid: 0,
             sid: 0,
             terminal: None,
             table: 0,
             blocked: SignalSet::EMPTY,
             actions: Vec::new(),
+            interrupts: 0,
             pending: Pendings::default(),
             shared_pending: Pendings::default(),
             at_hand: None,
@@ -246,9 +248,10 @@ impl World {
             }
             Kind::Sem { .. } | Kind::Lock { .. } | Kind::Store { .. } => self.shared(seq, task, event.kind, payload),
             Kind::Seek { fd, position, .. } => self.seek(task, fd, position),
-            Kind::Block { channel, on, why, .. } => {
-                let state = State::Blocked(Blocked { call: event.call, channel, on, why });
-                self.change(task, |task| (task.state, task.wanted) = (state, Wanted::from_bytes(payload)));
+            Kind::Block { channel, on, why, timeout, .. } => {
+                let state = State::Blocked(Blocked { call: event.call, channel, on, why, timeout });
+                let wanted = Wanted::from_bytes(payload);
+                self.change(task, |task| (task.state, task.wanted, task.unwoken) = (state, wanted, false));
             }
             Kind::Monitor { channel, told } => self.monitor(task, event.t_ns, channel, told),
             Kind::Unblock { .. } => self.wake(task),
@@ -280,6 +283,11 @@ impl World {
             | Kind::Limit { .. }
             | Kind::Diagnosis { .. }
             | Kind::End { .. } => {}
+            Kind::Asleep { .. } => {
+                for task in Parties::from_bytes(payload).tasks {
+                    self.change(task, |task| task.unwoken = matches!(task.state, State::Blocked(_)));
+                }
+            }
         }
     }
 
@@ -309,7 +317,9 @@ impl World {
 
     fn wake(&mut self, id: TaskId) {
         if self.task(id).is_some_and(|task| matches!(task.state, State::Blocked(_))) {
-            self.change(id, |task| (task.state, task.wanted) = (State::Running, Wanted::Nothing));
+            self.change(id, |task| {
+                (task.state, task.wanted, task.unwoken) = (State::Running, Wanted::Nothing, false);
+            });
         }
     }
 }
