@@ -8,9 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::stuck::{Stuck, stuck};
 use super::{Finding, Rule, channel_name, listed, name};
-use crate::model::{
-    Blocked, ChannelId, Ended, Event, How, Kind, Names, State, TaskId, Weight, Why, World,
-};
+use crate::model::{Blocked, ChannelId, Ended, Event, How, Kind, Names, State, TaskId, Weight, Why, World};
 
 /// Tasks wait for each other, and nobody else can help.
 #[derive(Debug, Default)]
@@ -97,6 +95,9 @@ impl Deadlock {
             Why::Child => format!("{who} waits for {by} to end"),
             Why::Vfork => format!("{who} waits for {by} to exec or to end"),
             Why::Join => format!("{who} waits for the thread {by} to end"),
+            Why::Lock if cure::is_mutex(id, world) && by == "itself" => {
+                format!("{who} waits for a mutex that it has locked itself")
+            }
             Why::Lock if cure::is_mutex(id, world) => format!("{who} waits for a mutex that {by} has locked"),
             Why::Lock => format!("{who} waits for what {by} has locked"),
             Why::Poll => format!("{who} waits for one of several descriptors, which only {by} could make ready"),
@@ -109,19 +110,21 @@ impl Deadlock {
     /// A word of memory, and who could wake whoever sleeps there.
     fn at_word(&self, id: TaskId, wakers: &[TaskId], world: &World, names: &Names) -> String {
         let who = name(id, world, names);
-        let what = cure::word(id, world, names);
+        let (what, _) = cure::word(id, world, names);
         let others: Vec<&str> = wakers.iter().filter(|it| **it != id).map(|it| name(*it, world, names)).collect();
         if !others.is_empty() {
-            return format!("{who} waits for {what}, which only {} could wake it from", listed(&others));
+            return format!("{who} waits {what}, which only {} could do", listed(&others));
         }
         let process = world.task(id).map_or(id, |task| task.process);
         match self.forked.get(&process) {
             Some(maker) => {
                 let maker = name(*maker, world, names);
-                format!("{who} waits for {what}, but is the only thread of its process: when {maker} forked it, only \
-                         the thread that called fork was copied, and nobody is left who could wake it")
+                format!(
+                    "{who} waits {what}, but is the only thread of its process: when {maker} forked it, only \
+                         the thread that called fork was copied, and nobody is left who could wake it"
+                )
             }
-            None => format!("{who} waits for {what}, and no other thread is left that could wake it"),
+            None => format!("{who} waits {what}, and no other thread is left that could do it"),
         }
     }
 

@@ -21,9 +21,7 @@ impl SelfHeldWriteEnd {
         let channel = world.channel(id).filter(|channel| channel.kind.is_pipe() && channel.contents.is_empty())?;
         let writers = || world.holders(channel.id).filter(|(_, fd)| fd.access.writes());
         let held: Vec<_> = writers().map(|(_, fd)| fd).collect();
-        if held.is_empty()
-            || writers().any(|(holder, _)| holder.id != sleeper.process)
-            || !self.told.insert((task, id))
+        if held.is_empty() || writers().any(|(holder, _)| holder.id != sleeper.process) || !self.told.insert((task, id))
         {
             return None;
         }

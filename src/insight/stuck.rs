@@ -5,8 +5,10 @@
 //! A task that waits for itself is the shortest circle.
 //!
 //! A sleep that ends by itself (a timeout, a running timer) or from outside of the run (a terminal, an inherited
-//! pipe, a stranger's socket) keeps a task out of the set, and so does a handler that somebody could still
-//! trigger: it may do anything. What the log says of sleepers may be older than what the kernel knows; so what is
+//! pipe, a stranger's socket) keeps a task out of the set, and so does a handler that somebody of the run could still
+//! trigger: it may do anything. What people send (kill(1), a key) is counted only where the program may have meant
+//! it so: its handler has the means to end the very sleep, as who waits for SIGTERM at a semaphore or at a pipe to
+//! itself. Everybody else who catches SIGTERM does so to tidy up. What the log says of sleepers may be older than what the kernel knows; so what is
 //! found here is told only of those that the kernel was asked about afterwards (the event `asleep`).
 
 mod signals;
@@ -49,10 +51,15 @@ pub(crate) fn stuck(world: &World, names: &Names, at_end: bool) -> Stuck {
     // Whoever is left out so far moves by itself, or will be moved.
     let active: BTreeSet<TaskId> = world.living().map(|task| task.id).filter(|id| !quiet.contains_key(id)).collect();
     let reached: BTreeSet<TaskId> =
-        quiet.keys().copied().filter(|id| signals::may_reach(*id, &active, world, names)).collect();
+        quiet.keys().copied().filter(|id| signals::tasks_reach(*id, &active, world)).collect();
     let processes: BTreeSet<TaskId> = reached.iter().map(|id| process_of(*id, world)).collect();
-    let left = quiet.into_iter().filter(|(id, wait)| wait.firm || !reached.contains(id)).collect();
-    let circle = fixpoint(left, world, &processes);
+    let by_hand = quiet.keys().filter(|id| signals::people_reach(**id, world, names));
+    let by_hand: BTreeSet<TaskId> = by_hand.map(|id| process_of(*id, world)).collect();
+    let stays = |(id, wait): &(TaskId, waits::Wait)| {
+        let helps_itself = wait.by_own && by_hand.contains(&process_of(*id, world));
+        wait.firm || !(reached.contains(id) || helps_itself)
+    };
+    let circle = fixpoint(quiet.into_iter().filter(stays).collect(), world, &processes);
     let sessions: BTreeSet<i32> = circle.keys().filter_map(|id| world.task(*id)).map(|task| task.sid).collect();
     let watched = active.iter().filter_map(|id| world.task(*id)).any(|task| sessions.contains(&task.sid));
     Stuck { circle: circle.into_iter().map(|(id, wait)| (id, wait.wakers)).collect(), watched }
@@ -78,7 +85,8 @@ fn fixpoint(mut circle: Waits, world: &World, reached: &BTreeSet<TaskId>) -> Wai
             let process = process_of(*waker, world);
             free.get(&process).is_some_and(|count| *count > 0) || reached.contains(&process)
         };
-        let ends = |wait: &waits::Wait| (wait.by_name && anybody) || wait.wakers.iter().any(|waker| can_act(wait, waker));
+        let ends =
+            |wait: &waits::Wait| (wait.by_name && anybody) || wait.wakers.iter().any(|waker| can_act(wait, waker));
         let freed: Vec<TaskId> = circle.iter().filter(|(_, wait)| ends(wait)).map(|(id, _)| *id).collect();
         if freed.is_empty() {
             return circle;

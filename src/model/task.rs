@@ -22,6 +22,8 @@ pub struct Task {
     pub how: How,
     /// The program it runs, once one was loaded.
     pub program: Option<Sym>,
+    /// The number of the event that loaded that program, here or in whom it was forked from.
+    pub loaded: u64,
     /// What it is doing.
     pub state: State,
     /// While it sleeps: what exactly it waits for.

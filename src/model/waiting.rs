@@ -221,7 +221,8 @@ impl World {
                     wakers.tasks = held.holders(listener, &|_| true);
                 }
                 // A socket with an address takes datagrams from strangers too.
-                let open = channel.takes_from_all() && channel.socket.as_ref().is_some_and(|it| it.addresses[0].is_some());
+                let open =
+                    channel.takes_from_all() && channel.socket.as_ref().is_some_and(|it| it.addresses[0].is_some());
                 wakers.outside |= wakers.tasks.is_empty() || open;
             }
             ChannelKind::Mq => {

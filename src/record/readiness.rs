@@ -117,7 +117,10 @@ impl Resolver {
             let polled = list.iter().map(|one| self.polled(one)).collect::<Result<_, _>>()?;
             Wanted::Ready { polled }
         } else if let Some(word) = &line.word {
-            Wanted::Word { of: parse(Some(word), "word", |word| Some(Word::parse(word).unwrap_or(Word::Unknown)))?, at: need(line.at, "at")? }
+            Wanted::Word {
+                of: parse(Some(word), "word", |word| Some(Word::parse(word).unwrap_or(Word::Unknown)))?,
+                at: need(line.at, "at")?,
+            }
         } else if let Some(kind) = &line.kind {
             let mode = match &line.type_ {
                 Some(To::Text(mode)) => LockMode::parse(mode).ok_or_else(|| unknown("type of lock", mode))?,

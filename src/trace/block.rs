@@ -5,7 +5,9 @@ use super::decode::{Wanted, address_at};
 use super::futex::Waits;
 use super::tracee::Call;
 use super::tracer::Tracer;
-use crate::model::{Access, Blob, ChannelId, ChannelKind, Interest, Kind, Monitor, Polled, TaskId, Wanted as Exactly, Why};
+use crate::model::{
+    Access, Blob, ChannelId, ChannelKind, Interest, Kind, Monitor, Polled, TaskId, Wanted as Exactly, Why,
+};
 use crate::sys::{memory, procfs};
 
 /// How many descriptors of a poll are looked at.
@@ -244,7 +246,8 @@ impl Tracer {
 
     /// The descriptors of a poll; a negative one is passed over (poll(2)).
     fn poll_cause(&self, tid: i32, task: TaskId, call: &Call) -> Cause {
-        let timeout = if call.family == Family::Ppoll { call.args[2] != 0 } else { !(call.args[2] as i32).is_negative() };
+        let timeout =
+            if call.family == Family::Ppoll { call.args[2] != 0 } else { !(call.args[2] as i32).is_negative() };
         let mut bytes = vec![0; call.args[1].min(MAX_POLLED) as usize * 8];
         let read = memory::read(tid, call.args[0], &mut bytes).unwrap_or(0);
         let entry = |entry: &[u8]| {

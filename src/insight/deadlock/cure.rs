@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Forked, blocked};
 use crate::insight::{channel_name, listed, name};
-use crate::model::{
-    Access, Channel, ChannelId, ChannelKind, Fd, Names, Task, TaskId, Wanted, Why, Word, World,
-};
+use crate::model::{Access, Channel, ChannelId, ChannelKind, Fd, Names, Task, TaskId, Wanted, Why, Word, World};
 
 /// A deadlock, and all that its cures are made of.
 struct Case<'a> {
@@ -18,44 +16,78 @@ struct Case<'a> {
 /// The cure, in one clause. What is certainly wrong comes first; where any one of several would do, it says so.
 pub(super) fn of(circle: &BTreeMap<TaskId, Vec<TaskId>>, forked: &Forked, world: &World, names: &Names) -> String {
     let case = Case { circle, world, names };
-    let all = [
-        case.lost_at_fork(forked),
-        case.forgotten_ends(),
-        case.room(),
-        case.places(),
-        case.locks(),
-        case.words(),
-        case.values(),
-        case.peers(),
-        case.bytes(),
-    ];
-    all.into_iter().flatten().next().unwrap_or_else(|| "somebody must go on before waiting".to_owned())
+    if let Some(cure) = case.lost_at_fork(forked) {
+        return cure;
+    }
+    let (clauses, closed) = case.forgotten_ends();
+    let left = case.without(&closed);
+    let rest = || Case { circle: &left, world, names }.any_other();
+    match (clauses.is_empty(), left.is_empty()) {
+        (true, _) => rest(),
+        (false, true) => listed(&clauses),
+        (false, false) => format!("{}; and {}", listed(&clauses), rest()),
+    }
 }
+
+/// A process that holds an end of a channel which it must close.
+type Closed = BTreeSet<(TaskId, ChannelId)>;
 
 /// Whether a task waits for a mutex whose owner is known.
 pub(super) fn is_mutex(id: TaskId, world: &World) -> bool {
     world.task(id).is_some_and(|task| matches!(task.wanted, Wanted::Word { of: Word::Mutex, .. }))
 }
 
-/// What a task waits for at a word of memory.
-pub(super) fn word(id: TaskId, world: &World, names: &Names) -> String {
+/// What a task waits for at a word of memory, and where that is.
+pub(super) fn word(id: TaskId, world: &World, names: &Names) -> (String, String) {
     let at = blocked(id, world).and_then(|blocked| blocked.channel);
     let (of, byte) = match world.task(id).map(|task| &task.wanted) {
         Some(Wanted::Word { of, at }) => (*of, *at),
         _ => (Word::Unknown, 0),
     };
-    let what = match of {
-        Word::Semaphore => "a post of the semaphore",
-        Word::Mutex => "a mutex",
-        Word::Unknown => "a lock, a condition or a semaphore (futex(2))",
+    let place = match at {
+        Some(channel) => format!("at byte {byte} of {}", channel_name(channel, world, names)),
+        None => "in the memory of its process".to_owned(),
     };
-    match at {
-        Some(channel) => format!("{what} at byte {byte} of {}", channel_name(channel, world, names)),
-        None => format!("{what} in memory of its own"),
-    }
+    let what = match of {
+        Word::Semaphore => format!("for a post of the semaphore {place}"),
+        Word::Mutex => format!("for a mutex {place}"),
+        Word::Unknown => format!("to be woken {place} (futex(2): a lock, a condition or a semaphore)"),
+    };
+    (what, place)
 }
 
 impl Case<'_> {
+    /// What helps those of whom nobody has forgotten anything.
+    fn any_other(&self) -> String {
+        let all = [self.room(), self.places(), self.locks(), self.words(), self.values(), self.peers(), self.bytes()];
+        all.into_iter().flatten().next().unwrap_or_else(|| "somebody must go on before waiting".to_owned())
+    }
+
+    /// Who would still be stuck if these ends were closed.
+    fn without(&self, closed: &Closed) -> BTreeMap<TaskId, Vec<TaskId>> {
+        let mut left = self.circle.clone();
+        for (reader, channel) in self.waiting(Why::Empty) {
+            if let (Some(channel), Some(wakers)) = (channel, left.get_mut(&reader)) {
+                wakers.retain(|waker| !closed.contains(&(self.process(*waker), channel)));
+            }
+        }
+        loop {
+            let goes_on = |wakers: &Vec<TaskId>| {
+                let acts = |waker: &TaskId| {
+                    let process = self.process(*waker);
+                    let mut threads = self.circle.keys().filter(|id| self.process(**id) == process);
+                    threads.any(|thread| !left.contains_key(thread))
+                };
+                wakers.is_empty() || wakers.iter().any(acts)
+            };
+            let freed: Vec<TaskId> = left.iter().filter(|(_, wakers)| goes_on(wakers)).map(|(id, _)| *id).collect();
+            if freed.is_empty() {
+                return left;
+            }
+            left.retain(|id, _| !freed.contains(id));
+        }
+    }
+
     fn name(&self, id: TaskId) -> &str {
         name(id, self.world, self.names)
     }
@@ -78,7 +110,9 @@ impl Case<'_> {
     /// What a process does instead of what is waited for: the sleep of one of its threads.
     fn before(&self, process: TaskId) -> String {
         let sleeper = self.circle.keys().find(|id| self.process(**id) == process);
-        let Some(blocked) = sleeper.and_then(|id| blocked(*id, self.world)) else { return "before it waits".to_owned() };
+        let Some(blocked) = sleeper.and_then(|id| blocked(*id, self.world)) else {
+            return "before it waits".to_owned();
+        };
         let at = blocked.channel.map(|channel| self.channel(channel).to_owned());
         match (blocked.why, blocked.on, at) {
             (Why::Child | Why::Join, Some(on), _) => format!("before it waits for {}", self.name(on)),
@@ -103,11 +137,13 @@ impl Case<'_> {
 
     /// Write ends that somebody holds who does not use them: the reader itself, or others who wait for something
     /// else, through descriptors that they have got at fork.
-    fn forgotten_ends(&self) -> Option<String> {
+    fn forgotten_ends(&self) -> (Vec<String>, Closed) {
         let mut clauses = Vec::new();
         let mut named = BTreeSet::new();
         for (reader, channel) in self.waiting(Why::Empty) {
-            let Some(channel) = channel.and_then(|id| self.world.channel(id)).filter(|it| has_ends(it)) else { continue };
+            let Some(channel) = channel.and_then(|id| self.world.channel(id)).filter(|it| has_ends(it)) else {
+                continue;
+            };
             let process = self.process(reader);
             let wakers = &self.circle[&reader];
             let own = self.writing(process, channel.id, reader);
@@ -117,21 +153,23 @@ impl Case<'_> {
             for other in wakers.iter().filter(|other| self.process(**other) != process) {
                 let fds = self.writing(*other, channel.id, reader);
                 let deliberate = fds.iter().any(|fd| fd.fd <= 2);
-                let crowded = !own.is_empty() || wakers.len() > 1;
+                // Of what nobody has written to yet, one may be the writer.
+                let crowded = (!own.is_empty() && channel.written > 0) || wakers.len() > 2;
                 let forgets = if self.does_transfer(*other) { crowded && !deliberate } else { true };
                 if forgets && !fds.is_empty() && named.insert((*other, channel.id)) {
                     clauses.push(self.close(*other, channel, &fds));
                 }
             }
         }
-        (!clauses.is_empty()).then(|| listed(&clauses))
+        (clauses, named)
     }
 
     /// Whether a process waits to read or to write, and so may be about to use what it holds.
     fn does_transfer(&self, process: TaskId) -> bool {
         let mut waits = self.circle.keys().filter(|id| self.process(**id) == process);
         waits.any(|id| {
-            blocked(*id, self.world).is_some_and(|it| matches!(it.why, Why::Empty | Why::Full | Why::Poll | Why::NoPeer))
+            blocked(*id, self.world)
+                .is_some_and(|it| matches!(it.why, Why::Empty | Why::Full | Why::Poll | Why::NoPeer))
         })
     }
 
@@ -173,14 +211,13 @@ impl Case<'_> {
                         .filter(|fd| fd.channel == channel.id && fd.access.reads())
                         .copied()
                         .collect();
-                    let through =
-                        if fds.is_empty() { String::new() } else { format!(" ({})", descriptors(&fds)) };
+                    let through = if fds.is_empty() { String::new() } else { format!(" ({})", descriptors(&fds)) };
                     format!("{} must read from {p}{through} {}", self.name(*reader), self.before(*reader))
                 })
                 .collect();
             Some(if readers.is_empty() {
-                let who = self.name(writer);
-                format!("{who} must not write more than {p} holds ({} B) unless another task reads", channel.capacity)
+                let (who, capacity) = (self.name(writer), channel.capacity);
+                format!("another task must read from {p} while {who} writes more than it holds ({capacity} B)")
             } else {
                 listed(&readers)
             })
@@ -193,7 +230,11 @@ impl Case<'_> {
         let clause = |(client, channel): (TaskId, Option<ChannelId>)| {
             let channel = channel?;
             let servers: Vec<&str> = self.circle[&client].iter().map(|server| self.name(*server)).collect();
-            Some(format!("{} must accept at {} before more connect than may wait", listed(&servers), self.channel(channel)))
+            Some(format!(
+                "{} must accept at {} before more connect than may wait",
+                listed(&servers),
+                self.channel(channel)
+            ))
         };
         any_of(self.waiting(Why::Backlog).filter_map(clause))
     }
@@ -212,7 +253,8 @@ impl Case<'_> {
         }
         if own {
             let what = channel.map_or("it", |channel| self.channel(channel));
-            return Some(format!("{} must give {what} back before it locks it through another open file", self.name(id)));
+            let who = self.name(id);
+            return Some(format!("{who} must unlock {what} before it locks it through another open file description"));
         }
         if wait.len() > 1 {
             let what = if mutex { "lock mutexes" } else { "take locks" };
@@ -226,7 +268,7 @@ impl Case<'_> {
     /// Words of memory at which nobody is known to hold anything.
     fn words(&self) -> Option<String> {
         let clause = |(id, _): (TaskId, Option<ChannelId>)| {
-            let what = word(id, self.world, self.names);
+            let (_, place) = word(id, self.world, self.names);
             let others: Vec<&str> =
                 self.circle[&id].iter().filter(|other| **other != id).map(|other| self.name(*other)).collect();
             let of = match self.world.task(id).map(|task| &task.wanted) {
@@ -234,15 +276,24 @@ impl Case<'_> {
                 _ => Word::Unknown,
             };
             Some(match (of, others.is_empty()) {
-                (_, true) => format!("somebody must be there to wake {} when it waits", self.name(id)),
+                (_, true) => format!("another thread must be there to wake {} when it waits", self.name(id)),
                 (Word::Semaphore, _) => {
-                    let place = what.trim_start_matches("a post of ");
-                    format!("{} must call sem_post(3) on {place} before waiting", listed(&others))
+                    let before = self.before(self.process(*self.circle[&id].iter().find(|other| **other != id)?));
+                    format!("{} must call sem_post(3) on the semaphore {place} {before}", listed(&others))
                 }
                 _ => format!("{} must wake {} before waiting", listed(&others), self.name(id)),
             })
         };
-        any_of(self.waiting(Why::Futex).filter_map(clause))
+        let (own, shared): (Vec<_>, Vec<_>) = self.waiting(Why::Futex).partition(|(_, channel)| channel.is_none());
+        if own.len() > 1 {
+            let whom = own.iter().map(|(id, _)| self.name(*id)).collect::<Vec<_>>();
+            return Some(format!(
+                "one of {} must wake another before it waits itself; if these are locks, take them in the same order \
+                 everywhere",
+                listed(&whom)
+            ));
+        }
+        any_of(own.into_iter().chain(shared).filter_map(clause))
     }
 
     fn values(&self) -> Option<String> {
@@ -265,6 +316,12 @@ impl Case<'_> {
 
     /// Each reads before it writes what the other waits for.
     fn bytes(&self) -> Option<String> {
+        // Who has written something and still holds the end has mostly forgotten to close it.
+        let begun = |(_, channel): &(TaskId, Option<ChannelId>)| {
+            let channel = channel.and_then(|channel| self.world.channel(channel));
+            channel.is_some_and(|channel| channel.kind.is_pipe() && channel.written > 0)
+        };
+        let any_begun = self.waiting(Why::Empty).any(|wait| begun(&wait));
         let clause = |(reader, channel): (TaskId, Option<ChannelId>)| {
             let channel = self.world.channel(channel?)?;
             let p = self.channel(channel.id);
@@ -272,14 +329,21 @@ impl Case<'_> {
                 .iter()
                 .map(|writer| {
                     let fds = self.writing(*writer, channel.id, reader);
-                    let through =
-                        if fds.is_empty() { String::new() } else { format!(" ({})", descriptors(&fds)) };
-                    format!("{} must write to {p}{through}{} {}", self.name(*writer), or_end(channel), self.before(*writer))
+                    let through = if fds.is_empty() { String::new() } else { format!(" ({})", descriptors(&fds)) };
+                    let (who, before) = (self.name(*writer), self.before(*writer));
+                    if any_begun && !fds.is_empty() {
+                        return format!(
+                            "{who} must close {} ({}), or write more, {before}",
+                            descriptors(&fds),
+                            ends(&fds, p)
+                        );
+                    }
+                    format!("{who} must write to {p}{through}{} {before}", or_end(channel))
                 })
                 .collect();
             (!writers.is_empty()).then(|| listed(&writers))
         };
-        any_of(self.waiting(Why::Empty).filter_map(clause))
+        any_of(self.waiting(Why::Empty).filter(|wait| !any_begun || begun(wait)).filter_map(clause))
     }
 
     fn lost_at_fork(&self, forked: &Forked) -> Option<String> {
@@ -298,7 +362,8 @@ impl Case<'_> {
 
 /// Whether it has ends of which somebody may have forgotten one.
 fn has_ends(channel: &Channel) -> bool {
-    channel.kind.is_pipe() || (matches!(channel.kind, ChannelKind::Unix | ChannelKind::Tcp) && !channel.takes_from_all())
+    channel.kind.is_pipe()
+        || (matches!(channel.kind, ChannelKind::Unix | ChannelKind::Tcp) && !channel.takes_from_all())
 }
 
 /// What else ends the wait for bytes.

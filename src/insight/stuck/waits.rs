@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Held;
 use crate::model::{
-    Access, Blocked, Channel, ChannelId, ChannelKind, End, Polled, State, Task, TaskId, Wanted, Wakers, Why, World,
+    Access, Blocked, Channel, ChannelId, ChannelKind, End, Fd, Polled, State, Task, TaskId, Wakers, Wanted, Why, World,
 };
 
 /// Who could end a sleep.
@@ -16,6 +16,8 @@ pub(super) struct Wait {
     pub(super) of_thread: bool,
     /// Whether anybody else of the run could too, because the thing has a name.
     pub(super) by_name: bool,
+    /// Whether a handler of its own process has the means to end it.
+    pub(super) by_own: bool,
     /// Whether no handler ends it: the call goes on sleeping when the handler has returned.
     pub(super) firm: bool,
 }
@@ -50,6 +52,7 @@ pub(super) fn of(task: &Task, world: &World, held: &Held<'_>, still: bool) -> Op
         wakers,
         of_thread: of_mutex || blocked.why == Why::Join,
         by_name: blocked.why == Why::NoPeer || channel.is_some_and(|channel| has_name(channel, blocked)),
+        by_own: has_own_means(task, blocked, world),
         firm: of_mutex || blocked.why == Why::Join,
     })
 }
@@ -103,6 +106,33 @@ fn among_own(
     Some(tasks)
 }
 
+/// Whether the program of a sleeper could end the sleep itself, through memory or a descriptor that it knows of.
+fn has_own_means(task: &Task, blocked: Blocked, world: &World) -> bool {
+    let at = |channel: ChannelId, reads: bool| {
+        let Some(kind) = world.channel(channel).map(|channel| channel.kind) else { return false };
+        let own = world.end_held(task.id, channel);
+        // What was there before the program was loaded, and is not one of its standard streams, it knows nothing of.
+        let known = |fd: &Fd| fd.description >= task.loaded || fd.fd <= 2;
+        let fits = |fd: &Fd| {
+            let way = if reads { fd.access.writes() } else { fd.access.reads() };
+            way && (!kind.is_socket() || own.is_none_or(|own| own != fd.end))
+        };
+        world.fds(task.id).any(|fd| fd.channel == channel && known(fd) && fits(fd))
+    };
+    match (blocked.why, blocked.channel, &task.wanted) {
+        (Why::Futex, ..) => true,
+        (Why::Value, ..) => blocked.on.is_none(),
+        (Why::Poll, _, Wanted::Ready { polled }) => {
+            polled.iter().any(|one| one.channel.is_some_and(|channel| at(channel, one.access.reads())))
+        }
+        (Why::Empty, Some(channel), _) => {
+            world.uses(task.id).iter().any(|used| used.channel == channel) || at(channel, true)
+        }
+        (Why::Full, Some(channel), _) => at(channel, false),
+        _ => false,
+    }
+}
+
 /// Whether the log says that what is waited for is there already, or does not say enough.
 fn has_come(task: &Task, blocked: Blocked, channel: Option<&Channel>, world: &World, still: bool) -> bool {
     match blocked.why {
@@ -130,9 +160,7 @@ fn may_be_empty(task: &Task, channel: &Channel, world: &World) -> bool {
     let mut ends = [End::First, End::Second].into_iter().filter(|end| own.is_none_or(|own| own == *end));
     match channel.kind {
         // What is in a terminal only the kernel knows.
-        ChannelKind::Terminal => {
-            ends.all(|end| world.channel_is_readable(task.id, channel.id, end) == Some(false))
-        }
+        ChannelKind::Terminal => ends.all(|end| world.channel_is_readable(task.id, channel.id, end) == Some(false)),
         kind if kind.is_socket() => ends.all(|end| {
             channel.inbox(end).count() == 0 && world.channel_is_readable(task.id, channel.id, end) != Some(true)
         }),
@@ -148,7 +176,10 @@ fn nothing_is_ready(task: &Task, world: &World) -> bool {
         let Some(channel) = one.channel.and_then(|channel| world.channel(channel)) else { return false };
         let end = world.fd(task.id, one.fd).map(|fd| fd.end).unwrap_or_default();
         let empty = !channel.kind.is_queue() || channel.waiting() == 0;
-        one.access == Access::Read && channel.alive && empty && world.channel_is_readable(task.id, channel.id, end) != Some(true)
+        one.access == Access::Read
+            && channel.alive
+            && empty
+            && world.channel_is_readable(task.id, channel.id, end) != Some(true)
     };
     !polled.is_empty() && polled.iter().all(quiet)
 }

@@ -40,6 +40,7 @@ impl World {
             parent: if thread || shares.parent { maker.parent } else { maker.id },
             how,
             program: maker.program,
+            loaded: maker.loaded,
             state: State::Running,
             wanted: Wanted::Nothing,
             unwoken: false,
@@ -89,7 +90,7 @@ impl World {
         self.change(child, |task| task.uses = uses);
     }
 
-    pub(super) fn exec(&mut self, id: TaskId, path: Sym, name: Sym) {
+    pub(super) fn exec(&mut self, seq: u64, id: TaskId, path: Sym, name: Sym) {
         self.unshare_table(id);
         self.drop_uses(id);
         let actions = self.actions(id).map(|keeper| keeper.actions.clone()).unwrap_or_default();
@@ -106,7 +107,7 @@ impl World {
             task.on_altstack = 0;
             task.altstack = None;
             task.timers.retain(|timer| timer.kind != TimerKind::Posix);
-            task.program = Some(path);
+            (task.program, task.loaded) = (Some(path), seq);
             task.name = name;
             task.line = None;
             // A thread that loads a program takes the place of a leader that may have ended before.

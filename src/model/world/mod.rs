@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 use super::task::{Action, Blocked, Fd, State, Table, Task, Use};
 use super::{
-    Altstack, Channel, ChannelId, Event, Hold, How, Kind, Parties, Pending, Pendings, Signal, SignalSet, Sym, TaskId, Timer,
-    Wanted,
+    Altstack, Channel, ChannelId, Event, Hold, How, Kind, Parties, Pending, Pendings, Signal, SignalSet, Sym, TaskId,
+    Timer, Wanted,
 };
 
 /// `SA_NOCLDWAIT` of sigaction(2): children do not become zombies.
@@ -45,6 +45,7 @@ impl World {
             parent: TaskId::LAB,
             how: How::Fork,
             program: None,
+            loaded: 0,
             state: State::Running,
             wanted: Wanted::Nothing,
             unwoken: false,
@@ -210,7 +211,7 @@ impl World {
         let task = event.task;
         match event.kind {
             Kind::Spawn { child, pid, name, how, shares } => self.spawn(seq, task, child, pid, name, how, shares),
-            Kind::Exec { path, name, .. } => self.exec(task, path, name),
+            Kind::Exec { path, name, .. } => self.exec(seq, task, path, name),
             Kind::Exit { status } => self.exit(task, status),
             Kind::Reap { child, status } => self.reap(child, status),
             Kind::Reparent { to } => self.reparent(task, to),
