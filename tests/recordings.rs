@@ -139,7 +139,7 @@ fn a_small_log_is_written_as_documented() {
         &mut pen,
         child,
         Some(("read", 0)),
-        Kind::Block { channel: Some(p), on: None, why: Why::Empty, wanted: Blob::EMPTY },
+        Kind::Block { channel: Some(p), on: None, why: Why::Empty, timeout: false, wanted: Blob::EMPTY },
     );
     let data = pen.keep("gold\n\"ü\"".as_bytes());
     put(&mut pen, parent, Some(("write", 9)), Kind::Write { channel: p, via: Via::Fd(4), bytes: 9, data });

@@ -92,6 +92,7 @@ fn trace_something() -> Result<(), String> {
         watch_memory: false,
         capture: 0,
         timeout: Some(10),
+        stop_when_stuck: false,
         isolate: false,
         all_cpus: false,
         terminal: None,

@@ -42,6 +42,10 @@ pub struct RunOptions {
     /// End the run after so many seconds
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: Option<u64>,
+    /// End the run of a program when nothing can move any more: all that is left waits for each other, and nobody
+    /// outside of the run could help [always so with --serial]
+    #[arg(long)]
+    pub stop_when_stuck: bool,
     /// CPUs that the run may use: one is faster to watch, all is for programs that compute
     #[arg(long, value_name = "CPUS", value_enum, default_value_t = Cpus::One)]
     pub cpus: Cpus,
@@ -63,6 +67,7 @@ impl Default for RunOptions {
             capture: CAPTURE,
             timeout: None,
             cpus: Cpus::One,
+            stop_when_stuck: false,
             isolate: false,
         }
     }
@@ -106,6 +111,7 @@ impl RunOptions {
             watch_memory: self.watch_memory,
             capture: self.capture as usize,
             timeout: self.timeout,
+            stop_when_stuck: self.stop_when_stuck,
             isolate: self.isolate,
             all_cpus: self.cpus == Cpus::All,
             stdio,

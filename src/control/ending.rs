@@ -50,6 +50,9 @@ impl Engine {
     /// The run is over: what is left is killed, and told.
     pub(super) fn finish(&mut self, outcome: Outcome) {
         let outcome = self.explain(outcome);
+        if outcome != Outcome::Done {
+            self.look_for_stuck_at_end();
+        }
         let (how, why) = outcome.in_the_log();
         self.tracer.recorder_mut().end(how, why);
         let batch = self.tracer.recorder_mut().take();

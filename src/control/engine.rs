@@ -53,6 +53,8 @@ pub(super) struct Engine {
     pub(super) mode: Mode,
     pub(super) serial: bool,
     pub(super) scenario: bool,
+    /// Whether a run of a command in free mode ends when nobody can move any more.
+    pub(super) stop_when_stuck: bool,
     pub(super) breakpoints: Vec<Breakpoint>,
     /// The task that stopped at a breakpoint, which must not stop it again.
     pub(super) passing: Option<TaskId>,
@@ -131,6 +133,7 @@ impl Engine {
             mode,
             serial: plan.serial,
             scenario: is_scenario,
+            stop_when_stuck: plan.stop_when_stuck,
             breakpoints: Vec::new(),
             passing: None,
             postponed: None,
@@ -355,6 +358,7 @@ impl Engine {
         self.tracer.write_progress();
         self.tracer.look_at_timers();
         self.tracer.look_at_terminals();
+        self.look_for_stuck();
         self.after_step();
         self.tell(true);
         if self.tracer.moving().is_empty() && self.tracer.ready().is_empty() && !self.tracer.is_over() {
@@ -369,6 +373,7 @@ impl Engine {
         self.pulse.rest_until(until);
         if self.take_stop()?.is_some() {
             self.settle()?;
+            self.look_for_stuck();
             self.after_step();
         }
         self.pulse.beat();

@@ -12,6 +12,7 @@ mod hands;
 mod home;
 mod leftovers;
 mod plan;
+mod quiet;
 mod run_dir;
 mod scheduler;
 mod settle;

@@ -24,6 +24,9 @@ pub struct Plan {
     pub capture: usize,
     /// Ends a run after so many seconds of real time.
     pub timeout: Option<u64>,
+    /// Whether a run of a command in free mode ends when nobody can move any more; in serial mode it does so in
+    /// any case.
+    pub stop_when_stuck: bool,
     /// Whether a foreign program gets namespaces of its own, as a scenario does.
     pub isolate: bool,
     /// Whether tracer and tracees may use every CPU instead of sharing one.

@@ -58,6 +58,7 @@ impl Engine {
         self.tracer.go(chosen)?;
         self.settle()?;
         self.settling.mover = None;
+        self.look_for_stuck();
         self.after_step();
         Ok(true)
     }
@@ -142,6 +143,10 @@ impl Engine {
             self.ending = Some(Outcome::Stuck);
             return Ok(true);
         }
+        if (self.serial || self.stop_when_stuck) && !self.scenario && self.is_stuck() {
+            self.ending = Some(Outcome::Stuck);
+            return Ok(true);
+        }
         let world = self.tracer.world();
         let retries = world.living().any(|it| matches!(it.state, State::Blocked(it) if connects_again(world, it)));
         if self.scenario && retries && !std::mem::replace(&mut self.told_retry, true) {
@@ -171,6 +176,7 @@ impl Engine {
     fn move_clock(&mut self) -> sys::Result<()> {
         self.tracer.advance_clock()?;
         self.settle()?;
+        self.look_for_stuck();
         self.after_step();
         Ok(())
     }

@@ -154,7 +154,7 @@ fn through_a_poll() {
     for (timeout, written, expected) in [(false, false, 1), (true, false, 0), (false, true, 0)] {
         let mut sketch = two_pipes();
         let polled = vec![Polled { fd: 5, channel: Some(sketch.channel("y")), access: Access::Read }];
-        sketch.wants("a", "poll", Why::Poll, "y", &Wanted::Ready { polled, timeout });
+        sketch.wants("a", "poll", Why::Poll, "y", &Wanted::Ready { polled });
         if written {
             sketch.write("b", 6, "x");
         }

@@ -19,6 +19,7 @@ mod lost_wake_up;
 mod mask_over_exec;
 mod orphan;
 mod self_held;
+mod stuck;
 mod torn_read;
 mod unreceived;
 mod unsafe_call;
@@ -27,6 +28,7 @@ mod zombie;
 use std::collections::BTreeMap;
 
 pub(crate) use leaked::left_behind;
+pub(crate) use stuck::{may_be_stuck, stuck};
 
 use crate::model::{ChannelId, Ended, Event, Kind, Log, Names, Parties, Pen, State, TaskId, Weight, World};
 

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use super::{Finding, Rule, all_blocked, channel_name, listed, name};
-use crate::model::{Access, Blocked, ChannelId, Ended, Event, Kind, Names, State, TaskId, Weight, Why, World};
+use super::deadlock::Sleepers;
+use super::stuck::Stuck;
+use super::{Finding, Rule, channel_name, listed, name};
+use crate::model::{Access, Blocked, ChannelId, Ended, Event, Names, State, TaskId, Weight, Why, World};
 
 /// A task waits for bytes from a pipe or FIFO that only itself could write.
 #[derive(Debug, Default)]
 pub(super) struct SelfHeldWriteEnd {
     told: BTreeSet<(TaskId, ChannelId)>,
+    sleepers: Sleepers,
 }
 
 impl SelfHeldWriteEnd {
@@ -18,11 +21,7 @@ impl SelfHeldWriteEnd {
         let channel = world.channel(id).filter(|channel| channel.kind.is_pipe() && channel.contents.is_empty())?;
         let writers = || world.holders(channel.id).filter(|(_, fd)| fd.access.writes());
         let held: Vec<_> = writers().map(|(_, fd)| fd).collect();
-        if held.is_empty()
-            || writers().any(|(holder, _)| holder.id != sleeper.process)
-            || !all_blocked(sleeper.process, world)
-            || world.will_be_interrupted(task)
-            || !self.told.insert((task, id))
+        if held.is_empty() || writers().any(|(holder, _)| holder.id != sleeper.process) || !self.told.insert((task, id))
         {
             return None;
         }
@@ -61,32 +60,19 @@ impl Rule for SelfHeldWriteEnd {
     }
 
     fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
-        match event.kind {
-            Kind::Block { why: Why::Empty, .. } => findings.extend(self.check(event.task, world, names)),
-            // A write end fewer may leave a sleeper alone with its own.
-            Kind::Close { channel: Some(channel), .. }
-                if world.channel(channel).is_some_and(|channel| channel.kind.is_pipe()) =>
-            {
-                findings.extend(self.check_all(world, names));
-            }
-            Kind::Exit { .. } | Kind::Dup { .. } => findings.extend(self.check_all(world, names)),
-            _ => {}
-        }
+        let found = self.sleepers.observe(event, world, names);
+        findings.extend(found.into_iter().flat_map(|found| self.check_all(&found, world, names)));
     }
 
     fn end(&mut self, world: &World, names: &Names, _: Ended, findings: &mut Vec<Finding>) {
-        findings.extend(self.check_all(world, names));
+        let found = self.sleepers.at_end(world, names);
+        findings.extend(found.into_iter().flat_map(|found| self.check_all(&found, world, names)));
     }
 }
 
 impl SelfHeldWriteEnd {
-    fn check_all(&mut self, world: &World, names: &Names) -> Vec<Finding> {
-        let is_reading = |state| matches!(state, State::Blocked(Blocked { why: Why::Empty, .. }));
-        world
-            .living()
-            .filter(|task| is_reading(task.state))
-            .filter_map(|task| self.check(task.id, world, names))
-            .collect()
+    fn check_all(&mut self, found: &Stuck, world: &World, names: &Names) -> Vec<Finding> {
+        found.circle.keys().filter_map(|task| self.check(*task, world, names)).collect()
     }
 }
 

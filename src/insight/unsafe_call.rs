@@ -82,7 +82,9 @@ impl Rule for UnsafeCallInHandler {
     fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
         let finding = match event.kind {
             Kind::Line { text, .. } => self.line(event, names.get(text), world, names),
-            Kind::Block { why: Why::Lock | Why::Other, channel: None, .. } => self.slept(event, world, names),
+            Kind::Block { why: Why::Lock | Why::Futex | Why::Other, channel: None, .. } => {
+                self.slept(event, world, names)
+            }
             _ => None,
         };
         findings.extend(finding);

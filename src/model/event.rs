@@ -358,6 +358,8 @@ pub enum Kind {
         on: Option<TaskId>,
         /// For what.
         why: Why,
+        /// Whether the sleep ends by itself after some time.
+        timeout: bool,
         /// What exactly, where the call says more; see [`Wanted`](super::Wanted).
         wanted: Blob,
     },
@@ -365,6 +367,12 @@ pub enum Kind {
     Unblock {
         /// Where it waited.
         channel: Option<ChannelId>,
+    },
+    /// The kernel was asked about tasks that only each other could wake: each of them still sleeps in the call
+    /// that the log says, and none has been woken.
+    Asleep {
+        /// Which ones; see [`Parties`](super::Parties).
+        parties: Blob,
     },
     /// A descriptor that tells of something else tells something new.
     Monitor {

@@ -179,8 +179,13 @@ pub enum Why {
     Time,
     /// None of several descriptors is ready.
     Poll,
-    /// Another task holds the lock, or has not woken the futex.
+    /// Another task holds the lock.
     Lock,
+    /// Nobody has woken it at a word of memory (futex(2)): a semaphore, a condition variable, a lock whose owner
+    /// is not known.
+    Futex,
+    /// The thread has not ended (`pthread_join(3)`).
+    Join,
     /// A semaphore's value is too low (or, where zero is waited for, too high).
     Value,
     /// The listening socket has as many connections waiting as it takes.
@@ -195,7 +200,7 @@ pub enum Why {
 
 impl Why {
     /// Every reason.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Empty,
         Self::Full,
         Self::NoPeer,
@@ -204,6 +209,8 @@ impl Why {
         Self::Time,
         Self::Poll,
         Self::Lock,
+        Self::Futex,
+        Self::Join,
         Self::Value,
         Self::Backlog,
         Self::Vfork,
@@ -222,6 +229,8 @@ impl Why {
             Self::Time => "time",
             Self::Poll => "poll",
             Self::Lock => "lock",
+            Self::Futex => "futex",
+            Self::Join => "join",
             Self::Value => "value",
             Self::Backlog => "backlog",
             Self::Vfork => "vfork",

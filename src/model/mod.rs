@@ -47,5 +47,5 @@ pub use signal::{Carries, DefaultAction, Signal, SignalSet};
 pub use task::{Action, Blocked, Fd, State, Table, Task, Use};
 pub use timer::{Altstack, Timer, TimerChange, TimerKind};
 pub use waiting::{Holding, Holdings, Wakers};
-pub use wanted::{Polled, Wanted};
+pub use wanted::{Polled, Wanted, Word};
 pub use world::World;

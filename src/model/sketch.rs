@@ -161,27 +161,40 @@ impl Sketch {
     /// Sleeps for a semaphore that `on` holds.
     pub(crate) fn wait_for_value(&mut self, task: &str, channel: &str, on: &str) -> &mut Self {
         let (channel, on) = (Some(self.channel(channel)), Some(self.task(on)));
-        self.event(task, "semop", 0, Kind::Block { channel, on, why: Why::Value, wanted: Blob::EMPTY })
+        self.event(task, "semop", 0, Kind::Block { channel, on, why: Why::Value, timeout: false, wanted: Blob::EMPTY })
     }
 
     /// Sleeps at a channel for exactly this.
     pub(crate) fn wants(&mut self, task: &str, call: &str, why: Why, channel: &str, wanted: &Wanted) -> &mut Self {
         let (channel, wanted) = (Some(self.channel(channel)), self.pen.keep(&wanted.to_bytes()));
-        self.event(task, call, 0, Kind::Block { channel, on: None, why, wanted })
+        self.event(task, call, 0, Kind::Block { channel, on: None, why, timeout: false, wanted })
     }
 
     pub(crate) fn block(&mut self, task: &str, call: &str, why: Why) -> &mut Self {
-        self.event(task, call, 0, Kind::Block { channel: None, on: None, why, wanted: Blob::EMPTY })
+        self.event(task, call, 0, Kind::Block { channel: None, on: None, why, timeout: false, wanted: Blob::EMPTY })
     }
 
     pub(crate) fn block_at(&mut self, task: &str, call: &str, why: Why, channel: &str) -> &mut Self {
         let channel = Some(self.channel(channel));
-        self.event(task, call, 0, Kind::Block { channel, on: None, why, wanted: Blob::EMPTY })
+        self.event(task, call, 0, Kind::Block { channel, on: None, why, timeout: false, wanted: Blob::EMPTY })
     }
 
     pub(crate) fn block_on(&mut self, task: &str, call: &str, why: Why, on: &str) -> &mut Self {
         let on = Some(self.task(on));
-        self.event(task, call, 0, Kind::Block { channel: None, on, why, wanted: Blob::EMPTY })
+        self.event(task, call, 0, Kind::Block { channel: None, on, why, timeout: false, wanted: Blob::EMPTY })
+    }
+
+    /// Sleeps at a channel for some time only.
+    pub(crate) fn block_for_a_while(&mut self, task: &str, call: &str, why: Why, channel: &str) -> &mut Self {
+        let channel = Some(self.channel(channel));
+        self.event(task, call, 0, Kind::Block { channel, on: None, why, timeout: true, wanted: Blob::EMPTY })
+    }
+
+    /// The kernel says that these sleep.
+    pub(crate) fn asleep(&mut self, tasks: &[&str]) -> &mut Self {
+        let tasks = tasks.iter().map(|task| self.task(task)).collect();
+        let parties = self.pen.keep(&super::Parties { tasks, channels: Vec::new() }.to_bytes());
+        self.event("init", "", 0, Kind::Asleep { parties })
     }
 
     pub(crate) fn unblock(&mut self, task: &str) -> &mut Self {

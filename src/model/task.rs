@@ -22,10 +22,14 @@ pub struct Task {
     pub how: How,
     /// The program it runs, once one was loaded.
     pub program: Option<Sym>,
+    /// The number of the event that loaded that program, here or in whom it was forked from.
+    pub loaded: u64,
     /// What it is doing.
     pub state: State,
     /// While it sleeps: what exactly it waits for.
     pub wanted: Wanted,
+    /// Whether the kernel has said since it fell asleep that nobody has woken it.
+    pub unwoken: bool,
     /// Its process group; 0 as long as nothing is known.
     pub pgid: i32,
     /// Its session; 0 as long as nothing is known.
@@ -38,6 +42,9 @@ pub struct Task {
     pub blocked: SignalSet,
     /// What its process does about signals; kept where [`actions_of`](Self::actions_of) says.
     pub actions: Vec<Action>,
+    /// How often a handler for SIGINT was set since the program was loaded; kept where
+    /// [`actions_of`](Self::actions_of) says.
+    pub interrupts: u8,
     /// What was sent to this thread alone and not yet delivered.
     pub pending: Pendings,
     /// What was sent to its process and not yet delivered; kept at the thread-group leader.
@@ -129,6 +136,8 @@ pub struct Blocked {
     pub on: Option<TaskId>,
     /// For what.
     pub why: Why,
+    /// Whether the sleep ends by itself after some time.
+    pub timeout: bool,
 }
 
 /// A disposition other than the default one.

@@ -106,9 +106,9 @@ impl World {
         self.possible_wakers_among(id, self)
     }
 
-    fn possible_wakers_among(&self, id: TaskId, held: &dyn Holdings) -> Option<Wakers> {
+    pub(crate) fn possible_wakers_among(&self, id: TaskId, held: &dyn Holdings) -> Option<Wakers> {
         let State::Blocked(blocked) = self.task(id)?.state else { return None };
-        let mut wakers = Wakers::default();
+        let mut wakers = Wakers { outside: blocked.timeout, ..Wakers::default() };
         match blocked.why {
             // A semaphore that is used as a lock, whose holder is known.
             Why::Value if blocked.on.is_some() => wakers.tasks.extend(blocked.on),
@@ -124,7 +124,8 @@ impl World {
                     wakers.tasks = self.children(process).filter(|task| task.is_alive()).map(|task| task.id).collect();
                 }
             }
-            Why::Vfork => wakers.tasks.extend(blocked.on),
+            Why::Vfork | Why::Join => wakers.tasks.extend(blocked.on),
+            Why::Futex => self.wakers_at_word(id, blocked.channel, held, &mut wakers),
             Why::Lock => match (blocked.on, blocked.channel) {
                 (Some(holder), _) => wakers.tasks.push(holder),
                 // A lock in shared memory: the kernel does not know whose it is.
@@ -143,13 +144,25 @@ impl World {
         Some(wakers)
     }
 
+    /// Who has the memory that a word lies in: of shared memory the processes that have it mapped, of a process's
+    /// own memory its threads. Memory that was there before the run others have too.
+    fn wakers_at_word(&self, id: TaskId, channel: Option<ChannelId>, held: &dyn Holdings, wakers: &mut Wakers) {
+        let process = self.task(id).map_or(id, |task| task.process);
+        let threads = self.living().filter(|task| task.process == process && task.id != id).map(|task| task.id);
+        wakers.tasks.extend(threads);
+        if let Some(channel) = channel {
+            wakers.tasks.extend(held.users(channel).into_iter().filter(|user| *user != process));
+            wakers.outside |= self.channel(channel).is_none_or(|channel| channel.found);
+        }
+        wakers.tasks.sort_unstable();
+    }
+
     /// Who could make one of several descriptors ready.
     fn wakers_of_poll(&self, id: TaskId, held: &dyn Holdings, wakers: &mut Wakers) {
-        let Some(Wanted::Ready { polled, timeout }) = self.task(id).map(|task| &task.wanted) else {
+        let Some(Wanted::Ready { polled }) = self.task(id).map(|task| &task.wanted) else {
             wakers.outside = true;
             return;
         };
-        wakers.outside |= *timeout;
         for Polled { channel, access, .. } in polled {
             let Some(channel) = channel else { continue };
             let wanted = [(access.writes(), Why::Full), (access.reads() || !access.writes(), Why::Empty)];
@@ -175,11 +188,13 @@ impl World {
                     Why::Empty => fd.access.writes(),
                     _ => fd.access.reads(),
                 });
+                // Who started the run may hold the other end of what it was given.
+                wakers.outside |= channel.found;
             }
             // A place in the queue of a listening socket becomes free when somebody accepts.
             kind if kind.is_socket() && why == Why::Backlog && channel.backlog().is_some() => {
                 wakers.tasks = held.holders(id, &|_| true);
-                wakers.outside = wakers.tasks.is_empty();
+                wakers.outside |= wakers.tasks.is_empty();
             }
             // Whoever has a socket of that kind may connect, and so may anybody on the machine.
             kind if kind.is_socket() && channel.backlog().is_some() => {
@@ -197,11 +212,18 @@ impl World {
             ChannelKind::Unix | ChannelKind::Tcp => {
                 let own = self.end_held(sleeper, id).filter(|_| !channel.takes_from_all());
                 wakers.tasks = held.holders(id, &|fd| Some(fd.end) != own);
-                let listener = channel.socket.as_ref().and_then(|socket| socket.peer);
+                // As long as it waits to be accepted, whoever accepts it.
+                let listener = channel.socket.as_ref().and_then(|socket| socket.peer).filter(|listener| {
+                    let listener = self.channel(*listener).and_then(|listener| listener.socket.as_ref());
+                    listener.is_some_and(|listener| listener.waiting.contains(&id))
+                });
                 if let Some(listener) = listener.filter(|_| wakers.tasks.is_empty()) {
                     wakers.tasks = held.holders(listener, &|_| true);
                 }
-                wakers.outside = wakers.tasks.is_empty();
+                // A socket with an address takes datagrams from strangers too.
+                let open =
+                    channel.takes_from_all() && channel.socket.as_ref().is_some_and(|it| it.addresses[0].is_some());
+                wakers.outside |= wakers.tasks.is_empty() || open;
             }
             ChannelKind::Mq => {
                 wakers.tasks = held.holders(id, &|fd| match why {
@@ -219,7 +241,7 @@ impl World {
             ChannelKind::Terminal => {
                 let own = self.end_held(sleeper, id);
                 wakers.tasks = held.holders(id, &|fd| Some(fd.end) != own);
-                wakers.outside = wakers.tasks.is_empty() || !channel.tty.master;
+                wakers.outside |= wakers.tasks.is_empty() || !channel.tty.master;
                 // With the leader of its session a terminal hangs up.
                 let leader = self.by_pid(channel.tty.sid).filter(|leader| channel.tty.sid != 0 && leader.id != process);
                 wakers.tasks.extend(leader.map(|leader| leader.id));
@@ -228,6 +250,11 @@ impl World {
             }
             ChannelKind::Eventfd => {
                 wakers.tasks = held.holders(id, &|_| true);
+                // The kernel itself counts there for who has asked it to (io_uring(7)).
+                let is_other = |fd: &super::Fd| {
+                    self.channel(fd.channel).is_some_and(|channel| channel.kind == ChannelKind::Anonymous)
+                };
+                wakers.outside |= self.fds(sleeper).any(is_other);
             }
             ChannelKind::Pidfd => match channel.monitor.as_deref() {
                 Some(Monitor::Task(Some(task))) => wakers.tasks.push(*task),
@@ -261,7 +288,7 @@ impl World {
                 Owner::Process(process) => vec![process],
                 Owner::Description(description) => held.holders(channel, &|fd| fd.description == description),
             })
-            .filter(|task| *task != process)
+            .filter(|task| *task != process || wanted.is_some())
             .collect();
         tasks.sort_unstable();
         tasks.dedup();
@@ -388,9 +415,11 @@ mod tests {
         let one = |channel, access| Polled { fd: 9, channel: Some(channel), access };
         let (p, q) = (sketch.channel("p"), sketch.channel("q"));
         let polled = vec![one(p, Access::Read), one(q, Access::Write)];
-        sketch.wants("c", "poll", Why::Poll, "p", &Wanted::Ready { polled: polled.clone(), timeout: false });
+        sketch.wants("c", "poll", Why::Poll, "p", &Wanted::Ready { polled: polled.clone() });
         assert_eq!(names(&sketch, "c"), (vec!["a".into(), "b".into()], false));
-        sketch.unblock("c").wants("c", "poll", Why::Poll, "p", &Wanted::Ready { polled, timeout: true });
+        let wanted = sketch.keep(&Wanted::Ready { polled }.to_bytes());
+        let block = Kind::Block { channel: Some(p), on: None, why: Why::Poll, timeout: true, wanted };
+        sketch.unblock("c").event("c", "poll", 0, block);
         assert_eq!(names(&sketch, "c"), (vec!["a".into(), "b".into()], true));
     }
 }

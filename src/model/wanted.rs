@@ -35,9 +35,44 @@ pub enum Wanted {
     Ready {
         /// Which ones.
         polled: Vec<Polled>,
-        /// Whether the call ends by itself after some time.
-        timeout: bool,
     },
+    /// To be woken at a word of memory (futex(2)).
+    Word {
+        /// What the word belongs to.
+        of: Word,
+        /// Its address, or, in shared memory, the byte of that memory.
+        at: u64,
+    },
+}
+
+/// What a word of memory belongs to at which a task sleeps, as far as the words around it tell (nptl of glibc).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    /// Nobody can say: a condition variable, a barrier, a lock of another library.
+    Unknown,
+    /// A `pthread_mutex_t`.
+    Mutex,
+    /// A `sem_t`.
+    Semaphore,
+}
+
+impl Word {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Unknown, Self::Mutex, Self::Semaphore];
+
+    /// Its name in a recording.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Mutex => "mutex",
+            Self::Semaphore => "semaphore",
+        }
+    }
+
+    /// The one with that name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|word| word.as_str() == text)
+    }
 }
 
 /// A descriptor that is waited for together with others.
@@ -72,8 +107,12 @@ impl Wanted {
                 bytes.push(3);
                 bytes.extend(kind.to_le_bytes());
             }
-            Self::Ready { polled, timeout } => {
-                bytes.extend([4, u8::from(*timeout)]);
+            Self::Word { of, at } => {
+                bytes.extend([5, *of as u8]);
+                bytes.extend(at.to_le_bytes());
+            }
+            Self::Ready { polled } => {
+                bytes.push(4);
                 for one in polled {
                     bytes.extend(one.fd.to_le_bytes());
                     bytes.extend(one.channel.map_or(u32::MAX, |channel| channel.index() as u32).to_le_bytes());
@@ -110,9 +149,13 @@ impl Wanted {
             }),
             3 => Some(Self::Message(i64::from_le_bytes(eight(rest, 0)?))),
             4 => {
-                let (timeout, list) = rest.split_first()?;
-                let polled = list.chunks_exact(9).filter_map(polled).collect();
-                Some(Self::Ready { polled, timeout: *timeout != 0 })
+                let polled = rest.chunks_exact(9).filter_map(polled).collect();
+                Some(Self::Ready { polled })
+            }
+            5 => {
+                let (of, rest) = rest.split_first()?;
+                let of = Word::ALL.get(usize::from(*of)).copied()?;
+                Some(Self::Word { of, at: u64::from_le_bytes(eight(rest, 0)?) })
             }
             _ => None,
         }
@@ -160,7 +203,8 @@ mod tests {
             Wanted::Operation { index: 4, delta: -2 },
             Wanted::Lock { fd: 5, kind: LockKind::Flock, mode: LockMode::Write, start: 10, len: u64::MAX },
             Wanted::Message(-3),
-            Wanted::Ready { polled, timeout: true },
+            Wanted::Ready { polled },
+            Wanted::Word { of: Word::Semaphore, at: 0x7fff_0000_1234 },
         ] {
             assert_eq!(Wanted::from_bytes(&wanted.to_bytes()), wanted);
         }

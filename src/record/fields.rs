@@ -87,6 +87,7 @@ impl<W: io::Write> Writer<W> {
                 self.sym("text", text);
                 self.parties(payload);
             }
+            Kind::Asleep { .. } => self.parties(payload),
             Kind::End { how, text } => {
                 self.lines.text_field("how", how.as_str());
                 self.sym("text", text);
@@ -228,13 +229,16 @@ impl<W: io::Write> Writer<W> {
                 self.channel(Some(channel));
                 self.lines.number_field("bytes", bytes);
             }
-            Kind::Block { channel, on, why, .. } => {
+            Kind::Block { channel, on, why, timeout, .. } => {
                 self.channel(channel);
                 if let Some(on) = on {
                     self.task("on", on);
                 }
                 self.lines.text_field("why", why.as_str());
                 self.wanted_fields(payload);
+                if timeout {
+                    self.lines.bool_field("timeout", true);
+                }
                 let wakers = self.world.wakers(event.task).unwrap_or_default();
                 let names = wakers.tasks.iter().filter_map(|id| self.world.task(*id));
                 self.lines.list_field("holders", names, |out, task| out.text(self.names.get(task.name)));

@@ -195,6 +195,8 @@ pub(super) struct Line<'a> {
     pub value: Option<i64>,
     #[serde(borrow)]
     pub why: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub word: Option<Text<'a>>,
 }
 
 impl std::ops::Deref for Text<'_> {

@@ -8,7 +8,7 @@ use super::line::{Line, Text, To};
 use super::resolve::{Resolver, need, parse, signal, unknown};
 use super::words;
 use super::writer::Writer;
-use crate::model::{Access, Asked, Blob, ChannelId, End, LockKind, LockMode, Polled, Told, Wanted};
+use crate::model::{Access, Asked, Blob, ChannelId, End, LockKind, LockMode, Polled, Told, Wanted, Word};
 
 /// The side of a terminal that an end is.
 const fn terminal_end(end: End) -> &'static str {
@@ -45,7 +45,11 @@ impl<W: io::Write> Writer<W> {
                 self.lines.number_field("len", len);
             }
             Wanted::Message(kind) => self.lines.number_field("type", kind),
-            Wanted::Ready { polled, timeout } => {
+            Wanted::Word { of, at } => {
+                self.lines.text_field("word", of.as_str());
+                self.lines.number_field("at", at);
+            }
+            Wanted::Ready { polled } => {
                 let channels = &self.channels;
                 self.lines.list_field("polled", polled, |out, one| {
                     out.raw("{\"fd\":");
@@ -57,9 +61,6 @@ impl<W: io::Write> Writer<W> {
                     out.text_field("access", one.access.as_str());
                     out.raw("}");
                 });
-                if timeout {
-                    self.lines.bool_field("timeout", true);
-                }
             }
         }
     }
@@ -114,7 +115,12 @@ impl Resolver {
     pub(super) fn wanted(&mut self, line: &Line<'_>) -> Result<Blob, String> {
         let wanted = if let Some(list) = &line.polled {
             let polled = list.iter().map(|one| self.polled(one)).collect::<Result<_, _>>()?;
-            Wanted::Ready { polled, timeout: line.timeout.unwrap_or_default() }
+            Wanted::Ready { polled }
+        } else if let Some(word) = &line.word {
+            Wanted::Word {
+                of: parse(Some(word), "word", |word| Some(Word::parse(word).unwrap_or(Word::Unknown)))?,
+                at: need(line.at, "at")?,
+            }
         } else if let Some(kind) = &line.kind {
             let mode = match &line.type_ {
                 Some(To::Text(mode)) => LockMode::parse(mode).ok_or_else(|| unknown("type of lock", mode))?,

@@ -132,6 +132,7 @@ impl Resolver {
                 how: parse(line.how.as_ref(), "how", Ended::parse)?,
                 text: self.sym(line.text.as_ref(), "text")?,
             },
+            "asleep" => Kind::Asleep { parties: self.parties(line)? },
             "hold" => Kind::Hold { hold: parse(line.how.as_ref(), "how", Hold::parse)? },
             other => return Err(unknown("event", other)),
         })
@@ -204,6 +205,7 @@ impl Resolver {
                 channel: self.any_channel(line)?,
                 on: line.on.as_ref().map(|on| self.task(on)).transpose()?,
                 why: parse(line.why.as_ref(), "why", |why| Some(Why::parse(why).unwrap_or(Why::Other)))?,
+                timeout: line.timeout.unwrap_or_default(),
                 wanted: self.wanted(line)?,
             },
             _ => Kind::Unblock { channel: self.any_channel(line)? },

@@ -51,6 +51,13 @@ pub fn sleeping_in(tid: i32) -> Option<(u64, [u64; 6])> {
     Some((number, args))
 }
 
+/// How often a task has left the CPU of its own accord (`voluntary_ctxt_switches`): as long as it sleeps, the
+/// number stays.
+pub fn naps(tid: i32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?.trim().parse().ok()
+}
+
 /// The part of `/proc/PID/status` that the lab needs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Status {

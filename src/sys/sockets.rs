@@ -22,6 +22,13 @@ fn options(fd: &OwnedFd, level: i32, option: i32, bytes: &mut [u8]) -> Result<us
     check(result, "getsockopt", || "a socket".into()).map(|_| (length as usize).min(bytes.len()))
 }
 
+/// Whether an option that is a time (`SO_RCVTIMEO`, `SO_SNDTIMEO` of socket(7)) is set to one; 0 is for ever.
+pub fn has_timeout(fd: &OwnedFd, option: i32) -> Result<bool> {
+    let mut time = [0; 16];
+    options(fd, libc::SOL_SOCKET, option, &mut time)?;
+    Ok(time != [0; 16])
+}
+
 type Ask = unsafe extern "C" fn(libc::c_int, *mut libc::sockaddr, *mut libc::socklen_t) -> libc::c_int;
 
 fn ask(fd: &OwnedFd, ask: Ask, call: &'static str) -> Result<Vec<u8>> {

@@ -94,6 +94,15 @@ pub fn is_canonical(side: &OwnedFd) -> bool {
     tcgetattr(side).is_ok_and(|modes| modes.local_flags.contains(LocalFlags::ICANON))
 }
 
+/// Whether a read of a terminal ends after some time: it is read byte by byte, and `VTIME` is set (termios(3),
+/// "Canonical and noncanonical mode").
+pub fn has_timeout(side: &OwnedFd) -> bool {
+    tcgetattr(side).is_ok_and(|modes| {
+        let canonical = modes.local_flags.contains(LocalFlags::ICANON);
+        !canonical && modes.control_chars[SpecialCharacterIndices::VTIME as usize] > 0
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

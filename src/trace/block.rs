@@ -2,9 +2,12 @@
 
 use super::calls::Family;
 use super::decode::{Wanted, address_at};
+use super::futex::Waits;
 use super::tracee::Call;
 use super::tracer::Tracer;
-use crate::model::{Access, Blob, ChannelId, ChannelKind, Interest, Kind, Polled, TaskId, Wanted as Exactly, Why};
+use crate::model::{
+    Access, Blob, ChannelId, ChannelKind, Interest, Kind, Monitor, Polled, TaskId, Wanted as Exactly, Why,
+};
 use crate::sys::{memory, procfs};
 
 /// How many descriptors of a poll are looked at.
@@ -19,6 +22,7 @@ struct Cause {
     channel: Option<ChannelId>,
     on: Option<TaskId>,
     why: Option<Why>,
+    timeout: bool,
     wanted: Exactly,
 }
 
@@ -40,6 +44,7 @@ impl Tracer {
         };
         if let Some(tracee) = self.tracees.get_mut(&tid) {
             tracee.blocked = true;
+            tracee.sleeps_in = Some((call.number, call.args[0]));
         }
         let cause = self.cause(tid, task, &call);
         let wanted = match cause.wanted {
@@ -47,7 +52,8 @@ impl Tracer {
             wanted => self.recorder.keep(&wanted.to_bytes()),
         };
         let why = cause.why.unwrap_or(Why::Other);
-        let kind = Kind::Block { channel: cause.channel, on: cause.on, why, wanted };
+        let timeout = cause.timeout || self.ends_by_itself(task, &call);
+        let kind = Kind::Block { channel: cause.channel, on: cause.on, why, timeout, wanted };
         self.recorder.in_call(task, call.name, kind);
         if call.family == Family::SignalWait {
             self.write_mask_of_sleep(tid, task, &call);
@@ -84,6 +90,7 @@ impl Tracer {
             Family::Connect => self.connect_cause(tid, task, call),
             Family::Open { path } => self.open_cause(tid, call, path),
             Family::Wait4 => self.wait_cause(task, (args[0] as i32 > 0).then_some(args[0] as i32)),
+            Family::Waitid if args[0] as u32 == libc::P_PIDFD => self.pidfd_cause(task, args[1] as i32),
             Family::Waitid => self.wait_cause(task, (args[0] as u32 == libc::P_PID).then_some(args[1] as i32)),
             Family::Fork => {
                 let child = self.world().children(task).filter(|child| child.is_alive()).last().map(|child| child.id);
@@ -91,10 +98,9 @@ impl Tracer {
             }
             Family::SignalWait => only(Why::Signal),
             Family::Sleep { .. } => only(Why::Time),
-            Family::Poll => self.poll_cause(tid, task, call, !(args[2] as i32).is_negative()),
-            Family::Ppoll => self.poll_cause(tid, task, call, args[2] != 0),
+            Family::Poll | Family::Ppoll => self.poll_cause(tid, task, call),
             Family::Select => self.select_cause(tid, task, call),
-            Family::Futex => self.futex_cause(task, args[0]),
+            Family::Futex => self.futex_cause(tid, task, args),
             Family::Semop => self.semop_cause(tid, task, call),
             Family::Flock => self.lock_cause(task, self.wanted_by_flock(task, args[0] as i32, args[1] as i32)),
             Family::Fcntl => {
@@ -112,6 +118,7 @@ impl Tracer {
             on: place.and_then(|(_, on)| on),
             why: Some(Why::Lock),
             wanted: wanted.map(Wanted::asked).unwrap_or_default(),
+            ..Cause::default()
         }
     }
 
@@ -133,16 +140,25 @@ impl Tracer {
         }
     }
 
-    /// A futex in shared memory: of a semaphore, or of a lock in a segment.
-    fn futex_cause(&self, task: TaskId, address: u64) -> Cause {
-        let channel = self.mapped_at(task, address).map(|used| used.channel);
+    /// A word of memory: of a semaphore, of a lock in a segment or in memory of the process's own, of a thread.
+    fn futex_cause(&self, tid: i32, task: TaskId, args: &[u64; 6]) -> Cause {
+        let used = self.mapped_at(task, args[0]);
+        let channel = used.map(|used| used.channel);
         let kind = channel.and_then(|channel| self.world().channel(channel)).map(|channel| channel.kind);
         if kind == Some(ChannelKind::Sem) {
             let on = channel.and_then(|channel| self.semaphore_holder(task, channel, 0));
             let wanted = Exactly::Operation { index: 0, delta: -1 };
-            return Cause { channel, why: Some(Why::Value), on, wanted };
+            return Cause { channel, why: Some(Why::Value), on, wanted, ..Cause::default() };
         }
-        Cause { channel, why: Some(Why::Lock), ..Cause::default() }
+        let at = used.map_or(args[0], |used| args[0] - used.address + used.offset);
+        match self.futex_waits(tid, task, args, used.is_some()) {
+            Waits::For(thread) => Cause { on: Some(thread), why: Some(Why::Join), ..Cause::default() },
+            Waits::At(of, owner) => {
+                let why = if owner.is_some() { Why::Lock } else { Why::Futex };
+                Cause { channel, on: owner, why: Some(why), wanted: Exactly::Word { of, at }, ..Cause::default() }
+            }
+            Waits::Otherwise => Cause { why: Some(Why::Other), ..Cause::default() },
+        }
     }
 
     fn semop_cause(&self, tid: i32, task: TaskId, call: &Call) -> Cause {
@@ -150,7 +166,7 @@ impl Tracer {
         let refused = channel.and_then(|channel| self.refused(tid, call, channel));
         let on = channel.zip(refused).and_then(|(channel, (index, _))| self.semaphore_holder(task, channel, index));
         let wanted = refused.map(|(index, delta)| Exactly::Operation { index, delta }).unwrap_or_default();
-        Cause { channel, why: Some(Why::Value), on, wanted }
+        Cause { channel, why: Some(Why::Value), on, wanted, ..Cause::default() }
     }
 
     /// Who else holds a semaphore that is used as a lock.
@@ -164,6 +180,16 @@ impl Tracer {
         let process = self.world().task(task).map_or(task, |task| task.process);
         let on =
             pid.and_then(|pid| self.world().children(process).find(|child| child.pid == pid)).map(|child| child.id);
+        Cause { on, why: Some(Why::Child), ..Cause::default() }
+    }
+
+    /// The process that a pidfd stands for.
+    fn pidfd_cause(&self, task: TaskId, fd: i32) -> Cause {
+        let channel = self.world().fd(task, fd).and_then(|entry| self.world().channel(entry.channel));
+        let on = match channel.and_then(|channel| channel.monitor.as_deref()) {
+            Some(Monitor::Task(process)) => *process,
+            _ => None,
+        };
         Cause { on, why: Some(Why::Child), ..Cause::default() }
     }
 
@@ -219,7 +245,9 @@ impl Tracer {
     }
 
     /// The descriptors of a poll; a negative one is passed over (poll(2)).
-    fn poll_cause(&self, tid: i32, task: TaskId, call: &Call, timeout: bool) -> Cause {
+    fn poll_cause(&self, tid: i32, task: TaskId, call: &Call) -> Cause {
+        let timeout =
+            if call.family == Family::Ppoll { call.args[2] != 0 } else { !(call.args[2] as i32).is_negative() };
         let mut bytes = vec![0; call.args[1].min(MAX_POLLED) as usize * 8];
         let read = memory::read(tid, call.args[0], &mut bytes).unwrap_or(0);
         let entry = |entry: &[u8]| {
@@ -243,8 +271,8 @@ impl Tracer {
             [Polled { channel, .. }] => channel,
             _ => None,
         };
-        let wanted = if why == Why::Time { Exactly::Nothing } else { Exactly::Ready { polled, timeout } };
-        Cause { channel: instance.or(only), on: None, why: Some(why), wanted }
+        let wanted = if why == Why::Time { Exactly::Nothing } else { Exactly::Ready { polled } };
+        Cause { channel: instance.or(only), on: None, why: Some(why), timeout, wanted }
     }
 }
 

@@ -208,7 +208,11 @@ impl Tracer {
         self.set_rest(tid, Rest::Statement(stopped, id));
         let call = self.recorder.intern("barrier");
         let why = crate::model::Why::Barrier;
-        self.recorder.in_call(task, call, Kind::Block { channel: None, on: None, why, wanted: Blob::EMPTY });
+        self.recorder.in_call(
+            task,
+            call,
+            Kind::Block { channel: None, on: None, why, timeout: false, wanted: Blob::EMPTY },
+        );
         if let Some(tracee) = self.tracees.get_mut(&tid) {
             tracee.at_barrier = true;
         }

@@ -18,6 +18,7 @@ mod describe;
 mod ending;
 mod forced;
 mod frames;
+mod futex;
 mod hands;
 mod instruction;
 mod journal;

@@ -11,7 +11,8 @@ use super::calls::Family;
 use super::clock::Left;
 use super::tracee::Call;
 use super::tracer::{Result, Tracer, unless_gone};
-use crate::sys::{memory, signal};
+use crate::model::{ChannelKind, TaskId};
+use crate::sys::{memory, signal, sockets, terminal};
 
 /// A timer that runs in real time.
 #[derive(Debug, Clone, Copy)]
@@ -90,6 +91,39 @@ impl Tracer {
         })
     }
 
+    /// Whether the sleep in a call ends after some time, whatever the others do.
+    pub(super) fn ends_by_itself(&self, task: TaskId, call: &Call) -> bool {
+        self.has_timeout(call) || self.descriptor_has_timeout(task, call)
+    }
+
+    /// Whether what a call waits at has a timeout of its own: a socket (`SO_RCVTIMEO` and `SO_SNDTIMEO` of
+    /// socket(7)), or a terminal that is read byte by byte (`VTIME` of termios(3)).
+    fn descriptor_has_timeout(&self, task: TaskId, call: &Call) -> bool {
+        let option = match call.family {
+            Family::Read | Family::Readv | Family::Recvfrom | Family::Recvmsg { .. } | Family::Accept => {
+                libc::SO_RCVTIMEO
+            }
+            Family::Write
+            | Family::Writev
+            | Family::Sendto
+            | Family::Sendmsg { .. }
+            | Family::Sendfile
+            | Family::Connect => libc::SO_SNDTIMEO,
+            _ => return false,
+        };
+        let fd = call.args[0] as i32;
+        let channel = self.world().fd(task, fd).and_then(|entry| self.world().channel(entry.channel));
+        match channel.map(|channel| channel.kind) {
+            Some(kind) if kind.is_socket() => {
+                self.borrow(task, fd).is_some_and(|socket| sockets::has_timeout(&socket, option).unwrap_or(true))
+            }
+            Some(ChannelKind::Terminal) if option == libc::SO_RCVTIMEO => {
+                self.borrow(task, fd).is_some_and(|terminal| terminal::has_timeout(&terminal))
+            }
+            _ => false,
+        }
+    }
+
     /// Whether a call that waits was told how long at most.
     fn has_timeout(&self, call: &Call) -> bool {
         let args = &call.args;
@@ -97,6 +131,8 @@ impl Tracer {
             Family::Sleep { .. } => true,
             Family::Poll => !(args[2] as i32).is_negative(),
             Family::Ppoll => args[2] != 0,
+            Family::Select if self.recorder.names().get(call.name).starts_with("epoll") => false,
+            Family::Select | Family::Recvmsg { many: true } => args[4] != 0,
             Family::Futex | Family::Semop => args[3] != 0 && self.recorder.names().get(call.name) != "semop",
             Family::MqSend | Family::MqReceive => args[4] != 0,
             Family::SignalWait => args[2] != 0 && self.recorder.names().get(call.name) == "rt_sigtimedwait",

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::journal::Journal;
 use crate::insight::{Finding, Watch};
-use crate::model::{Batch, Blob, Ended, Event, Header, Kind, Names, Pen, Sym, TaskId, World};
+use crate::model::{Batch, Blob, Ended, Event, Header, Kind, Names, Parties, Pen, Sym, TaskId, World};
 
 /// The end of a system call, as far as an event is concerned.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +22,8 @@ pub struct Recorder {
     watch: Watch,
     findings: Vec<Finding>,
     found: Vec<&'static str>,
+    /// Whether somebody has fallen asleep, or lost the means to wake others, since the last time.
+    stirred: bool,
     journal: Option<Journal>,
 }
 
@@ -40,6 +42,7 @@ impl Recorder {
             watch: Watch::default(),
             findings: Vec::new(),
             found: Vec::new(),
+            stirred: false,
             journal: None,
         }
     }
@@ -115,7 +118,37 @@ impl Recorder {
         self.journal.as_mut()
     }
 
+    /// Writes that these tasks sleep, as the kernel was asked to say.
+    pub fn asleep(&mut self, tasks: &[TaskId]) {
+        let parties = Parties { tasks: tasks.to_vec(), channels: Vec::new() };
+        let parties = self.pen.keep(&parties.to_bytes());
+        self.plain(TaskId::LAB, Kind::Asleep { parties });
+    }
+
+    /// Whether since the last time anything has happened after which nobody might be left who could wake
+    /// those who sleep.
+    pub const fn has_stirred(&mut self) -> bool {
+        std::mem::replace(&mut self.stirred, false)
+    }
+
+    /// What stirred has not been settled.
+    pub const fn stir(&mut self) {
+        self.stirred = true;
+    }
+
     fn write(&mut self, task: TaskId, call: Option<Sym>, ret: i64, kind: Kind) {
+        self.stirred |= matches!(
+            kind,
+            Kind::Block { .. }
+                | Kind::Close { .. }
+                | Kind::Dup { .. }
+                | Kind::Exec { .. }
+                | Kind::Exit { .. }
+                | Kind::Detach { .. }
+                | Kind::Timer { .. }
+                | Kind::Signal { .. }
+                | Kind::Monitor { .. }
+        );
         let event = Event { t_ns: self.start.elapsed().as_nanos() as u64, ret, task, call, kind };
         self.pen.write(event);
         self.watch.observe(&event, self.pen.world(), self.pen.names(), &mut self.findings);

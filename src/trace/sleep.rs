@@ -2,7 +2,7 @@
 
 use super::calls::Family;
 use super::tracer::Tracer;
-use crate::model::{How, TaskId};
+use crate::model::{How, State, TaskId, Why};
 use crate::sys::procfs;
 
 impl Tracer {
@@ -37,6 +37,48 @@ impl Tracer {
     pub fn fell_asleep(&mut self, tid: i32) {
         if self.tracees.get(&tid).is_some_and(|tracee| tracee.is_moving() && !tracee.ended) {
             self.write_block(tid);
+        }
+    }
+
+    /// Whether the kernel says of each of these tasks that it sleeps in the call that the log says, and that none
+    /// of them has been woken in between. Who no longer does, or sleeps in another call by now, is looked at
+    /// anew.
+    pub fn still_sleep(&mut self, tasks: &[TaskId]) -> bool {
+        let first: Vec<Option<u64>> = tasks.iter().map(|task| self.sleeps_on(*task)).collect();
+        if first.contains(&None) {
+            for (task, _) in tasks.iter().zip(first).filter(|(_, naps)| naps.is_none()) {
+                self.look_anew(*task);
+            }
+            return false;
+        }
+        // Between the two looks at one of them another one could have been woken by it; then it has slept
+        // once more.
+        tasks.iter().map(|task| self.sleeps_on(*task)).eq(first)
+    }
+
+    /// How often a task has gone to sleep, if it sleeps in the call that the log says.
+    fn sleeps_on(&self, task: TaskId) -> Option<u64> {
+        if self.blocked(task)?.why == Why::Barrier {
+            return Some(0);
+        }
+        let tid = *self.tids.get(&task)?;
+        let tracee = self.tracees.get(&tid)?;
+        let (number, first) = tracee.sleeps_in?;
+        if !matches!(procfs::state(tid), Some(b'S' | b'D')) {
+            return None;
+        }
+        let (now_in, args) = procfs::sleeping_in(tid)?;
+        let goes_on = self.calls.family(now_in) == Family::Restart;
+        (goes_on || (now_in, args[0]) == (number, first)).then(|| procfs::naps(tid)).flatten()
+    }
+
+    /// Somebody who was woken in a call that does not stop has not been heard of since.
+    fn look_anew(&mut self, task: TaskId) {
+        let Some(tid) = self.tids.get(&task).copied() else { return };
+        let is_blocked = self.world().task(task).is_some_and(|task| matches!(task.state, State::Blocked(_)));
+        let unseen = self.tracees.get(&tid).is_some_and(|tracee| tracee.call.is_none());
+        if is_blocked && unseen {
+            self.wake(tid);
         }
     }
 

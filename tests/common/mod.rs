@@ -127,7 +127,7 @@ impl Writer {
     }
 
     pub fn block(&mut self, task: TaskId, call: &str, channel: Option<ChannelId>, on: Option<TaskId>, why: Why) {
-        self.event(task, call, 0, Kind::Block { channel, on, why, wanted: Blob::EMPTY });
+        self.event(task, call, 0, Kind::Block { channel, on, why, timeout: false, wanted: Blob::EMPTY });
     }
 
     pub fn unblock(&mut self, task: TaskId, call: &str, channel: Option<ChannelId>) {

@@ -135,21 +135,23 @@ impl Scribe {
 
     fn block(&mut self, channel: Option<ChannelId>, on: Option<TaskId>, numbers: [u64; 3]) -> Kind {
         let wanted = self.wanted(numbers);
-        Kind::Block { channel, on, why: Why::ALL[numbers[1] as usize % Why::ALL.len()], wanted }
+        let timeout = numbers[2].is_multiple_of(2);
+        Kind::Block { channel, on, why: Why::ALL[numbers[1] as usize % Why::ALL.len()], timeout, wanted }
     }
 
     fn wanted(&mut self, [a, b, c]: [u64; 3]) -> Blob {
         let kind = [LockKind::Process, LockKind::Description, LockKind::Flock][a as usize % 3];
         let mode = [LockMode::Read, LockMode::Write, LockMode::Unlock][b as usize % 3];
         let access = [Access::Read, Access::Write, Access::ReadWrite, Access::None][b as usize % 4];
-        let wanted = match c % 5 {
+        let wanted = match c % 6 {
             0 => return Blob::EMPTY,
             1 => Wanted::Operation { index: a as u32, delta: b as i32 },
             2 => Wanted::Lock { fd: (b % 9) as i32, kind, mode, start: a % 100, len: b % 100 },
             3 => Wanted::Message(a as i64),
+            4 => Wanted::Word { of: Word::ALL[b as usize % Word::ALL.len()], at: a },
             _ => {
                 let one = |n: u64| Polled { fd: (b % 9) as i32, channel: self.channel(n), access };
-                Wanted::Ready { polled: (0..a % 4).map(one).collect(), timeout: b.is_multiple_of(2) }
+                Wanted::Ready { polled: (0..a % 4).map(one).collect() }
             }
         };
         self.pen.keep(&wanted.to_bytes())

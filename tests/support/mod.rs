@@ -33,6 +33,7 @@ pub fn plan(subject: Subject) -> Plan {
         watch_memory: false,
         capture: 256,
         timeout: Some(60),
+        stop_when_stuck: false,
         isolate: false,
         all_cpus: false,
         stdio: Stdio::Captured,

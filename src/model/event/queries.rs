@@ -13,7 +13,7 @@ impl Kind {
             }
             Self::Syscall { args } => args,
             Self::Block { wanted, .. } => wanted,
-            Self::Diagnosis { parties, .. } => parties,
+            Self::Diagnosis { parties, .. } | Self::Asleep { parties } => parties,
             _ => Blob::EMPTY,
         }
     }
@@ -94,6 +94,7 @@ impl Kind {
             Self::Seek { .. } => "seek",
             Self::Block { .. } => "block",
             Self::Unblock { .. } => "unblock",
+            Self::Asleep { .. } => "asleep",
             Self::Monitor { .. } => "monitor",
             Self::Action { .. } => "action",
             Self::Mask { .. } => "mask",

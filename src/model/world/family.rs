@@ -30,7 +30,8 @@ impl World {
             self.tables.len() - 1
         };
         let keeper = self.task(maker.process).map_or(maker.id, |leader| leader.actions_of);
-        let actions = self.task(keeper).map(|keeper| keeper.actions.clone()).unwrap_or_default();
+        let (actions, interrupts) =
+            self.task(keeper).map(|keeper| (keeper.actions.clone(), keeper.interrupts)).unwrap_or_default();
         self.tasks.push(Arc::new(Task {
             id,
             name,
@@ -39,14 +40,17 @@ impl World {
             parent: if thread || shares.parent { maker.parent } else { maker.id },
             how,
             program: maker.program,
+            loaded: maker.loaded,
             state: State::Running,
             wanted: Wanted::Nothing,
+            unwoken: false,
             pgid: maker.pgid,
             sid: maker.sid,
             terminal: maker.terminal,
             table,
             blocked: maker.blocked,
             actions: if thread || shares.actions { Vec::new() } else { actions },
+            interrupts: if thread || shares.actions { 0 } else { interrupts },
             pending: Pendings::default(),
             shared_pending: Pendings::default(),
             at_hand: None,
@@ -86,7 +90,7 @@ impl World {
         self.change(child, |task| task.uses = uses);
     }
 
-    pub(super) fn exec(&mut self, id: TaskId, path: Sym, name: Sym) {
+    pub(super) fn exec(&mut self, seq: u64, id: TaskId, path: Sym, name: Sym) {
         self.unshare_table(id);
         self.drop_uses(id);
         let actions = self.actions(id).map(|keeper| keeper.actions.clone()).unwrap_or_default();
@@ -98,11 +102,12 @@ impl World {
             }
             // What it has shared is its own from now on.
             task.actions = actions;
+            task.interrupts = 0;
             task.actions_of = id;
             task.on_altstack = 0;
             task.altstack = None;
             task.timers.retain(|timer| timer.kind != TimerKind::Posix);
-            task.program = Some(path);
+            (task.program, task.loaded) = (Some(path), seq);
             task.name = name;
             task.line = None;
             // A thread that loads a program takes the place of a leader that may have ended before.

@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 use super::task::{Action, Blocked, Fd, State, Table, Task, Use};
 use super::{
-    Altstack, Channel, ChannelId, Event, Hold, How, Kind, Pending, Pendings, Signal, SignalSet, Sym, TaskId, Timer,
-    Wanted,
+    Altstack, Channel, ChannelId, Event, Hold, How, Kind, Parties, Pending, Pendings, Signal, SignalSet, Sym, TaskId,
+    Timer, Wanted,
 };
 
 /// `SA_NOCLDWAIT` of sigaction(2): children do not become zombies.
@@ -45,14 +45,17 @@ impl World {
             parent: TaskId::LAB,
             how: How::Fork,
             program: None,
+            loaded: 0,
             state: State::Running,
             wanted: Wanted::Nothing,
+            unwoken: false,
             pgid: 0,
             sid: 0,
             terminal: None,
             table: 0,
             blocked: SignalSet::EMPTY,
             actions: Vec::new(),
+            interrupts: 0,
             pending: Pendings::default(),
             shared_pending: Pendings::default(),
             at_hand: None,
@@ -208,7 +211,7 @@ impl World {
         let task = event.task;
         match event.kind {
             Kind::Spawn { child, pid, name, how, shares } => self.spawn(seq, task, child, pid, name, how, shares),
-            Kind::Exec { path, name, .. } => self.exec(task, path, name),
+            Kind::Exec { path, name, .. } => self.exec(seq, task, path, name),
             Kind::Exit { status } => self.exit(task, status),
             Kind::Reap { child, status } => self.reap(child, status),
             Kind::Reparent { to } => self.reparent(task, to),
@@ -246,9 +249,10 @@ impl World {
             }
             Kind::Sem { .. } | Kind::Lock { .. } | Kind::Store { .. } => self.shared(seq, task, event.kind, payload),
             Kind::Seek { fd, position, .. } => self.seek(task, fd, position),
-            Kind::Block { channel, on, why, .. } => {
-                let state = State::Blocked(Blocked { call: event.call, channel, on, why });
-                self.change(task, |task| (task.state, task.wanted) = (state, Wanted::from_bytes(payload)));
+            Kind::Block { channel, on, why, timeout, .. } => {
+                let state = State::Blocked(Blocked { call: event.call, channel, on, why, timeout });
+                let wanted = Wanted::from_bytes(payload);
+                self.change(task, |task| (task.state, task.wanted, task.unwoken) = (state, wanted, false));
             }
             Kind::Monitor { channel, told } => self.monitor(task, event.t_ns, channel, told),
             Kind::Unblock { .. } => self.wake(task),
@@ -280,6 +284,11 @@ impl World {
             | Kind::Limit { .. }
             | Kind::Diagnosis { .. }
             | Kind::End { .. } => {}
+            Kind::Asleep { .. } => {
+                for task in Parties::from_bytes(payload).tasks {
+                    self.change(task, |task| task.unwoken = matches!(task.state, State::Blocked(_)));
+                }
+            }
         }
     }
 
@@ -309,7 +318,9 @@ impl World {
 
     fn wake(&mut self, id: TaskId) {
         if self.task(id).is_some_and(|task| matches!(task.state, State::Blocked(_))) {
-            self.change(id, |task| (task.state, task.wanted) = (State::Running, Wanted::Nothing));
+            self.change(id, |task| {
+                (task.state, task.wanted, task.unwoken) = (State::Running, Wanted::Nothing, false);
+            });
         }
     }
 }

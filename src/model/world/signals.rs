@@ -11,6 +11,9 @@ impl World {
     pub(super) fn set_action(&mut self, id: TaskId, action: Action) {
         let Some(keeper) = self.actions(id).map(|keeper| keeper.id) else { return };
         self.change(keeper, |task| {
+            if action.signal == Signal::INT && action.disposition == Disposition::Handler {
+                task.interrupts = task.interrupts.saturating_add(1);
+            }
             task.actions.retain(|known| known.signal != action.signal);
             if action.disposition != Disposition::Default || action.flags & SA_NOCLDWAIT != 0 {
                 task.actions.push(action);

@@ -20,7 +20,7 @@ impl Tracer {
     }
 
     /// A descriptor of a task, to be looked at and closed at once.
-    pub(super) fn borrow(&self, task: TaskId, fd: i32) -> Option<OwnedFd> {
+    pub(in crate::trace) fn borrow(&self, task: TaskId, fd: i32) -> Option<OwnedFd> {
         let leader = self.world().task(task)?.process;
         let tid = self.tids.get(&leader).or_else(|| self.tids.get(&task))?;
         peek::borrow(*tid, fd).ok()

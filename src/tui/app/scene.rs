@@ -214,7 +214,7 @@ impl Channels {
 
     /// Who waits for one of several descriptors waits at each.
     fn find_polled(&mut self, task: &Task) {
-        let Wanted::Ready { polled, .. } = &task.wanted else { return };
+        let Wanted::Ready { polled } = &task.wanted else { return };
         for channel in polled.iter().filter_map(|one| one.channel) {
             let waiters = self.waiters.entry(channel).or_default();
             if waiters.last().is_none_or(|last| last.task != task.id) {

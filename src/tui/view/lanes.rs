@@ -60,7 +60,7 @@ pub fn parties(event: &Event) -> [Option<TaskId>; 2] {
     match event.kind {
         Kind::Spawn { child, .. } | Kind::Reap { child, .. } => [own, Some(child)],
         Kind::Signal { phase: Phase::Generated, from, .. } | Kind::Pass { from, .. } => [own, from],
-        Kind::Diagnosis { .. } | Kind::End { .. } => [None, None],
+        Kind::Diagnosis { .. } | Kind::End { .. } | Kind::Asleep { .. } => [None, None],
         _ => [own, None],
     }
     .map(|task| task.filter(|task| *task != TaskId::LAB))

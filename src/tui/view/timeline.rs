@@ -161,7 +161,8 @@ impl Diagram<'_> {
         let style = self.app.style(self.role(n));
         let mut pen = Pen { area: self.area, left: self.left, y, style, buf };
         match event.kind {
-            Kind::Diagnosis { parties, .. } => self.diagnosis(parties, &mut pen),
+            Kind::Diagnosis { parties, .. } => self.diagnosis(parties, "⚠", &mut pen),
+            Kind::Asleep { parties } => self.diagnosis(parties, "◌", &mut pen),
             Kind::Spawn { child, .. } if event.task == TaskId::LAB => {
                 let Some(x) = self.lanes.x(child) else { return };
                 pen.text(x.saturating_sub(3).max(self.left), "──▶");
@@ -174,12 +175,12 @@ impl Diagram<'_> {
         }
     }
 
-    /// A finding concerns several tasks at once.
-    fn diagnosis(&self, parties: crate::model::Blob, pen: &mut Pen<'_>) {
+    /// A finding concerns several tasks at once, and so does what the kernel says of sleepers.
+    fn diagnosis(&self, parties: crate::model::Blob, mark: &str, pen: &mut Pen<'_>) {
         let parties = crate::model::Parties::from_bytes(self.app.log.bytes(parties));
         for task in parties.tasks {
             if let Some(x) = self.lanes.x(task) {
-                pen.text(x, "⚠");
+                pen.text(x, mark);
             }
         }
     }

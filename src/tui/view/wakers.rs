@@ -28,6 +28,7 @@ pub fn who(app: &App, channels: &Channels, task: &Task) -> String {
         }
         // Only of one that is used as a lock can be said who will give it back.
         Why::Value if blocked.on.is_none() => format!("; {} could change it", named(app, task.id, &wakers.tasks)),
+        Why::Futex => format!("; {} could", named(app, task.id, &wakers.tasks)),
         Why::Lock if blocked.on.is_none() => format!("; held by {}", named(app, task.id, &wakers.tasks)),
         Why::Child if blocked.on.is_none() => format!(": {}", named(app, task.id, &wakers.tasks)),
         _ => String::new(),

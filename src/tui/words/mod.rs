@@ -162,6 +162,7 @@ impl<'a> Words<'a> {
             Kind::Diagnosis { rule, weight: Weight::Note, .. } => format!("note: {}", self.sym(rule)),
             Kind::End { .. } => "end of the run".to_owned(),
             Kind::Hold { hold } => held(hold).to_owned(),
+            Kind::Asleep { parties } => format!("still asleep: {}", self.parties(parties).join(", ")),
             _ => self.brief_meeting(seq, event),
         }
     }
@@ -177,6 +178,9 @@ impl<'a> Words<'a> {
                 format!("note: {}: {}", self.sym(rule), self.sym(text))
             }
             Kind::End { text, .. } => format!("end of the run: {}", self.sym(text)),
+            Kind::Asleep { parties } => {
+                format!("the kernel says that nobody has woken {}", self.parties(parties).join(", "))
+            }
             Kind::Exec { argv, .. } => format!("{who}: exec {}", self.argv(argv)),
             Kind::Spawn { .. } if event.task == TaskId::LAB => format!("the lab {}", self.brief(seq, event)),
             Kind::Clock { now } => format!("the lab's clock: {}", text::seconds(now)),
@@ -199,9 +203,9 @@ impl<'a> Words<'a> {
     /// The event as something that is about to happen.
     pub fn next(&self, seq: u64, event: &Event) -> String {
         match event.kind {
-            Kind::Block { channel, on, why, wanted } => {
+            Kind::Block { channel, on, why, timeout, wanted } => {
                 let wanted = Wanted::from_bytes(self.log.bytes(wanted));
-                self.waiting(&Blocked { call: event.call, channel, on, why }, &wanted)
+                self.waiting(&Blocked { call: event.call, channel, on, why, timeout }, &wanted)
             }
             Kind::Signal { phase: Phase::Delivered, signal, .. } => format!("about to be delivered {signal}"),
             _ => self.brief(seq, event),

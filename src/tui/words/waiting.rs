@@ -3,7 +3,7 @@
 use super::Words;
 use super::meeting::range;
 use crate::model::{
-    Access, Blocked, ChannelId, ChannelKind, End, LockKind, LockMode, Monitor, Polled, Task, Wanted, Why,
+    Access, Blocked, ChannelId, ChannelKind, End, LockKind, LockMode, Monitor, Polled, Task, Wanted, Why, Word,
 };
 
 /// How many of several descriptors are named.
@@ -15,7 +15,7 @@ impl Words<'_> {
         let call = self.call_of(blocked);
         let place = self.place(blocked, wanted);
         match (blocked.why, blocked.on) {
-            (Why::Child | Why::Vfork, Some(child)) => format!("{call} for {}", self.task(child)),
+            (Why::Child | Why::Vfork | Why::Join, Some(child)) => format!("{call} for {}", self.task(child)),
             (Why::Lock | Why::Value, Some(holder)) => format!("{call}{place}: held by {}", self.task(holder)),
             (Why::Other, _) => format!("{call}{place}"),
             (Why::Empty | Why::NoPeer, _) if self.listens(blocked.channel) => {
@@ -24,8 +24,8 @@ impl Words<'_> {
             (Why::Empty, _) if blocked.channel.is_some_and(|id| self.is_terminal(id)) => {
                 format!("{call}{place}: nothing to read yet")
             }
-            (Why::Lock, _) if blocked.channel.is_none() => format!("{call}: until it is woken"),
-            (why, _) => format!("{call}{place}: {}", reason(why, wanted)),
+            (Why::Lock | Why::Futex, _) if blocked.channel.is_none() => format!("{call}: {}", woken(wanted)),
+            (why, _) => format!("{call}{place}: {}", reason(why, blocked.timeout, wanted)),
         }
     }
 
@@ -102,7 +102,8 @@ impl Words<'_> {
             (Some(channel), _, Wanted::Lock { kind, mode, start, len, .. }) => {
                 format!(" {}{}", self.channel(channel), lock(*kind, *mode, *start, *len))
             }
-            (instance, _, Wanted::Ready { polled, .. }) => self.several(instance, polled),
+            (Some(channel), _, Wanted::Word { at, .. }) => format!(" {} byte {at}", self.channel(channel)),
+            (instance, _, Wanted::Ready { polled }) => self.several(instance, polled),
             (Some(channel), ..) => format!(" {}", self.channel(channel)),
             (None, ..) => String::new(),
         }
@@ -145,8 +146,17 @@ fn lock(kind: LockKind, mode: LockMode, start: u64, len: u64) -> String {
     format!(", {what}{bytes}")
 }
 
+/// What has to happen at a word of memory.
+const fn woken(wanted: &Wanted) -> &'static str {
+    match wanted {
+        Wanted::Word { of: Word::Semaphore, .. } => "nobody has posted the semaphore",
+        Wanted::Word { of: Word::Mutex, .. } => "somebody holds the mutex",
+        _ => "until it is woken",
+    }
+}
+
 /// Why a task sleeps.
-const fn reason(why: Why, wanted: &Wanted) -> &'static str {
+const fn reason(why: Why, timeout: bool, wanted: &Wanted) -> &'static str {
     match why {
         Why::Empty if matches!(wanted, Wanted::Message(kind) if *kind != 0) => "no such message",
         Why::Empty => "empty",
@@ -155,9 +165,11 @@ const fn reason(why: Why, wanted: &Wanted) -> &'static str {
         Why::Child => "no child has ended",
         Why::Signal => "no signal has come",
         Why::Time => "time is not over",
-        Why::Poll if matches!(wanted, Wanted::Ready { timeout: true, .. }) => "nothing is ready, time is not over",
+        Why::Poll if timeout => "nothing is ready, time is not over",
         Why::Poll => "nothing is ready",
         Why::Lock => "somebody holds the lock",
+        Why::Futex => woken(wanted),
+        Why::Join => "the thread has not ended",
         Why::Value => "its value does not allow it",
         Why::Backlog => "the backlog is full",
         Why::Vfork => "until the child execs or ends",

@@ -1,0 +1,48 @@
+//! Whether those who sleep will ever wake: asked of the kernel when the log says that they will not.
+
+use super::engine::Engine;
+use crate::insight::{may_be_stuck, stuck};
+use crate::model::TaskId;
+
+/// How often the kernel is asked, should somebody have been woken and have gone to sleep once more meanwhile.
+const TRIES: usize = 3;
+
+impl Engine {
+    /// Writes who sleeps for ever, if there is somebody new: everybody beside them sleeps too.
+    pub(super) fn look_for_stuck(&mut self) {
+        if self.tracer.recorder_mut().has_stirred() && may_be_stuck(self.tracer.world()) {
+            self.confirm_stuck(false);
+        }
+    }
+
+    /// The same when the run is over; then somebody else may be awake.
+    pub(super) fn look_for_stuck_at_end(&mut self) {
+        self.confirm_stuck(true);
+    }
+
+    fn confirm_stuck(&mut self, at_end: bool) {
+        for _ in 0..TRIES {
+            let found = stuck(self.tracer.world(), self.tracer.recorder().names(), at_end);
+            let tasks: Vec<TaskId> = found.circle.into_keys().collect();
+            let known = |id: &TaskId| self.tracer.world().task(*id).is_some_and(|task| task.unwoken);
+            if tasks.is_empty() || tasks.iter().all(known) || (found.watched && !at_end) {
+                return;
+            }
+            if self.tracer.still_sleep(&tasks) {
+                self.tracer.recorder_mut().asleep(&tasks);
+                return;
+            }
+        }
+        self.tracer.recorder_mut().stir();
+    }
+
+    /// Whether everybody that is left sleeps for ever, as the kernel has said.
+    pub(super) fn is_stuck(&self) -> bool {
+        let world = self.tracer.world();
+        let unwoken = || world.living().all(|task| task.unwoken);
+        world.living().next().is_some() && unwoken() && {
+            let found = stuck(world, self.tracer.recorder().names(), false);
+            world.living().all(|task| found.circle.contains_key(&task.id))
+        }
+    }
+}

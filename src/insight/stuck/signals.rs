@@ -1,0 +1,59 @@
+//! Whether somebody could still make a handler run in a task that sleeps.
+
+use std::collections::BTreeSet;
+
+use crate::model::{Blocked, Disposition, Names, Signal, SignalSet, State, Task, TaskId, Why, World};
+
+/// Programs that handle SIGINT for themselves, whatever the program that they run wants: shells, while they wait.
+const SHELLS: [&str; 8] = ["sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "busybox"];
+
+/// Whether a signal could make a handler run in `id` that one of those sends who are awake, or a child that ends.
+pub(super) fn tasks_reach(id: TaskId, active: &BTreeSet<TaskId>, world: &World) -> bool {
+    handlers(id, world).any(|signal| match signal {
+        Signal::CHLD => children(id, world).any(|child| active.contains(&child)),
+        _ => !is_own(signal) && !active.is_empty(),
+    })
+}
+
+/// Whether people would send it a signal for which it has a handler: with kill(1), or with a key. Nobody outside
+/// knows the processes of a scenario.
+pub(super) fn people_reach(id: TaskId, world: &World, names: &Names) -> bool {
+    // The end of a timer that does not run will not come.
+    const UNSENT: [i32; 5] = [libc::SIGALRM, libc::SIGVTALRM, libc::SIGPROF, libc::SIGURG, libc::SIGCHLD];
+    let of_scenario = world.task(id).is_some_and(|task| task.line.is_some());
+    let sent = |signal: Signal| !is_own(signal) && !UNSENT.contains(&signal.number());
+    let meant = |signal: Signal| signal != Signal::INT || !is_the_interpreters(id, world, names);
+    !of_scenario && handlers(id, world).any(|signal| sent(signal) && meant(signal))
+}
+
+/// The signals that `id` has handlers for and does not block.
+fn handlers(id: TaskId, world: &World) -> impl Iterator<Item = Signal> {
+    // vfork(2) is left for nothing but death.
+    let vforks = |task: &&Task| matches!(task.state, State::Blocked(Blocked { why: Why::Vfork, .. }));
+    let task = world.task(id).filter(|task| !vforks(task));
+    let caught = world.actions(id).map_or(SignalSet::EMPTY, |keeper| keeper.with_disposition(Disposition::Handler));
+    let blocked = task.map_or(SignalSet(u64::MAX), |task| task.blocked);
+    caught.iter().filter(move |signal| !blocked.contains(*signal))
+}
+
+/// Whether the handler for SIGINT is only what an interpreter always has: Python sets one when it starts.
+fn is_the_interpreters(id: TaskId, world: &World, names: &Names) -> bool {
+    let Some(keeper) = world.actions(id) else { return false };
+    let program = world.task(keeper.process).and_then(|leader| leader.program).map(|path| names.get(path));
+    let Some(program) = program.and_then(|path| path.rsplit('/').next()) else { return false };
+    SHELLS.contains(&program) || (program.starts_with("python") && keeper.interrupts < 2)
+}
+
+/// Signals that a task causes itself, and those that glibc keeps for its threads (nptl(7)).
+const fn is_own(signal: Signal) -> bool {
+    signal.is_synchronous()
+        || matches!(signal.number(), 32 | 33)
+        || matches!(signal.number(), libc::SIGPIPE | libc::SIGABRT | libc::SIGXCPU | libc::SIGXFSZ)
+}
+
+/// The threads of the children of a process.
+fn children(id: TaskId, world: &World) -> impl Iterator<Item = TaskId> {
+    let process = world.task(id).map_or(id, |task| task.process);
+    let is_child = move |task: &&Task| world.task(task.process).is_some_and(|leader| leader.parent == process);
+    world.living().filter(is_child).map(|task| task.id)
+}
