@@ -7,12 +7,21 @@ use super::{Finding, Rule, name};
 use crate::model::{Ended, Event, Kind, Names, Phase, Signal, Status, Sym, TaskId, Weight, World};
 
 /// A call failed with EINTR, and all that the process did afterwards was to say so and to end with a
-/// status that is not 0.
+/// status that is not 0. Who says nothing may have been asked to end: that is worth a note.
 ///
 /// Signals that are sent to end a program, and alarms, which are set to end a wait, mean just that.
 #[derive(Debug, Default)]
 pub(super) struct EintrNotHandled {
-    interrupted: BTreeMap<TaskId, (Sym, Option<Signal>)>,
+    interrupted: BTreeMap<TaskId, Interrupted>,
+}
+
+/// A call that failed so.
+#[derive(Debug, Clone, Copy)]
+struct Interrupted {
+    call: Sym,
+    by: Option<Signal>,
+    /// Whether the process has written to its standard error since.
+    said: bool,
 }
 
 /// Calls whose normal end is EINTR.
@@ -38,7 +47,7 @@ impl Rule for EintrNotHandled {
         if event.errno() == Some(libc::EINTR) {
             let Some(call) = event.call.filter(|call| !is_wait(names.get(*call))) else { return };
             if world.task(task).is_some_and(|task| task.handling.is_empty()) {
-                self.interrupted.insert(task, (call, None));
+                self.interrupted.insert(task, Interrupted { call, by: None, said: false });
             }
             return;
         }
@@ -47,14 +56,13 @@ impl Rule for EintrNotHandled {
         }
         match event.kind {
             Kind::Signal { phase: Phase::Handler, signal, .. } => {
-                if let Some((_, by)) = self.interrupted.get_mut(&task)
-                    && by.is_none()
-                {
-                    *by = Some(signal);
+                if let Some(interrupted) = self.interrupted.get_mut(&task) {
+                    interrupted.by.get_or_insert(signal);
                 }
             }
             Kind::Exit { status } => {
-                let Some((call, Some(signal))) = self.interrupted.remove(&task) else { return };
+                let Some(interrupted) = self.interrupted.remove(&task) else { return };
+                let Interrupted { call, by: Some(signal), said } = interrupted else { return };
                 if matches!(status, Status::Code(0) | Status::Signal { .. }) || is_meant_to_end(signal) {
                     return;
                 }
@@ -65,7 +73,7 @@ impl Rule for EintrNotHandled {
                 );
                 findings.push(Finding {
                     rule: "eintr-not-handled",
-                    weight: Weight::Fault,
+                    weight: if said { Weight::Fault } else { Weight::Note },
                     text,
                     tasks: vec![task],
                     channels: Vec::new(),
@@ -82,7 +90,11 @@ impl Rule for EintrNotHandled {
             | Kind::Flags { .. }
             | Kind::Close { .. } => {}
             Kind::Syscall { .. } if event.call.is_some_and(|call| names.get(call) == "fcntl") => {}
-            Kind::Write { channel, .. } if world.fd(task, 2).is_some_and(|error| error.channel == channel) => {}
+            Kind::Write { channel, .. } if world.fd(task, 2).is_some_and(|error| error.channel == channel) => {
+                if let Some(interrupted) = self.interrupted.get_mut(&task) {
+                    interrupted.said = true;
+                }
+            }
             _ if event.call.is_none() => {}
             _ => {
                 // It goes on, apart from what its handler does.

@@ -92,11 +92,12 @@ impl Rule for LostWakeUp {
     }
 
     fn end(&mut self, world: &World, names: &Names, ended: Ended, findings: &mut Vec<Finding>) {
-        // What goes on might still have done its part.
-        if ended == Ended::Cut {
-            return;
-        }
+        // What goes on might still have sent another.
+        let alone = |id| world.living().all(|task| task.id == id) && !world.will_be_interrupted(id);
         for (id, (signal, call)) in std::mem::take(&mut self.asleep) {
+            if ended == Ended::Cut && !alone(id) {
+                continue;
+            }
             let still =
                 world.task(id).is_some_and(|task| matches!(task.state, State::Blocked(it) if it.why == Why::Signal));
             if !still {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Finding, Rule, name};
-use crate::model::{ChannelId, Ended, Event, Kind, Names, Task, TaskId, Weight, World};
+use crate::model::{ChannelId, Ended, Event, Kind, Names, State, Task, TaskId, Weight, World};
 
 /// A living process got another parent. That by itself is worth knowing and no more: it may end soon, or be meant
 /// to go on alone. It is wrong when the process that was started as the run's own ends and leaves it behind with the same
@@ -19,6 +19,8 @@ pub(super) struct Orphan {
     sessions: BTreeSet<i32>,
     /// Who has been adopted by init, and whose child it was.
     adopted: BTreeMap<TaskId, TaskId>,
+    /// Who was left behind by which process, and may be about to end or to become a daemon.
+    left: BTreeMap<TaskId, TaskId>,
 }
 
 impl Orphan {
@@ -35,8 +37,10 @@ impl Orphan {
         let task = world.task(child).filter(|task| task.is_alive() && task.is_process())?;
         if to == TaskId::LAB && !self.is_meant(task, world) {
             self.adopted.insert(child, parent);
-            if self.roots.get(&child) == Some(&parent) {
-                return self.left_behind(child, parent, world, names);
+            if self.roots.get(&child) == Some(&parent)
+                && let Some(finding) = self.left_behind(child, parent, world, names)
+            {
+                return Some(finding);
             }
         }
         let by = if to == TaskId::LAB { "init" } else { name(to, world, names) };
@@ -53,9 +57,21 @@ impl Orphan {
         self.sessions.contains(&task.sid) || !(shares(1) || shares(2))
     }
 
-    /// The run's own process has ended, and `child` goes on.
+    /// The run's own process has ended before `child`. If that sleeps it goes on for some time.
     fn left_behind(&mut self, child: TaskId, root: TaskId, world: &World, names: &Names) -> Option<Finding> {
+        if matches!(world.task(child)?.state, State::Blocked(_)) {
+            return self.goes_on(child, root, world, names);
+        }
+        self.left.insert(child, root);
+        None
+    }
+
+    fn goes_on(&mut self, child: TaskId, root: TaskId, world: &World, names: &Names) -> Option<Finding> {
+        self.left.remove(&child);
         let parent = self.adopted.remove(&child)?;
+        if self.is_meant(world.task(child)?, world) {
+            return None;
+        }
         let (who, whom) = (name(parent, world, names), name(child, world, names));
         let after = if parent == root { String::new() } else { format!(" after {}", name(root, world, names)) };
         let text = format!(
@@ -98,6 +114,10 @@ impl Rule for Orphan {
             Kind::Group { sid, .. } if event.call.is_some_and(|call| names.get(call) == "setsid") => {
                 self.sessions.insert(sid);
             }
+            Kind::Write { .. } | Kind::Block { .. } if self.left.contains_key(&event.task) => {
+                let root = self.left.get(&event.task).copied().unwrap_or(TaskId::LAB);
+                findings.extend(self.goes_on(event.task, root, world, names));
+            }
             Kind::Reparent { to } => findings.extend(self.reparented(event.task, to, world, names)),
             Kind::Exit { .. } if self.roots.get(&event.task) == Some(&event.task) => {
                 self.root_ended(event.task, world, names, findings);
@@ -113,7 +133,7 @@ impl Rule for Orphan {
 mod tests {
     use crate::insight::replay;
     use crate::model::sketch::Sketch;
-    use crate::model::{Access, ChannelKind, End, FdFlags, Kind, Weight};
+    use crate::model::{Access, ChannelKind, End, FdFlags, Kind, Weight, Why};
 
     /// What is said of a family whose parent has `out` as its standard output.
     fn found(tell: impl FnOnce(&mut Sketch)) -> Vec<(Weight, String)> {
@@ -131,9 +151,11 @@ mod tests {
     #[test]
     fn a_child_that_goes_on_with_the_output_of_the_run() {
         let found = found(|sketch| {
-            sketch.exit("parent", 0).reparent("parent.child", "init").exit("parent.child", 0);
+            sketch.exit("parent", 0).reparent("parent.child", "init").write("parent.child", 1, "x");
+            sketch.exit("parent.child", 0);
         });
-        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found.len(), 2, "{found:?}");
+        let found = &found[1..];
         assert_eq!(found[0].0, Weight::Fault);
         let start =
             "parent ended before its child child, which init has adopted and which goes on with the same output";
@@ -149,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_a_session_or_an_output_of_its_own_is_meant_to_go_on() {
+    fn who_has_a_session_or_an_output_of_its_own_is_meant_to_go_on_and_who_ends_does_not() {
         let daemon = found(|sketch| {
             sketch.event("parent.child", "setsid", 7, Kind::Group { pgid: 7, sid: 7 });
             sketch.exit("parent", 0).reparent("parent.child", "init");
@@ -159,7 +181,10 @@ mod tests {
             sketch.open("parent.child", 1, "log", Access::Write).exit("parent", 0).reparent("parent.child", "init");
         });
         let text = "parent ended before its child child, which init has adopted";
-        for found in [daemon, job] {
+        let ends = found(|sketch| {
+            sketch.exit("parent", 0).reparent("parent.child", "init").exit("parent.child", 0);
+        });
+        for found in [daemon, job, ends] {
             assert_eq!(found, [(Weight::Note, text.to_owned())]);
         }
     }
@@ -177,7 +202,7 @@ mod tests {
         assert_eq!(ends, [(Weight::Note, "child ended before its child job, which init has adopted".to_owned())]);
         let stays = found(|sketch| {
             tell(sketch);
-            sketch.exit("parent", 0);
+            sketch.block("parent.child.job", "nanosleep", Why::Time).exit("parent", 0);
         });
         assert_eq!(stays.len(), 2, "{stays:?}");
         assert_eq!(stays[1].0, Weight::Fault);

@@ -126,7 +126,10 @@ impl Rule for Zombie {
                 let process = world.task(event.task).map_or(event.task, |task| task.process);
                 self.handling.entry(process).or_default().runs += 1;
             }
-            Kind::Block { why: Why::Child, .. } => {
+            // Who sleeps until a signal comes and has a handler for SIGCHLD waits for its children too.
+            Kind::Block { why: why @ (Why::Child | Why::Signal), .. }
+                if why == Why::Child || handles(event.task, world) =>
+            {
                 self.waits.extend(world.task(event.task).map(|task| task.process));
             }
             Kind::Reap { .. } => {
