@@ -16,6 +16,7 @@ pub mod procfs;
 pub mod ptrace;
 mod pulse;
 pub mod seccomp;
+mod served;
 pub mod signal;
 pub mod sockets;
 pub mod spawn;
