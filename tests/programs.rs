@@ -121,3 +121,20 @@ fn perl_and_python() {
         "import subprocess, threading\nt = threading.Thread(target=print, args=('thread',)); t.start(); t.join()\nprint(subprocess.run(['sh', '-c', 'exit 3']).returncode)",
     ]);
 }
+
+/// The tracer must not wait for a page that only a task of the run can serve, nor for a lock of somebody who does.
+#[test]
+fn pages_that_a_thread_serves() {
+    let served = foreign::compile("served");
+    let directory = tempfile::tempdir().expect("a directory");
+    let may = std::process::Command::new(served.path()).current_dir(directory.path()).output().expect("it starts");
+    if may.status.code() == Some(77) {
+        println!("skipped: {}", String::from_utf8_lossy(&may.stderr));
+        return;
+    }
+    for options in [&[][..], &["--all"], &["--serial"], &["--watch-memory"]] {
+        let options: Vec<&str> = options.iter().copied().chain(["--timeout", "60"]).collect();
+        let log = foreign::compare_with(&options, &[served.path().to_str().expect("a path")]);
+        assert_eq!(count(&log, "write", "\"bytes\":4096"), 1, "what was not looked at is counted");
+    }
+}

@@ -3,14 +3,20 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use super::error::{Result, check};
+use super::error::{Error, Result, check};
+use super::served;
 
 /// Reads up to `buffer.len()` bytes at `address`; returns how many were there before the first
-/// unmapped page.
+/// unmapped page, or one that somebody would have to serve first.
 pub fn read(pid: i32, address: u64, buffer: &mut [u8]) -> Result<usize> {
     if buffer.is_empty() {
         return Ok(0);
     }
+    let reachable = served::reachable(pid, address, buffer.len(), false);
+    if reachable == 0 {
+        return Err(Error::new("process_vm_readv", format!("process {pid}"), libc::EFAULT));
+    }
+    let buffer = &mut buffer[..reachable];
     let local = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     let remote = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: buffer.len() };
     // SAFETY: `local` describes `buffer`, which is live and exclusively borrowed; the remote address
@@ -21,7 +27,8 @@ pub fn read(pid: i32, address: u64, buffer: &mut [u8]) -> Result<usize> {
 
 /// The same from pages that the process itself may not read at the moment: through `/proc/PID/mem`.
 pub fn read_closed(pid: i32, address: u64, buffer: &mut [u8]) -> Option<usize> {
-    File::open(format!("/proc/{pid}/mem")).ok()?.read_at(buffer, address).ok()
+    let reachable = served::reachable(pid, address, buffer.len(), false);
+    File::open(format!("/proc/{pid}/mem")).ok()?.read_at(&mut buffer[..reachable], address).ok()
 }
 
 /// Reads exactly `N` bytes.
@@ -67,6 +74,11 @@ pub fn write(pid: i32, address: u64, bytes: &[u8]) -> Result<()> {
 
 /// Writes `bytes` at `address`; returns how many went there before the first page that cannot be written.
 pub fn write_some(pid: i32, address: u64, bytes: &[u8]) -> Result<usize> {
+    let reachable = served::reachable(pid, address, bytes.len(), true);
+    if reachable == 0 && !bytes.is_empty() {
+        return Err(Error::new("process_vm_writev", format!("process {pid}"), libc::EFAULT));
+    }
+    let bytes = &bytes[..reachable];
     let local = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     let remote = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: bytes.len() };
     // SAFETY: `local` describes `bytes`, which is only read; the remote address is checked by the

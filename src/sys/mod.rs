@@ -17,6 +17,7 @@ pub mod procfs;
 pub mod ptrace;
 mod pulse;
 pub mod seccomp;
+mod served;
 pub mod signal;
 pub mod sockets;
 pub mod spawn;

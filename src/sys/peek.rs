@@ -5,7 +5,8 @@
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use super::error::{Result, check};
+use super::error::{Error, Result, check};
+use super::served;
 
 /// Borrows descriptor `fd` of process `pid` (pidfd_getfd(2)).
 pub fn borrow(pid: i32, fd: i32) -> Result<OwnedFd> {
@@ -19,8 +20,12 @@ pub fn borrow(pid: i32, fd: i32) -> Result<OwnedFd> {
     }
 }
 
-/// How many bytes wait to be read (`FIONREAD`).
+/// How many bytes wait to be read (`FIONREAD`); EBUSY where the kernel could keep the lab waiting for a lock of
+/// somebody who waits for a page.
 pub fn waiting(fd: &OwnedFd) -> Result<u64> {
+    if served::are_expected() {
+        return Err(Error::new("ioctl", "FIONREAD", libc::EBUSY));
+    }
     let mut count: libc::c_int = 0;
     // SAFETY: the argument is a live int, which is what FIONREAD writes.
     let result = unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &raw mut count) };
@@ -52,6 +57,9 @@ pub fn is_readable(fd: &OwnedFd) -> bool {
 
 /// A copy of what waits in a pipe, at most `limit` bytes, by tee(2); the pipe keeps it.
 pub fn pipe_contents(read_end: &OwnedFd, limit: usize) -> Result<Vec<u8>> {
+    if served::are_expected() {
+        return Err(Error::new("tee", "a pipe", libc::EBUSY));
+    }
     let (copy_read, copy_write) = super::spawn::pipe()?;
     // SAFETY: system calls on numbers. The copy gets as many buffers as the pipe has, because what was spliced
     // into it may not fill its own; a pipe that cannot grow holds less, and less is copied.
@@ -69,7 +77,7 @@ pub fn pipe_contents(read_end: &OwnedFd, limit: usize) -> Result<Vec<u8>> {
     let mut filled = 0;
     while filled < copied {
         let read = nix::unistd::read(&copy_read, &mut bytes[filled..])
-            .map_err(|errno| super::Error::new("read", "a copy of a pipe", errno as i32))?;
+            .map_err(|errno| Error::new("read", "a copy of a pipe", errno as i32))?;
         filled += read;
     }
     Ok(bytes)
@@ -77,6 +85,9 @@ pub fn pipe_contents(read_end: &OwnedFd, limit: usize) -> Result<Vec<u8>> {
 
 /// The file position (lseek(2)).
 pub fn position(fd: &OwnedFd) -> Option<u64> {
+    if served::are_expected() {
+        return None;
+    }
     let position = nix::unistd::lseek(fd, 0, nix::unistd::Whence::SeekCur).ok()?;
     u64::try_from(position).ok()
 }

@@ -160,6 +160,7 @@ pub fn fd(tid: i32, fd: i32) -> Option<FdFacts> {
     let field = |key: &str| info.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
     let is_regular = facts.mode() & libc::S_IFMT == libc::S_IFREG;
     let filesystem = is_regular.then(|| nix::sys::statfs::statfs(path.as_str()).ok()).flatten();
+    super::served::note(link.as_os_str().as_bytes(), filesystem.map_or(0, |it| it.filesystem_type().0));
     Some(FdFacts {
         fd,
         identity: (facts.dev(), facts.ino()),

@@ -57,6 +57,8 @@ pub struct Channels {
     by_identity: HashMap<Identity, ChannelId>,
     identities: HashMap<ChannelId, Identity>,
     names: HashSet<String>,
+    /// The number that a name got last, if it was given more than once.
+    numbers: HashMap<String, u32>,
     /// The POSIX queues by IPC namespace and name, which need not be in any file system.
     queues: HashMap<(u64, Vec<u8>), ChannelId>,
     /// Whether the call that is being looked at made what it opened.
@@ -166,13 +168,18 @@ impl Channels {
     }
 
     fn unique(&mut self, name: &str) -> String {
-        let mut unique = name.to_owned();
-        let mut number = 1;
-        while !self.names.insert(unique.clone()) {
-            number += 1;
-            unique = format!("{name}#{number}");
+        if self.names.insert(name.to_owned()) {
+            return name.to_owned();
         }
-        unique
+        // Where there are thousands of pipes, the numbers that are taken must not be tried again.
+        let number = self.numbers.entry(name.to_owned()).or_insert(1);
+        loop {
+            *number += 1;
+            let unique = format!("{name}#{number}");
+            if self.names.insert(unique.clone()) {
+                return unique;
+            }
+        }
     }
 }
 

@@ -66,6 +66,7 @@ impl World {
             status: None,
             born: seq,
         }));
+        self.note_life(id, true);
         if !thread {
             self.inherit_uses(maker.process, id);
         }

@@ -27,6 +27,9 @@ const SA_NOCLDWAIT: u32 = 2;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct World {
     tasks: Vec<Arc<Task>>,
+    /// Those that have not ended, without the lab, in the order of birth: among thousands that have, they are
+    /// looked for again and again.
+    alive: Vec<TaskId>,
     channels: Vec<Arc<Channel>>,
     tables: Vec<Arc<Table>>,
     applied: u64,
@@ -72,6 +75,7 @@ impl World {
         };
         Self {
             tasks: vec![Arc::new(lab)],
+            alive: Vec::new(),
             channels: Vec::new(),
             tables: vec![Arc::new(Table { users: 1, ..Table::default() })],
             applied: 0,
@@ -115,7 +119,7 @@ impl World {
 
     /// The tasks that have not ended, without the lab.
     pub fn living(&self) -> impl Iterator<Item = &Task> {
-        self.tasks().skip(1).filter(|task| task.is_alive())
+        self.alive.iter().filter_map(|id| self.task(*id))
     }
 
     /// The tasks whose parent `id` is, zombies included, the gone ones not.
@@ -195,6 +199,7 @@ impl World {
         let pending: usize = self.tasks.iter().map(|task| task.pending.len() + task.shared_pending.len()).sum();
         pending * size_of::<Pending>()
             + (self.tasks.len() + self.channels.len() + self.tables.len()) * size_of::<Arc<Task>>()
+            + self.alive.len() * size_of::<TaskId>()
             + contents
     }
 
@@ -293,8 +298,22 @@ impl World {
     }
 
     fn change(&mut self, id: TaskId, change: impl FnOnce(&mut Task)) {
-        if let Some(task) = self.tasks.get_mut(id.index()) {
-            change(Arc::make_mut(task));
+        let Some(task) = self.tasks.get_mut(id.index()) else { return };
+        let task = Arc::make_mut(task);
+        let was_alive = task.is_alive();
+        change(task);
+        let is_alive = task.is_alive();
+        if was_alive != is_alive && id != TaskId::LAB {
+            self.note_life(id, is_alive);
+        }
+    }
+
+    /// Puts a task among the living, or takes it out.
+    fn note_life(&mut self, id: TaskId, alive: bool) {
+        match self.alive.binary_search(&id) {
+            Ok(place) if !alive => drop(self.alive.remove(place)),
+            Err(place) if alive => self.alive.insert(place, id),
+            _ => {}
         }
     }
 
