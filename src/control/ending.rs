@@ -94,7 +94,7 @@ impl Engine {
                     sys::signal::kill(stopped.pid());
                     drop(stopped.resume(ptrace::Resume::Continue, None));
                 }
-                Ok(ptrace::Wait::Ended(..)) => {}
+                Ok(ptrace::Wait::Ended(tid, _)) => sys::senders::left(tid),
                 Ok(ptrace::Wait::Nothing | ptrace::Wait::Interrupted) => self.tracer.kill_all(),
             }
         }

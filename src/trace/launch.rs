@@ -16,7 +16,7 @@ use crate::model::{Blob, ChannelId, How, Kind, Shares, TaskId};
 use crate::scenario::{Op, StatementId};
 use crate::sys::ptrace::{CallInfo, Resume, Stopped, Why};
 use crate::sys::spawn::{Gated, Start};
-use crate::sys::{ptrace, spawn};
+use crate::sys::{ptrace, senders, spawn};
 
 /// A pipe that the run's output goes into, on the lab's side.
 #[derive(Debug)]
@@ -71,6 +71,7 @@ impl Tracer {
 
     fn open_gate(&mut self, gated: Gated, keep: impl FnOnce(&mut Self, i32)) -> Result<()> {
         ptrace::seize(gated.pid)?;
+        senders::joined(gated.pid);
         keep(self, gated.pid);
         gated.open()
     }

@@ -164,7 +164,6 @@ impl Report {
 pub fn check(args: &Args) -> Result<Exit, Failure> {
     let (scenarios, left_out) = args.scenarios()?;
     begin();
-    let interrupts = Interrupts::listen(Keys::Lab)?;
     let marks = Marks::of_stdout();
     let mut reports = Vec::new();
     for scenario in scenarios {
@@ -173,7 +172,7 @@ pub fn check(args: &Args) -> Result<Exit, Failure> {
             Ok(scenario) => {
                 for seed in args.all_seeds() {
                     let options = RunOptions { seed, ..args.run.clone() };
-                    match judge(&scenario, &options, &interrupts)? {
+                    match judge(&scenario, &options)? {
                         Ok(report) => reports.push(report),
                         Err(signal) => return Ok(Exit::interrupted(signal)),
                     }
@@ -223,14 +222,16 @@ impl Args {
 }
 
 /// Runs a scenario and judges what happened; the signal if one ended it.
-fn judge(scenario: &Scenario, options: &RunOptions, interrupts: &Interrupts) -> Result<Result<Report, i32>, Failure> {
+fn judge(scenario: &Scenario, options: &RunOptions) -> Result<Result<Report, i32>, Failure> {
+    // For as long as the run lasts: a signal while results are printed ends the lab at once.
+    let interrupts = Interrupts::listen(Keys::Lab)?;
     let began = Instant::now();
     let subject = Subject::Scenario(Box::new(scenario.clone()));
     let plan = options.plan(subject, Stdio::Captured, Start::Playing(Pace::Full));
     let (seed, serial) = (plan.seed, plan.serial);
     let session = Session::start(plan)?;
     let mut log = Log::new(session.header().clone());
-    let driven = drive(&session, interrupts, |batch| {
+    let driven = drive(&session, &interrupts, |batch| {
         log.append(batch);
         Ok(())
     })?;
