@@ -1,8 +1,12 @@
 //! However the lab ends: by any signal, with its terminal, or killed. Nothing is left behind, no terminal is left
 //! raw, no log is lost, and what a program sends to its own group does not end it.
 
+#[path = "endings/blocked.rs"]
+mod blocked;
 #[path = "endings/group.rs"]
 mod group;
+#[path = "endings/left.rs"]
+mod left;
 #[path = "endings/screen.rs"]
 mod screen;
 #[path = "endings/unseen.rs"]

@@ -24,14 +24,28 @@ impl Interrupts {
     /// Listens from now on. A signal that was ignored when the lab was started, as under nohup(1),
     /// stays ignored. The same signal a second time ends the lab at once.
     pub fn listen(keys: Keys) -> Result<Self, Failure> {
+        let busy = Busy::begin();
         requests::listen().map_err(|error| Failure::machine(format!("cannot listen to signals: {error}")))?;
         requests::leave_keys_to_program(keys == Keys::Program);
-        Ok(Self { _busy: Busy::begin() })
+        Ok(Self { _busy: busy })
     }
 
     /// The signal that asked for the end, if one did.
     #[expect(clippy::unused_self, reason = "who asks must be listening")]
     pub fn asked(&self) -> Option<i32> {
         requests::asked()
+    }
+
+    /// Whose the keys are from now on. Those that were left to the program before are forgotten.
+    #[expect(clippy::unused_self, reason = "who says so must be listening")]
+    pub fn give_keys(&self, keys: Keys) {
+        requests::leave_keys_to_program(keys == Keys::Program);
+        requests::key();
+    }
+
+    /// The signal of a key that was left to the program since the last time.
+    #[expect(clippy::unused_self, reason = "who asks must be listening")]
+    pub fn key(&self) -> Option<i32> {
+        requests::key()
     }
 }

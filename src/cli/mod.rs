@@ -17,6 +17,7 @@ mod options;
 mod out;
 mod pick;
 mod record;
+mod recording;
 mod replay;
 mod run;
 mod screen;

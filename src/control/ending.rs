@@ -17,6 +17,7 @@ impl Engine {
         if self.tracer.is_over() {
             return Some(Outcome::Done);
         }
+        self.tell_who_goes_on(false);
         if self.tracer.recorder().count() >= self.limit.events {
             return Some(Outcome::Limit(format!("the run has reached its limit of {} events", self.limit.events)));
         }
@@ -56,13 +57,13 @@ impl Engine {
             self.tracer.recorder_mut().note(TaskId::LAB, text);
         }
         self.tracer.recorder_mut().end();
-        let batch = self.tracer.recorder_mut().take();
-        self.send(Update::Batch(batch));
+        self.tell_rest();
         let root = self.tracer.root_status();
         self.bury();
         self.pulse.end();
         let directory = self.bench.directory.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let left = directory.map(run_dir::RunDir::remove).unwrap_or_default();
+        let mut left = directory.map(run_dir::RunDir::remove).unwrap_or_default();
+        left.extend(self.tracer.undelivered());
         let schedule = if self.serial { self.scheduler.followed() } else { String::new() };
         let unscheduled = if schedule.is_empty() { Vec::new() } else { std::mem::take(&mut self.unscheduled) };
         self.send(Update::Ended(Ending { outcome, root, schedule, unscheduled, left }));

@@ -58,9 +58,9 @@ impl Screen {
             return Err(NotATerminal("standard output").into());
         }
         install_hook();
+        let busy = Busy::begin();
         requests::listen()?;
         requests::leave_keys_to_program(false);
-        let busy = Busy::begin();
         OPENED.store(true, Ordering::SeqCst);
         let writer = BufWriter::with_capacity(FRAME_BYTES, Tty::open());
         let terminal = Terminal::new(CrosstermBackend::new(writer))?;

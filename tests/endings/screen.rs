@@ -19,7 +19,7 @@ const WAIT: u16 = 30_000;
 const MARK: u8 = 0x05;
 
 /// A lab on a terminal of its own, the leader of its session.
-struct OnTerminal {
+pub struct OnTerminal {
     lab: Child,
     master: File,
     slave: OwnedFd,
@@ -27,7 +27,7 @@ struct OnTerminal {
 }
 
 impl OnTerminal {
-    fn start(place: &Place, args: &[&str]) -> Self {
+    pub fn start(place: &Place, args: &[&str]) -> Self {
         Self::start_program(place, &[&[env!("CARGO_BIN_EXE_proclab")], args].concat())
     }
 
@@ -47,23 +47,29 @@ impl OnTerminal {
         Self { lab, master: pty.master.into(), slave: pty.slave, shown }
     }
 
-    fn wait_for(&mut self, text: &str) {
+    /// Takes in what is drawn, or nothing if nothing is in so many milliseconds. Returns how much.
+    fn take_in(&mut self, wait: u16) -> usize {
         let mut chunk = [0; 4096];
+        let mut master = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];
+        let ready = poll(&mut master, PollTimeout::from(wait)).expect("poll");
+        let count = if ready == 0 { 0 } else { self.master.read(&mut chunk).unwrap_or(0) };
+        self.shown.process(&chunk[..count]);
+        count
+    }
+
+    pub fn wait_for(&mut self, text: &str) {
         while !self.shown.screen().contents().contains(text) {
-            let mut master = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];
-            let ready = poll(&mut master, PollTimeout::from(WAIT)).expect("poll");
-            let count = if ready == 0 { 0 } else { self.master.read(&mut chunk).unwrap_or(0) };
+            let count = self.take_in(WAIT);
             assert_ne!(count, 0, "no {text:?} in\n{}", self.shown.screen().contents());
-            self.shown.process(&chunk[..count]);
         }
     }
 
-    fn type_in(&mut self, keys: &str) {
+    pub fn type_in(&mut self, keys: &str) {
         self.master.write_all(keys.as_bytes()).expect("typed");
     }
 
     /// The status, once everything that was drawn has been taken in.
-    fn end(&mut self) -> Option<i32> {
+    pub fn end(&mut self) -> Option<i32> {
         let mut master = self.master.try_clone().expect("a copy");
         let shown = &mut self.shown;
         let (lab, slave) = (&mut self.lab, &self.slave);
@@ -84,6 +90,14 @@ impl OnTerminal {
             nix::unistd::write(slave, &[MARK]).expect("written");
             status.code()
         })
+    }
+
+    pub fn pid(&self) -> nix::unistd::Pid {
+        pid_of(&self.lab)
+    }
+
+    pub fn text(&self) -> String {
+        self.shown.screen().contents()
     }
 
     #[track_caller]
@@ -184,7 +198,7 @@ fn the_shell_stops_the_screen_and_brings_it_back() {
         let place = Place::new();
         let lab = env!("CARGO_BIN_EXE_proclab");
         let mut terminal = OnTerminal::start_program(&place, &["sh", "-i"]);
-        terminal.type_in(&format!("{lab} run pipes/one-pipe; echo status $?\r"));
+        terminal.type_in(&format!("{lab} run pipes/one-pipe\r"));
         terminal.wait_for("paused");
         let lab = child_of(pid_of(&terminal.lab).as_raw());
         send(nix::unistd::Pid::from_raw(lab), nix_number(stop));
@@ -196,12 +210,19 @@ fn the_shell_stops_the_screen_and_brings_it_back() {
         }
         // Nobody translates a carriage return where the modes are still those of the screen.
         terminal.type_in("fg\n");
+        // What the shell has written over the screen is gone when that is drawn anew.
+        while terminal.text().contains("Stopped") {
+            assert_ne!(terminal.take_in(WAIT), 0, "{}", terminal.text());
+        }
         terminal.wait_for("paused");
         terminal.type_in("?");
         terminal.wait_for("any other key closes");
         terminal.type_in("qq");
-        terminal.wait_for("status");
-        terminal.type_in("exit\r");
+        // As long as the lab lives, what is typed is for it.
+        while std::path::Path::new(&format!("/proc/{lab}")).exists() {
+            terminal.take_in(10);
+        }
+        terminal.type_in("exit\n");
         terminal.end();
     }
 }

@@ -33,7 +33,7 @@ fn every_signal_ends_a_recording_and_its_log_is_whole() {
             send(pid_of(&lab), signal);
             assert_eq!(end_of(&mut lab).code(), Some(128 + signal), "signal {signal}");
             assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists(), "signal {signal} leaves the program");
-            assert!(place.log().iter().any(|event| event["event"] == "write"), "signal {signal}");
+            assert!(place.log().iter().any(|event| event["event"] == "exec"), "signal {signal}");
         }
     };
     std::thread::scope(|scope| (0..3).for_each(|_| drop(scope.spawn(work))));
