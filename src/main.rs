@@ -9,9 +9,7 @@ fn main() -> ExitCode {
     if let Some(exit) = cli::scenario_process() {
         return exit;
     }
-    if let Err(error) = color_eyre::install() {
-        cli::say(&format!("{error}"));
-    }
+    cli::install_hooks();
     match cli::main() {
         Exit::Code(code) => ExitCode::from(code),
         Exit::Signal(signal) => {

@@ -24,12 +24,22 @@ pub struct Driven {
 pub fn drive(
     session: &Session,
     interrupts: &Interrupts,
+    take: impl FnMut(&Batch) -> Result<(), Failure>,
+) -> Result<Driven, Failure> {
+    drive_on(session, interrupts, take, || None)
+}
+
+/// The same; `look` is asked again and again for another signal that shall end the run.
+pub fn drive_on(
+    session: &Session,
+    interrupts: &Interrupts,
     mut take: impl FnMut(&Batch) -> Result<(), Failure>,
+    mut look: impl FnMut() -> Option<i32>,
 ) -> Result<Driven, Failure> {
     let mut interrupted = None;
     loop {
         if interrupted.is_none() {
-            interrupted = interrupts.asked();
+            interrupted = interrupts.asked().or_else(&mut look);
             if interrupted.is_some() {
                 session.send(Command::End);
             }

@@ -1,15 +1,8 @@
-//! Signals that ask the lab to end: they raise a flag, so that the run is ended, and what was
-//! recorded is written, by the ordinary way.
-
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-use signal_hook::flag;
+//! Signals that ask the lab to end while something runs: so that the run is ended, and what was recorded is
+//! written, by the ordinary way.
 
 use super::Failure;
-use crate::model::{Signal, SignalSet};
-use crate::sys::procfs;
+use crate::sys::requests::{self, Busy};
 
 /// Who the keys of the terminal are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,39 +14,38 @@ pub enum Keys {
     Program,
 }
 
-/// The flags.
+/// Listens as long as it lives; before and after, a signal ends the lab at once.
 #[derive(Debug)]
 pub struct Interrupts {
-    asked: Vec<(i32, Arc<AtomicBool>)>,
+    _busy: Busy,
 }
 
 impl Interrupts {
     /// Listens from now on. A signal that was ignored when the lab was started, as under nohup(1),
-    /// stays ignored. A second SIGINT or SIGTERM ends the lab at once.
+    /// stays ignored. The same signal a second time ends the lab at once.
     pub fn listen(keys: Keys) -> Result<Self, Failure> {
-        let ignored = procfs::status(std::process::id() as i32).map_or(SignalSet(0), |status| status.ignored);
-        let is_ignored = |number: i32| Signal::new(number).is_some_and(|signal| ignored.contains(signal));
-        let failed = |error| Failure::machine(format!("cannot handle signals: {error}"));
-        let mut asked = Vec::new();
-        for number in [SIGTERM, SIGHUP, SIGINT, SIGQUIT] {
-            if is_ignored(number) {
-                continue;
-            }
-            let seen = Arc::new(AtomicBool::new(false));
-            if keys == Keys::Lab || matches!(number, SIGTERM | SIGHUP) {
-                asked.push((number, Arc::clone(&seen)));
-                // A hangup can come twice, from the terminal and from the shell; it is not meant twice.
-                if matches!(number, SIGTERM | SIGINT) {
-                    flag::register_conditional_shutdown(number, 128 + number, Arc::clone(&seen)).map_err(failed)?;
-                }
-            }
-            flag::register(number, seen).map_err(failed)?;
-        }
-        Ok(Self { asked })
+        let busy = Busy::begin();
+        requests::listen().map_err(|error| Failure::machine(format!("cannot listen to signals: {error}")))?;
+        requests::leave_keys_to_program(keys == Keys::Program);
+        Ok(Self { _busy: busy })
     }
 
     /// The signal that asked for the end, if one did.
+    #[expect(clippy::unused_self, reason = "who asks must be listening")]
     pub fn asked(&self) -> Option<i32> {
-        self.asked.iter().find(|(_, seen)| seen.load(Ordering::Relaxed)).map(|(number, _)| *number)
+        requests::asked()
+    }
+
+    /// Whose the keys are from now on. Those that were left to the program before are forgotten.
+    #[expect(clippy::unused_self, reason = "who says so must be listening")]
+    pub fn give_keys(&self, keys: Keys) {
+        requests::leave_keys_to_program(keys == Keys::Program);
+        requests::key();
+    }
+
+    /// The signal of a key that was left to the program since the last time.
+    #[expect(clippy::unused_self, reason = "who asks must be listening")]
+    pub fn key(&self) -> Option<i32> {
+        requests::key()
     }
 }

@@ -196,6 +196,12 @@ const SECTIONS: [(&str, &[(&str, &str)]); 7] = [
             ("3", "the machine cannot do it; the message says what to change, and so does proclab doctor"),
             ("128+N", "signal N ended the lab in the middle of a run"),
             ("", "record -- CMD ends with the status of the program, or by the signal that ended it."),
+            (
+                "",
+                "When CMD has ended and processes that it has started go on, they are waited for; on a terminal it is \
+                  said which. Ctrl-C, SIGTERM and --timeout end them, and --wait=no does so at once; the status is \
+                  that of CMD all the same.",
+            ),
         ],
     ),
     (

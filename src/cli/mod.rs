@@ -18,12 +18,14 @@ mod out;
 mod output;
 mod pick;
 mod record;
+mod recording;
 mod replay;
 mod run;
 mod screen;
 mod trace;
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -102,6 +104,18 @@ pub fn main() -> Exit {
         Some(signal) if exit == Exit::DONE => Exit::interrupted(signal),
         _ => exit,
     }
+}
+
+/// Lets panics and reports be printed for people. Where nobody can hear them, nothing is: the usual way to print
+/// would panic a second time, which aborts.
+pub fn install_hooks() {
+    let (panics, reports) = color_eyre::config::HookBuilder::default().into_hooks();
+    if let Err(error) = reports.install() {
+        say(&format!("{error}"));
+    }
+    std::panic::set_hook(Box::new(move |info| {
+        drop(writeln!(std::io::stderr(), "{}", panics.panic_report(info)));
+    }));
 }
 
 impl Cli {

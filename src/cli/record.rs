@@ -1,27 +1,32 @@
 //! `proclab record`: a run without a screen, written down.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use super::drive::{Driven, drive};
-use super::failure::out_of;
+use clap::ValueEnum;
+
+use super::drive::{Driven, drive_on};
 use super::interrupts::{Interrupts, Keys};
 use super::options::{LibraryOptions, RunOptions};
 use super::out::show;
-use super::output::{self, Inputs};
+use super::output::Inputs;
+use super::recording::{Others, Recording, Target};
 use super::{Exit, Failure, begin, find_program, say};
-use crate::control::{Outcome, Pace, Session, Start, Stdio, Subject};
+use crate::control::{Command, Outcome, Pace, Session, Start, Stdio, Subject};
 use crate::model::Status;
-use crate::record::Writer;
 use crate::scenario::library::Found;
-use crate::text;
 
 /// Run without a screen and write the log
 ///
 /// The log is JSON Lines: a header, then one event a line. With the log on standard output, what the
 /// program prints there goes to standard error instead. Records of programs end as the program did:
 /// with its exit status, or by the same signal.
+///
+/// When the command has ended and processes that it has started go on, they are waited for; on a terminal it is
+/// said which. Ctrl-C, SIGTERM and --timeout end them, and --wait=no does so at once; the exit status is that of the
+/// command all the same.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Name or file of a scenario
@@ -36,11 +41,26 @@ pub struct Args {
     /// Print neither the schedule nor how the run ended
     #[arg(short, long)]
     quiet: bool,
+    /// Whether processes that the command leaves behind are waited for, or ended when it ends
+    #[arg(long, value_name = "YES|NO", value_enum, default_value_t = Wait::Yes, conflicts_with = "name")]
+    wait: Wait,
     #[command(flatten)]
     run: RunOptions,
     #[command(flatten)]
     library: LibraryOptions,
 }
+
+/// What becomes of processes that go on when the command has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Wait {
+    /// They are waited for.
+    Yes,
+    /// They are ended.
+    No,
+}
+
+/// How long processes may go on after the command before it is said: most end of themselves by then.
+const MOMENT: Duration = Duration::from_millis(500);
 
 /// Runs the command.
 pub fn record(args: &Args) -> Result<Exit, Failure> {
@@ -52,26 +72,72 @@ pub fn record(args: &Args) -> Result<Exit, Failure> {
         (Subject::Command(args.command.clone()), None)
     };
     let is_scenario = args.name.is_some();
-    let to_stdout = args.output.as_os_str() == "-";
-    let (out, stdio): (Box<dyn Write>, Stdio) = if to_stdout {
-        (Box::new(io::stdout()), Stdio::OutputToError)
-    } else {
-        let inputs = Inputs { scenario: scenario_file.as_deref(), command: &args.command };
-        let file = output::open(&args.output, &inputs)?;
-        (Box::new(file), Stdio::Inherited)
-    };
+    let stdio = if args.output.as_os_str() == "-" { Stdio::OutputToError } else { Stdio::Inherited };
     begin();
-    let interrupts = Interrupts::listen(if is_scenario { Keys::Lab } else { Keys::Program })?;
-    let session = Session::start(args.run.plan(subject, stdio, Start::Playing(Pace::Full)))?;
-    let mut log = Recording::new(out, &session, &args.output)?;
-    let driven = drive(&session, &interrupts, |batch| log.keep(|writer| writer.batch(batch)))?;
-    log.finish()?;
+    let interrupts = Interrupts::listen(Keys::Lab)?;
+    let inputs = Inputs { scenario: scenario_file.as_deref(), command: &args.command };
+    let target = Target::open(&args.output, &inputs, &interrupts, args.run.timeout)?;
+    interrupts.give_keys(if is_scenario { Keys::Lab } else { Keys::Program });
+    let (log, sink) = Recording::new(target);
+    let session = Session::start_into(args.run.plan(subject, stdio, Start::Playing(Pace::Full)), Some(sink))?;
+    let mut after = After { args, log: &log, session: &session, interrupts: &interrupts, since: None, said: false };
+    let driven = drive_on(&session, &interrupts, |_| Ok(()), || after.look())?;
     // Whatever is left of the run goes before the lab does.
     drop(session);
+    log.finish()?;
     if !args.quiet {
         tell(&driven, is_scenario);
     }
+    if let Some(sentence) = log.unwritten() {
+        say(&sentence);
+    }
     exit(&driven, is_scenario)
+}
+
+/// What is left when the command itself has ended.
+struct After<'a> {
+    args: &'a Args,
+    log: &'a Recording,
+    session: &'a Session,
+    interrupts: &'a Interrupts,
+    /// Since when.
+    since: Option<Instant>,
+    said: bool,
+}
+
+impl After<'_> {
+    /// The key that ends the run although it was the program's at first: nobody reads what is written, so that it
+    /// cannot go on.
+    fn look(&mut self) -> Option<i32> {
+        let key = self.interrupts.key().filter(|_| self.session.waits_for_reader());
+        if self.said {
+            return key;
+        }
+        let Some(others) = self.log.others() else { return key };
+        let since = *self.since.get_or_insert_with(|| {
+            self.interrupts.give_keys(Keys::Lab);
+            if self.args.wait == Wait::No {
+                self.session.send(Command::End);
+            }
+            Instant::now()
+        });
+        if since.elapsed() >= MOMENT {
+            self.said = true;
+            if !self.args.quiet && self.args.wait == Wait::Yes && io::stderr().is_terminal() {
+                say(&who_goes_on(&others));
+            }
+        }
+        key
+    }
+}
+
+/// `the command has ended; sleep (PID 17) and 2 more go on …`
+fn who_goes_on(others: &Others) -> String {
+    let some: Vec<String> = others.some.iter().map(|(name, pid)| format!("{name} (PID {pid})")).collect();
+    let more = others.count.saturating_sub(some.len());
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let verb = if others.count == 1 { "goes" } else { "go" };
+    format!("the command has ended; {}{more} {verb} on and will be waited for. Ctrl-C ends this", some.join(", "))
 }
 
 /// The scenario that `name` means. A program's name in its place is a likely slip.
@@ -84,52 +150,13 @@ fn scenario(name: &str, library: &LibraryOptions) -> Result<Found, Failure> {
     })
 }
 
-/// The log on its way out, as long as somebody wants it.
-struct Recording<'a> {
-    writer: Option<Writer<Box<dyn Write>>>,
-    path: &'a Path,
-}
-
-impl<'a> Recording<'a> {
-    fn new(out: Box<dyn Write>, session: &Session, path: &'a Path) -> Result<Self, Failure> {
-        let mut recording = Self { writer: None, path };
-        recording.writer = recording.unless_broken(Writer::new(out, session.header()))?;
-        Ok(recording)
-    }
-
-    fn keep(&mut self, write: impl FnOnce(&mut Writer<Box<dyn Write>>) -> io::Result<()>) -> Result<(), Failure> {
-        let Some(writer) = &mut self.writer else { return Ok(()) };
-        let written = write(writer);
-        if self.unless_broken(written)?.is_none() {
-            self.writer = None;
-        }
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<(), Failure> {
-        let finished = self.writer.take().map(Writer::finish).transpose();
-        self.unless_broken(finished).map(drop)
-    }
-
-    /// Should nobody want to read on, the run goes on all the same.
-    fn unless_broken<T>(&self, result: io::Result<T>) -> Result<Option<T>, Failure> {
-        match result {
-            Ok(value) => Ok(Some(value)),
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(None),
-            Err(error) => {
-                let path = if self.path.as_os_str() == "-" { Path::new("standard output") } else { self.path };
-                let path = text::path(path);
-                Err(Failure::machine(format!("cannot write the log to {path}: {}; the run was ended", out_of(&error))))
-            }
-        }
-    }
-}
-
 /// Says what the log does not.
 fn tell(driven: &Driven, is_scenario: bool) {
     match &driven.ending.outcome {
         Outcome::Stuck => say("the run is stuck: all that is left waits for each other"),
         Outcome::Limit(why) => say(why),
+        // Whoever asks for it knows it.
+        Outcome::Stopped if driven.interrupted.is_none() && driven.ending.root.is_some() => {}
         Outcome::Stopped => say("the run was ended before it was over"),
         Outcome::Done | Outcome::Failed(_) => {}
     }
@@ -143,6 +170,11 @@ fn tell(driven: &Driven, is_scenario: bool) {
 }
 
 fn exit(driven: &Driven, is_scenario: bool) -> Result<Exit, Failure> {
+    // A command that has ended by itself has its status, whatever became of those that it has left behind.
+    let of_command = driven.ending.root.filter(|_| !is_scenario);
+    if let (Some(status), Outcome::Stopped | Outcome::Limit(_)) = (of_command, &driven.ending.outcome) {
+        return Ok(of_status(status));
+    }
     if let Some(signal) = driven.interrupted {
         return Ok(Exit::interrupted(signal));
     }
@@ -150,10 +182,13 @@ fn exit(driven: &Driven, is_scenario: bool) -> Result<Exit, Failure> {
         Outcome::Failed(why) => Err(Failure::of_run(why)),
         Outcome::Limit(_) => Ok(Exit::CUT_OFF),
         Outcome::Done | Outcome::Stuck | Outcome::Stopped if is_scenario => Ok(Exit::DONE),
-        Outcome::Done | Outcome::Stuck | Outcome::Stopped => Ok(match driven.ending.root {
-            Some(Status::Code(code)) => Exit::Code(code as u8),
-            Some(Status::Signal { signal, .. }) => Exit::Signal(signal.number()),
-            None => Exit::CUT_OFF,
-        }),
+        Outcome::Done | Outcome::Stuck | Outcome::Stopped => Ok(driven.ending.root.map_or(Exit::CUT_OFF, of_status)),
+    }
+}
+
+const fn of_status(status: Status) -> Exit {
+    match status {
+        Status::Code(code) => Exit::Code(code as u8),
+        Status::Signal { signal, .. } => Exit::Signal(signal.number()),
     }
 }

@@ -16,6 +16,7 @@ impl Engine {
         if self.tracer.is_over() {
             return Some(Outcome::Done);
         }
+        self.tell_who_goes_on(false);
         if self.tracer.recorder().count() >= self.limit.events {
             return Some(Outcome::Limit(format!("the run has reached its limit of {} events", self.limit.events)));
         }
@@ -55,12 +56,12 @@ impl Engine {
         }
         let (how, why) = outcome.in_the_log();
         self.tracer.recorder_mut().end(how, why);
-        let batch = self.tracer.recorder_mut().take();
-        self.send(Update::Batch(batch));
+        self.tell_rest();
         let root = self.tracer.root_status();
         self.bury();
         self.pulse.end();
-        let left = self.bench.outside.lock().unwrap_or_else(PoisonError::into_inner).remove();
+        let mut left = self.bench.outside.lock().unwrap_or_else(PoisonError::into_inner).remove();
+        left.extend(self.tracer.undelivered());
         let schedule = if self.serial { self.scheduler.followed() } else { String::new() };
         let unscheduled = if schedule.is_empty() { Vec::new() } else { std::mem::take(&mut self.unscheduled) };
         self.send(Update::Ended(Ending { outcome, root, schedule, unscheduled, left }));
@@ -92,7 +93,7 @@ impl Engine {
                     sys::signal::kill(stopped.pid());
                     drop(stopped.resume(ptrace::Resume::Continue, None));
                 }
-                Ok(ptrace::Wait::Ended(..)) => {}
+                Ok(ptrace::Wait::Ended(tid, _)) => sys::senders::left(tid),
                 Ok(ptrace::Wait::Nothing | ptrace::Wait::Interrupted) => self.tracer.kill_all(),
             }
         }

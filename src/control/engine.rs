@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use super::bench::{self, Bench};
 use super::scheduler::Scheduler;
 use super::settle::Settling;
+use super::telling::Output;
 use super::typing::Typing;
-use super::{Answer, Breakpoint, Command, Outcome, Pace, Plan, Start, Status, Subject, Update};
+use super::{Answer, Breakpoint, Command, Outcome, Pace, Plan, Sink, Start, Status, Subject, Update};
 use crate::model::{Header, TaskId};
 use crate::scenario::Limit;
 use crate::sys::{self, Pulse, ptrace};
@@ -21,11 +22,18 @@ const FOREIGN_PROCESSES: u32 = 10_000;
 type Started = sys::Result<(Header, Pulse)>;
 
 /// The body of the tracer's thread.
-pub fn run(plan: Plan, commands: Receiver<Command>, updates: SyncSender<Update>, started: &Sender<Started>) {
+pub fn run(
+    plan: Plan,
+    commands: Receiver<Command>,
+    updates: SyncSender<Update>,
+    sink: Option<Box<dyn Sink>>,
+    started: &Sender<Started>,
+) {
     let engine = Engine::start(plan, commands, updates);
     match engine {
         Ok(mut engine) => {
             drop(started.send(Ok((engine.header.clone(), engine.pulse.clone()))));
+            engine.sink = sink.map(Output::new);
             engine.run();
         }
         Err(error) => drop(started.send(Err(error))),
@@ -43,13 +51,17 @@ pub(super) struct Engine {
     pub(super) tracer: Tracer,
     pub(super) pulse: Pulse,
     pub(super) settling: Settling,
-    header: Header,
+    pub(super) header: Header,
     pub(super) bench: Bench,
     pub(super) scheduler: Scheduler,
     commands: Receiver<Command>,
     /// Commands that came before there was anybody to do something with.
     early: VecDeque<Command>,
     pub(super) updates: SyncSender<Update>,
+    /// Who takes the log here and now, if somebody does.
+    pub(super) sink: Option<Output>,
+    /// When it was said last who goes on after the command.
+    pub(super) told_others: Option<Instant>,
     pub(super) mode: Mode,
     pub(super) serial: bool,
     pub(super) scenario: bool,
@@ -106,6 +118,7 @@ impl Engine {
         };
         let is_scenario = scenario.is_some();
         let mut tracer = Tracer::new(&header, options, scenario);
+        tracer.write_with(pulse.clone());
         let bench = match bench::start(&plan, isolation, &mut tracer) {
             Ok(bench) => bench,
             Err(error) => {
@@ -130,6 +143,8 @@ impl Engine {
             commands,
             early: VecDeque::new(),
             updates,
+            sink: None,
+            told_others: None,
             mode,
             serial: plan.serial,
             scenario: is_scenario,
@@ -167,6 +182,10 @@ impl Engine {
     }
 
     fn play(&mut self) -> sys::Result<Outcome> {
+        self.keep_time();
+        if !self.begin_output() {
+            return Ok(Outcome::Stopped);
+        }
         if let Some(outcome) = self.muster()? {
             return Ok(outcome);
         }
@@ -224,6 +243,7 @@ impl Engine {
 
     /// Waits for a stop or an end and takes it in. Returns whose it was, if one came.
     fn take_stop(&mut self) -> sys::Result<Option<i32>> {
+        self.write_out();
         match self.pulse.during(|| ptrace::wait(true))? {
             ptrace::Wait::Stopped(stopped, why) => {
                 let tid = stopped.pid();
@@ -277,8 +297,9 @@ impl Engine {
                 self.played += since.elapsed();
                 self.playing_since = None;
             }
-            _ => {}
+            _ => return,
         }
+        self.pulse.set_deadline(self.deadline());
     }
 
     /// Makes the tasks that run stop where they are, and waits until they have.
@@ -371,6 +392,7 @@ impl Engine {
     pub(super) fn wait_for_anything(&mut self, until: Option<Instant>) -> sys::Result<()> {
         let until = [until, self.deadline(), self.tracer.rings_at()].into_iter().flatten().min();
         self.pulse.rest_until(until);
+        self.tell_who_goes_on(true);
         if self.take_stop()?.is_some() {
             self.settle()?;
             self.look_for_stuck();

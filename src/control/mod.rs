@@ -16,6 +16,7 @@ mod quiet;
 mod run_dir;
 mod scheduler;
 mod settle;
+mod sink;
 mod stepping;
 mod telling;
 mod typing;
@@ -28,6 +29,7 @@ pub use plan::{
     Update,
 };
 pub use run_dir::{place, sweep};
+pub use sink::Sink;
 
 use crate::model::Header;
 use crate::sys;
@@ -48,11 +50,16 @@ pub struct Session {
 impl Session {
     /// Starts a run.
     pub fn start(plan: Plan) -> sys::Result<Self> {
+        Self::start_into(plan, None)
+    }
+
+    /// Starts a run whose log goes into a sink, if there is one, and else comes with the updates.
+    pub fn start_into(plan: Plan, sink: Option<Box<dyn Sink>>) -> sys::Result<Self> {
         let (commands, received) = mpsc::channel();
         let (sender, updates) = mpsc::sync_channel(UPDATES);
         let (report, started) = mpsc::channel();
         let thread = std::thread::Builder::new().name("tracer".into()).spawn(move || {
-            engine::run(plan, received, sender, &report);
+            engine::run(plan, received, sender, sink, &report);
         });
         let thread = thread.map_err(|error| {
             sys::Error::new("clone", "the tracer's thread", error.raw_os_error().unwrap_or(libc::EAGAIN))
@@ -69,8 +76,14 @@ impl Session {
 
     /// Asks for something. A run that has ended ignores it.
     pub fn send(&self, command: Command) {
+        let ends = command == Command::End;
         drop(self.commands.send(command));
-        self.pulse.call();
+        if ends { self.pulse.hurry() } else { self.pulse.call() }
+    }
+
+    /// Whether the run waits for somebody to read what it writes.
+    pub fn waits_for_reader(&self) -> bool {
+        self.pulse.is_full()
     }
 
     /// What the session tells; `try_recv` never waits.

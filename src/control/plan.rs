@@ -255,7 +255,7 @@ pub struct Ending {
     /// What was done by hand and is not in the schedule, so that the schedule alone does not give this run
     /// again; nothing of a free run.
     pub unscheduled: Vec<&'static str>,
-    /// What could not be removed, a sentence each.
+    /// What could not be removed, or not be printed, a sentence each.
     pub left: Vec<String>,
 }
 

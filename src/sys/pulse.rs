@@ -5,6 +5,7 @@
 //! a signal to just that thread. A signal that comes a moment too early is lost; so the pulse
 //! repeats itself until the tracer has been seen awake.
 
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,6 +14,11 @@ use super::error::{Result, check};
 
 /// How often the pulse looks while the tracer expects a stop at any moment.
 const BEAT: Duration = Duration::from_millis(1);
+
+/// How long to wait for room once the run has to end: a reader that lives takes what is left sooner.
+const GRACE: Duration = Duration::from_secs(1);
+/// What can be written without waiting when poll(2) says that something can be written to a pipe (pipe(7)).
+const PIECE: usize = libc::PIPE_BUF;
 
 /// The tracer's side, and everybody else's.
 #[derive(Debug, Clone)]
@@ -29,6 +35,12 @@ struct Shared {
     waiting: AtomicBool,
     /// Whether somebody has called and the tracer has not yet answered.
     called: AtomicBool,
+    /// Whether the run shall end, so that nothing is waited for any more.
+    hurry: AtomicBool,
+    /// When it has to end by itself.
+    deadline: Mutex<Option<Instant>>,
+    /// Whether the tracer waits for somebody to read what it writes.
+    full: AtomicBool,
     plan: Mutex<Plan>,
     changed: Condvar,
 }
@@ -55,6 +67,9 @@ impl Pulse {
             waits: AtomicU64::new(0),
             waiting: AtomicBool::new(false),
             called: AtomicBool::new(false),
+            hurry: AtomicBool::new(false),
+            deadline: Mutex::new(None),
+            full: AtomicBool::new(false),
             plan: Mutex::new(Plan::Beat),
             changed: Condvar::new(),
         });
@@ -115,6 +130,92 @@ impl Pulse {
         let result = wait();
         self.shared.waiting.store(false, Ordering::SeqCst);
         result
+    }
+
+    /// From any thread: the run shall end, and waits for no reader any more.
+    pub fn hurry(&self) {
+        self.shared.hurry.store(true, Ordering::SeqCst);
+        self.call();
+    }
+
+    /// By the tracer: from when on the run waits for no reader any more.
+    pub fn set_deadline(&self, deadline: Option<Instant>) {
+        *self.shared.deadline.lock().unwrap_or_else(PoisonError::into_inner) = deadline;
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        *self.shared.deadline.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From any thread: whether the tracer waits for somebody to read what it writes.
+    pub fn is_full(&self) -> bool {
+        self.shared.full.load(Ordering::SeqCst)
+    }
+
+    /// By the tracer: writes at least something of `bytes`, as soon as there is room.
+    ///
+    /// # Errors
+    /// `TimedOut` if there is none and the run has to end; else those of write(2).
+    pub fn write(&self, to: BorrowedFd<'_>, bytes: &[u8]) -> std::io::Result<usize> {
+        let piece = &bytes[..bytes.len().min(PIECE)];
+        loop {
+            if !self.wait_for_room(to) {
+                return Err(std::io::ErrorKind::TimedOut.into());
+            }
+            match self.during(|| nix::unistd::write(to, piece)) {
+                Err(nix::errno::Errno::EINTR | nix::errno::Errno::EAGAIN) => {}
+                result => return result.map_err(std::io::Error::from),
+            }
+        }
+    }
+
+    /// Writes all of `bytes`; returns how many could not be because the run has to end.
+    ///
+    /// # Errors
+    /// Those of write(2).
+    pub fn write_all(&self, to: BorrowedFd<'_>, bytes: &[u8]) -> std::io::Result<usize> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            match self.write(to, rest) {
+                Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+                Err(error) if error.kind() == std::io::ErrorKind::TimedOut => return Ok(rest.len()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(0)
+    }
+
+    fn wait_for_room(&self, to: BorrowedFd<'_>) -> bool {
+        let mut entry = libc::pollfd { fd: to.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+        let mut look = |wait: Duration| {
+            let wait = libc::c_int::try_from(wait.as_millis()).unwrap_or(libc::c_int::MAX);
+            // SAFETY: one live entry; a descriptor that is none is said so in it.
+            unsafe { libc::poll(&raw mut entry, 1, wait) }
+        };
+        if look(Duration::ZERO) == 1 {
+            return true;
+        }
+        self.shared.full.store(true, Ordering::SeqCst);
+        let before = *self.plan();
+        let mut last = None;
+        let room = loop {
+            let deadline = self.deadline();
+            self.rest_until(deadline);
+            let now = Instant::now();
+            let hurried = self.shared.hurry.load(Ordering::SeqCst) || deadline.is_some_and(|deadline| deadline <= now);
+            // What interrupts the wait may do so again and again, so the last moment is fixed.
+            let wait =
+                if hurried { last.get_or_insert(now + GRACE).saturating_duration_since(now) } else { Duration::MAX };
+            if self.during(|| look(wait)) == 1 {
+                break true;
+            }
+            if wait.is_zero() {
+                break false;
+            }
+        };
+        self.set(before);
+        self.shared.full.store(false, Ordering::SeqCst);
+        room
     }
 
     /// By the tracer: no more signals come after this.
@@ -201,6 +302,33 @@ mod tests {
         assert!(!pulse.answer());
         thread.join().expect("caller");
         pulse.end();
+    }
+
+    #[test]
+    fn nobody_waits_for_a_reader_when_the_run_has_to_end() {
+        use std::os::fd::AsFd as _;
+        for by_deadline in [true, false] {
+            let pulse = Pulse::of_this_thread().expect("pulse");
+            let (_read, write) = nix::unistd::pipe().expect("a pipe");
+            assert_eq!(pulse.write_all(write.as_fd(), b"there is room").expect("written"), 0);
+            let other = pulse.clone();
+            let caller = std::thread::spawn(move || {
+                while !other.is_full() {
+                    std::thread::yield_now();
+                }
+                if !by_deadline {
+                    other.hurry();
+                }
+            });
+            if by_deadline {
+                pulse.set_deadline(Some(Instant::now() + Duration::from_millis(2)));
+            }
+            let left = pulse.write_all(write.as_fd(), &[0; 100_000]).expect("written");
+            // The capacity of a pipe is 65536 bytes, in pages that are not all full.
+            assert!((100_000 - 65_536..100_000).contains(&left), "{left}");
+            caller.join().expect("caller");
+            pulse.end();
+        }
     }
 
     #[test]

@@ -63,6 +63,7 @@ static REMEMBER: extern "C" fn() = {
 pub(super) fn reset_for_child() {
     let ignored = SignalSet(IGNORED_AT_START.load(Ordering::Relaxed));
     set_kernel_action(libc::SIGPIPE, libc::SIG_DFL);
+    set_kernel_action(OF_LIBC[0], libc::SIG_DFL);
     for signal in ignored.iter() {
         set_kernel_action(signal.number(), libc::SIG_IGN);
     }
@@ -72,20 +73,88 @@ pub(super) fn reset_for_child() {
     unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const blocked, nowhere, 8) };
 }
 
+/// The two signals that the C library keeps for itself (nptl(7)). It unblocks the first in every new thread, and
+/// catches it only where threads are cancelled; the second it catches as soon as there are threads.
+pub(super) const OF_LIBC: [i32; 2] = [32, 33];
+
+/// Does nothing about the one that would end this process: none of its threads is ever cancelled.
+pub(super) fn ignore_those_of_libc() {
+    set_kernel_action(OF_LIBC[0], libc::SIG_IGN);
+}
+
+/// Signals that were ignored, and signals that were blocked, when the lab was started.
+pub(super) fn at_start() -> (SignalSet, SignalSet) {
+    (SignalSet(IGNORED_AT_START.load(Ordering::Relaxed)), SignalSet(BLOCKED_AT_START.load(Ordering::Relaxed)))
+}
+
 /// Ends this process by `signal`, as a program on the bench ended: what waits for the lab shall see
 /// what it would see of the program itself. Returns if the signal does not end it.
 pub fn die_of(signal: i32) {
-    // SAFETY: system calls on numbers and on live structures; a core dump of the lab itself would
-    // pass for one of the program, so there is none.
-    unsafe {
-        let limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-        libc::setrlimit(libc::RLIMIT_CORE, &raw const limit);
-        libc::signal(signal, libc::SIG_DFL);
-        let mut set: libc::sigset_t = std::mem::zeroed();
-        libc::sigaddset(&raw mut set, signal);
-        libc::sigprocmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
-        libc::kill(libc::getpid(), signal);
+    let limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the structure is live. A core dump of the lab itself would pass for one of the program, so
+    // there is none.
+    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const limit) };
+    set_kernel_action(signal, libc::SIG_DFL);
+    if let Some(known) = crate::model::Signal::new(signal) {
+        unblock(SignalSet::EMPTY.with(known));
     }
+    raise(signal);
+}
+
+/// Changes the mask of the calling thread; returns what it was. The C library's functions leave out the two
+/// signals that it keeps for itself, of which one ends a process that does nothing about it.
+fn change_mask(how: i32, set: SignalSet) -> SignalSet {
+    let mut before = 0_u64;
+    // SAFETY: both masks are live and have the 8 bytes that are passed as their size.
+    unsafe { libc::syscall(libc::SYS_rt_sigprocmask, how, &raw const set.0, &raw mut before, 8) };
+    SignalSet(before)
+}
+
+/// Blocks signals in the calling thread, and in those that it starts from now on.
+pub(super) fn block(set: SignalSet) {
+    change_mask(libc::SIG_BLOCK, set);
+}
+
+/// Unblocks signals in the calling thread.
+pub(super) fn unblock(set: SignalSet) {
+    change_mask(libc::SIG_UNBLOCK, set);
+}
+
+/// Whether the calling thread blocks a signal.
+pub(super) fn is_blocked(signal: i32) -> bool {
+    let blocked = change_mask(libc::SIG_BLOCK, SignalSet::EMPTY);
+    crate::model::Signal::new(signal).is_some_and(|signal| blocked.contains(signal))
+}
+
+/// Sends a signal to the calling thread.
+pub(super) fn raise(signal: i32) {
+    // SAFETY: system calls on numbers.
+    unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), libc::gettid(), signal) };
+}
+
+/// Takes one of these signals, which must be blocked: its number, its `si_code`, and who sent it if its code
+/// says that somebody did (sigaction(2)). `None` if none came in that time.
+pub(super) fn wait_for(set: SignalSet, time: std::time::Duration) -> Option<(i32, i32, i32)> {
+    let time = libc::timespec { tv_sec: time.as_secs() as _, tv_nsec: time.subsec_nanos().into() };
+    // SAFETY: an all-zero siginfo_t is valid: every member is a number.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // SAFETY: set and time are live, the set has the 8 bytes that are passed as its size, and the kernel fills
+    // the structure.
+    let taken =
+        unsafe { libc::syscall(libc::SYS_rt_sigtimedwait, &raw const set.0, &raw mut info, &raw const time, 8) };
+    // SAFETY: with a code that is not above 0 the kernel has filled this member; else it is not looked at.
+    (taken > 0).then(|| (info.si_signo, info.si_code, if info.si_code > 0 { 0 } else { unsafe { info.si_pid() } }))
+}
+
+/// The lab's own PID.
+pub(super) fn own_pid() -> i32 {
+    nix::unistd::getpid().as_raw()
+}
+
+/// Ends the lab here and now.
+pub(super) fn end_now(status: i32) -> ! {
+    // SAFETY: it takes a number, and runs nothing of this process any more.
+    unsafe { libc::_exit(status) }
 }
 
 /// Kills a process that this one has made. One that is gone already is no failure.

@@ -347,18 +347,6 @@ pub fn sharpen_timers() {
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1, 0, 0, 0) };
 }
 
-/// Writes all of `bytes` to one of the lab's own standard streams.
-pub fn write_to(fd: RawFd, bytes: &[u8]) -> Result<()> {
-    let mut written = 0;
-    while written < bytes.len() {
-        let rest = &bytes[written..];
-        // SAFETY: `rest` is live; a descriptor that is not open makes the call fail.
-        let count = unsafe { libc::write(fd, rest.as_ptr().cast(), rest.len()) };
-        written += check(count as i64, "write", || "a standard stream".into())? as usize;
-    }
-    Ok(())
-}
-
 /// A file in memory that holds `bytes`, positioned at their start. It survives an exec.
 pub fn memory_file(bytes: &[u8]) -> Result<OwnedFd> {
     // SAFETY: the name is NUL-terminated; the result is checked before it is owned.

@@ -5,8 +5,8 @@ use super::tracee::Tracee;
 use super::tracer::{Result, Tracer, unless_gone};
 use crate::model::{How, Kind, Shares, TaskId};
 use crate::scenario::StatementId;
-use crate::sys::procfs;
 use crate::sys::ptrace::{Resume, Stopped, Why};
+use crate::sys::{procfs, senders};
 
 /// `CLONE_CLEAR_SIGHAND` of clone(2): the new task catches nothing.
 const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
@@ -50,6 +50,7 @@ impl Tracer {
             None => self.recorder.plain(maker, kind),
         }
         self.tracees.insert(tid, Tracee::new(task, birth.actor));
+        senders::joined(tid);
         self.tids.insert(task, tid);
         if birth.how != How::Thread {
             self.watch.inherit(self.process_of(maker), task);

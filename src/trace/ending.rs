@@ -2,12 +2,13 @@
 
 use super::tracer::{Result, Tracer};
 use crate::model::{ChannelId, Kind, Status, TaskId};
-use crate::sys::procfs;
 use crate::sys::ptrace::{Resume, Stopped};
+use crate::sys::{procfs, senders};
 
 impl Tracer {
     /// Takes the end of a tracee in, which `wait4` has reaped.
     pub fn ended(&mut self, tid: i32, status: Status) {
+        senders::left(tid);
         self.strangers.remove(&tid);
         self.early.retain(|(other, ..)| *other != tid);
         if Some(tid) == self.init {

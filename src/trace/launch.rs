@@ -5,7 +5,7 @@
 //! the log. The roots say that they are ready with a marker of their own; only when all are there
 //! does the log begin, so that it begins the same way every time.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use super::birth::Birth;
 use super::calls::MARKER;
@@ -16,7 +16,7 @@ use crate::model::{Blob, ChannelId, How, Kind, Shares, TaskId};
 use crate::scenario::{Op, StatementId};
 use crate::sys::ptrace::{CallInfo, Resume, Stopped, Why};
 use crate::sys::spawn::{Gated, Start};
-use crate::sys::{ptrace, spawn};
+use crate::sys::{Pulse, ptrace, senders, spawn};
 
 /// A pipe that the run's output goes into, on the lab's side.
 #[derive(Debug)]
@@ -71,8 +71,32 @@ impl Tracer {
 
     fn open_gate(&mut self, gated: Gated, keep: impl FnOnce(&mut Self, i32)) -> Result<()> {
         ptrace::seize(gated.pid)?;
+        senders::joined(gated.pid);
         keep(self, gated.pid);
         gated.open()
+    }
+
+    /// Waits for room in the lab's own standard streams with this pulse, so that the run can be ended meanwhile.
+    pub fn write_with(&mut self, pulse: Pulse) {
+        self.pulse = Some(pulse);
+    }
+
+    /// Passes output on to one of the lab's own standard streams. Should nobody want it any more, the run is not
+    /// the one to suffer.
+    pub(super) fn forward(&mut self, stream: i32, bytes: &[u8]) {
+        let Some(pulse) = self.pulse.as_ref().filter(|_| self.undelivered == 0) else {
+            self.undelivered += bytes.len();
+            return;
+        };
+        let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
+        let stream = if stream == 1 { stdout.as_fd() } else { stderr.as_fd() };
+        self.undelivered += pulse.write_all(stream, bytes).unwrap_or(0);
+    }
+
+    /// How much output could not be passed on, as a sentence, if any.
+    pub fn undelivered(&self) -> Option<String> {
+        let bytes = self.undelivered;
+        (bytes > 0).then(|| format!("{bytes} bytes of what the run printed were not passed on: nobody has read them"))
     }
 
     /// Whether the roots of a scenario are not all there yet.

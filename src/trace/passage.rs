@@ -5,16 +5,32 @@ use super::recorder::Outcome;
 use super::tracee::Call;
 use super::tracer::{Result, Tracer, dying_is_fine};
 use crate::sys::ptrace::{Resume, Stopped, Why};
+use crate::sys::senders;
 
 impl Tracer {
     /// Lets a task into the call that it stands before.
     pub(super) fn enter(&mut self, tid: i32, stopped: Stopped, call: Call) -> Result<()> {
         self.before_call(tid, &stopped, &call)?;
+        self.note_sender(tid, &call);
         let Some(stopped) = self.open_pages(tid, stopped, &call)? else { return Ok(()) };
         if let Some(tracee) = self.tracees.get_mut(&tid) {
             tracee.call = Some(call);
         }
         stopped.resume(Resume::ToCallExit, None)
+    }
+
+    /// The signal of a task that has a PID namespace of its own may reach the lab under a number of that namespace.
+    fn note_sender(&self, tid: i32, call: &Call) {
+        let signal = match call.family {
+            Family::Tgkill | Family::Tgsigqueue => call.args[2],
+            Family::Kill | Family::Tkill | Family::Sigqueue | Family::PidfdSendSignal => call.args[1],
+            _ => return,
+        };
+        let Some(process) = self.task_of(tid).map(|task| self.process_of(task)) else { return };
+        let outside = self.tids.get(&process).copied();
+        if let Some(task) = self.world().task(process).filter(|task| Some(task.pid) != outside) {
+            senders::sends(task.pid, signal as i32);
+        }
     }
 
     /// Calls that stop only because some of them matter.

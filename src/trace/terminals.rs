@@ -100,8 +100,7 @@ impl Tracer {
         while let Some((channel, bytes, forward)) = self.read_chunk() {
             any = true;
             if let Some(forward) = forward {
-                // Should nobody want it any more, the run is not the one to suffer.
-                drop(crate::sys::spawn::write_to(forward, &bytes));
+                self.forward(forward, &bytes);
             }
             // All of it: what the screen shows is made of nothing else.
             let data = self.recorder.keep(&bytes);

@@ -22,7 +22,7 @@ use super::watch::Watch;
 use crate::model::{Blocked, ChannelId, Header, Kind, State, Status, TaskId, Then, World};
 use crate::scenario::{Scenario, StatementId};
 use crate::sys::ptrace::{CallInfo, Resume, Stopped, Why};
-use crate::sys::{Error, ptrace, seccomp};
+use crate::sys::{Error, Pulse, ptrace, seccomp};
 
 /// Anything that goes wrong between a tracee and the tracer, other than its death.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -86,6 +86,10 @@ pub struct Tracer {
     pub(super) backlog: VecDeque<(Stopped, Why)>,
     /// Whether such a one may rest now.
     others_rest: bool,
+    /// With what is waited for room in the lab's own standard streams.
+    pub(super) pulse: Option<Pulse>,
+    /// How many bytes of output could not be passed on because nobody read and the run had to end.
+    pub(super) undelivered: usize,
     pub(super) next_task: usize,
     pub(super) names: HashMap<String, u32>,
 }
@@ -127,6 +131,8 @@ impl Tracer {
             terminal: None,
             barrier: std::cell::OnceCell::new(),
             output_budget: OUTPUT_BUDGET,
+            pulse: None,
+            undelivered: 0,
             next_task: 1,
             names: HashMap::default(),
         }

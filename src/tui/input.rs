@@ -69,7 +69,15 @@ fn listen(sender: &Sender<Input>) {
         let input = match turn() {
             Ok(Some(event)) => Input::Event(event),
             Ok(None) => continue,
-            Err(_) => Input::Hangup,
+            // Who may not read now is told what one is told whose terminal is gone (read(2), EIO).
+            Err(_) if super::tty::is_in_background() => {
+                thread::sleep(Duration::from_millis(u64::from(WAIT)));
+                continue;
+            }
+            Err(_) => {
+                super::tty::note_gone();
+                Input::Hangup
+            }
         };
         let last = matches!(input, Input::Hangup);
         if sender.send(input).is_err() || last {

@@ -16,6 +16,7 @@ mod run;
 pub mod terminal;
 mod text;
 mod theme;
+mod tty;
 pub mod update;
 pub mod view;
 mod words;

@@ -54,11 +54,11 @@ pub fn lab(options: LabOptions, source: Source) -> color_eyre::Result<LabExit> {
     };
     let mut lab =
         Lab { app, judge: options.judge, start, session: None, clock: Instant::now(), first: None, dirty: true };
-    lab.resize(&screen)?;
-    // The frame and the title stand before the first process does.
-    lab.draw(&mut screen)?;
-    lab.begin()?;
-    lab.run(&mut screen)
+    match lab.live(&mut screen) {
+        // What failed was about a terminal that is gone.
+        Err(_) if screen.is_gone() => Ok(LabExit::Quit),
+        result => result,
+    }
 }
 
 struct Lab {
@@ -73,6 +73,14 @@ struct Lab {
 }
 
 impl Lab {
+    fn live(&mut self, screen: &mut Screen) -> color_eyre::Result<LabExit> {
+        self.resize(screen)?;
+        // The frame and the title stand before the first process does.
+        self.draw(screen)?;
+        self.begin()?;
+        self.run(screen)
+    }
+
     fn begin(&mut self) -> color_eyre::Result<()> {
         let beginning = self.beginning(None);
         if let Some(start) = &mut self.start {
@@ -131,6 +139,7 @@ impl Lab {
         if screen.terminated() {
             return self.act(screen, Action::Terminate);
         }
+        self.dirty |= screen.heed_job_control()?;
         for _ in 0..BURST {
             let Some(input) = self.first.take().or_else(|| input::next(Duration::ZERO)) else { break };
             let action = match input {
@@ -184,7 +193,8 @@ impl Lab {
                 }
                 Effect::Judge => {
                     if let Some(judge) = &self.judge {
-                        self.app.verdicts = judge(&self.app.log);
+                        let verdicts = Action::Verdicts(judge(&self.app.log));
+                        update(&mut self.app, verdicts, self.clock.elapsed());
                     }
                 }
                 Effect::Suspend => {

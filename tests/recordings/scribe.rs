@@ -3,7 +3,7 @@
 use proclab::model::{
     Access, Asked, Batch, Blob, ChannelId, ChannelKind, Disposition, End, Ended, Event, FdFlags, Hold, How, Kind,
     LockKind, LockMode, MaskHow, MessageType, Parties, Pen, Phase, Polled, Queue, Shares, Signal, SignalSet, Status,
-    TaskId, Then, TimerChange, TimerKind, Told, Via, Wanted, Weight, Why,
+    TaskId, Then, TimerChange, TimerKind, Told, Via, Wanted, Weight, Why, Word,
 };
 use proptest::prelude::*;
 

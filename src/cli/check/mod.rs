@@ -199,7 +199,6 @@ fn in_quotes(word: &str) -> String {
 pub fn check(args: &Args) -> Result<Exit, Failure> {
     let Selected { scenarios, scheduled, here } = args.scenarios()?;
     begin();
-    let interrupts = Interrupts::listen(Keys::Lab)?;
     let marks = Marks::of_stdout();
     let mut reports = Vec::new();
     for scenario in scenarios {
@@ -208,7 +207,7 @@ pub fn check(args: &Args) -> Result<Exit, Failure> {
             Ok(chosen) => {
                 for seed in args.all_seeds() {
                     let options = RunOptions { seed, ..args.run.clone() };
-                    match judge(&chosen, &options, &interrupts)? {
+                    match judge(&chosen, &options)? {
                         Ok(report) => reports.push(report),
                         Err(signal) => return Ok(Exit::interrupted(signal)),
                     }
@@ -288,7 +287,9 @@ fn again(asked: &str, found: &library::Found) -> String {
 }
 
 /// Runs a scenario and judges what happened; the signal if one ended it.
-fn judge(chosen: &Chosen, options: &RunOptions, interrupts: &Interrupts) -> Result<Result<Report, i32>, Failure> {
+fn judge(chosen: &Chosen, options: &RunOptions) -> Result<Result<Report, i32>, Failure> {
+    // For as long as the run lasts: a signal while results are printed ends the lab at once.
+    let interrupts = Interrupts::listen(Keys::Lab)?;
     let scenario = &chosen.scenario;
     let began = Instant::now();
     let subject = Subject::Scenario(Box::new(scenario.clone()));
@@ -296,7 +297,7 @@ fn judge(chosen: &Chosen, options: &RunOptions, interrupts: &Interrupts) -> Resu
     let (seed, serial) = (plan.seed, plan.serial);
     let session = Session::start(plan)?;
     let mut log = Log::new(session.header().clone());
-    let driven = drive(&session, interrupts, |batch| {
+    let driven = drive(&session, &interrupts, |batch| {
         log.append(batch);
         Ok(())
     })?;

@@ -130,6 +130,7 @@ impl Tracer {
             }
             if other == old {
                 self.tracees.remove(&other);
+                crate::sys::senders::left(other);
                 self.tids.remove(&task);
             } else if let Some(tracee) = self.tracees.get_mut(&other) {
                 tracee.ended = true;

@@ -266,13 +266,15 @@ impl Tracer {
             return;
         }
         let Some(output) = self.outputs.iter().find(|output| output.channel == Some(channel)) else { return };
+        let forward = output.forward;
         let mut bytes = [0; 16_384];
         let mut drained = 0;
-        while let Ok(read @ 1..) = nix::unistd::read(&output.pipe, &mut bytes) {
+        while let Some(output) = self.outputs.iter().find(|output| output.channel == Some(channel))
+            && let Ok(read @ 1..) = nix::unistd::read(&output.pipe, &mut bytes)
+        {
             drained += read as u64;
-            if let Some(forward) = output.forward {
-                // Should nobody want it any more, the run is not the one to suffer.
-                drop(crate::sys::spawn::write_to(forward, &bytes[..read]));
+            if let Some(forward) = forward {
+                self.forward(forward, &bytes[..read]);
             }
         }
         if drained > 0 {

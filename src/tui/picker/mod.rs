@@ -252,7 +252,18 @@ pub fn pick(
     details: impl Fn(&str) -> Option<PickerDetails>,
 ) -> color_eyre::Result<Option<String>> {
     let mut screen = Screen::open()?;
-    let mut picker = Picker::new(options, entries);
+    match choose(&mut screen, Picker::new(options, entries), details) {
+        // What failed was about a terminal that is gone.
+        Err(_) if screen.is_gone() => Ok(None),
+        result => result,
+    }
+}
+
+fn choose(
+    screen: &mut Screen,
+    mut picker: Picker,
+    details: impl Fn(&str) -> Option<PickerDetails>,
+) -> color_eyre::Result<Option<String>> {
     let mut slice = Duration::ZERO;
     loop {
         let (width, height) = screen.size()?;
@@ -263,6 +274,9 @@ pub fn pick(
         let input = loop {
             if screen.terminated() {
                 return Ok(None);
+            }
+            if screen.heed_job_control()? {
+                break None;
             }
             let patience = if all_known { Duration::from_millis(200) } else { Duration::ZERO };
             match input::next(patience) {
