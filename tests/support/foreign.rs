@@ -40,6 +40,11 @@ fn run(mut command: Command) -> Output {
 /// Runs `words` with and without the lab, each in an empty directory: output and end must be the same.
 /// Returns the recording.
 pub fn compare(words: &[&str]) -> String {
+    compare_with(&[], words)
+}
+
+/// The same with options of `record`.
+pub fn compare_with(options: &[&str], words: &[&str]) -> String {
     let directory = tempfile::tempdir().expect("a directory");
     let mut plain = Command::new(words[0]);
     plain.args(&words[1..]).current_dir(directory.path());
@@ -47,7 +52,7 @@ pub fn compare(words: &[&str]) -> String {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("log");
     let mut traced = Command::new(env!("CARGO_BIN_EXE_proclab"));
-    traced.arg("record").arg("-o").arg(&file).arg("--").args(words).current_dir(directory.path());
+    traced.arg("record").arg("-o").arg(&file).args(options).arg("--").args(words).current_dir(directory.path());
     let traced = run(traced);
     let log = std::fs::read_to_string(&file).expect("a recording");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
