@@ -8,6 +8,8 @@ mod errors;
 mod files;
 #[path = "cli/record.rs"]
 mod record;
+#[path = "cli/refusals.rs"]
+mod refusals;
 #[path = "cli/screen.rs"]
 mod screen;
 #[path = "cli/signals.rs"]

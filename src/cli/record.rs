@@ -48,6 +48,8 @@ pub fn record(args: &Args) -> Result<Exit, Failure> {
         Subject::Command(args.command.clone())
     };
     let is_scenario = args.name.is_some();
+    // Before an old recording is overwritten.
+    crate::sys::needs::check_all()?;
     let to_stdout = args.output.as_os_str() == "-";
     let (out, stdio): (Box<dyn Write>, Stdio) = if to_stdout {
         (Box::new(io::stdout()), Stdio::OutputToError)

@@ -30,7 +30,9 @@ fn of_run(report: &Report, marks: Marks) -> String {
     }
     let mode = if report.serial { "" } else { ", free" };
     let mut text = format!("{mark} {}  {}  (seed {}{mode})\n", report.name, report.title, report.seed);
-    for verdict in &report.verdicts {
+    // What could not happen need not be judged.
+    let judged = report.verdicts.iter().filter(|_| !matches!(report.ended, Ended::Failed(_)));
+    for verdict in judged {
         let mark = marks.show(verdict.held.into());
         let _ = writeln!(text, "  {mark} {}", verdict.text);
         if !verdict.held {

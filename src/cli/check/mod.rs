@@ -239,6 +239,9 @@ fn judge(scenario: &Scenario, options: &RunOptions, interrupts: &Interrupts) -> 
         return Ok(Err(signal));
     }
     let ending = driven.ending;
+    if let (Outcome::Failed(why), true) = (&ending.outcome, log.is_empty()) {
+        return Err(Failure::of_run(why));
+    }
     ending.left.iter().for_each(|sentence| say(sentence));
     let ended = match ending.outcome {
         Outcome::Done => Ended::Done,
