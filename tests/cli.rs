@@ -10,6 +10,8 @@ mod files;
 mod hostile;
 #[path = "cli/record.rs"]
 mod record;
+#[path = "cli/refusals.rs"]
+mod refusals;
 #[path = "cli/screen.rs"]
 mod screen;
 #[path = "cli/signals.rs"]

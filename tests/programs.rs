@@ -8,6 +8,8 @@ use std::sync::OnceLock;
 
 #[path = "programs/network.rs"]
 mod network;
+#[path = "programs/sandbox.rs"]
+mod sandbox;
 
 use foreign::{compare, count, sum};
 

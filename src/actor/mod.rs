@@ -22,8 +22,8 @@ use std::io::Read;
 use serde::{Deserialize, Serialize};
 
 use crate::scenario;
-use crate::sys::call;
 use crate::sys::seccomp::Filter;
+use crate::sys::{Error, call};
 
 pub use machine::Machine;
 
@@ -56,7 +56,7 @@ impl Orders {
 }
 
 /// The whole life of the first process of a scenario. `fd` leads to its orders. It ends with the run,
-/// by being killed; it returns only if the orders are no orders.
+/// by being killed; it returns only if that cannot begin, and says why.
 pub fn init(fd: i32) -> String {
     let mut text = String::new();
     if let Err(error) = call::inherited_file(fd).read_to_string(&mut text) {
@@ -86,7 +86,7 @@ pub fn init(fd: i32) -> String {
         match call::fork() {
             Ok(0) => run_root(machine, number, orders.terminal.then_some(foreground.unwrap_or(0)), &filter),
             Ok(first) => foreground = foreground.or(Some(first as i32)),
-            Err(_) => {}
+            Err(errno) => return Error::new("fork", "a process of the scenario", errno).with_hint(),
         }
     }
     // The end of the terminal is not the end of the run.
@@ -110,7 +110,9 @@ fn run_root(machine: &'static Machine, number: usize, foreground: Option<i32>, f
         let _ = call::sigaction(libc::SIGTTOU, call::Handling::Default);
     }
     machine.register_root(number);
-    if filter.install().is_err() {
+    if let Err(error) = filter.install() {
+        let error = Error { target: "a process of the scenario".to_owned(), ..error };
+        let _ = nix::unistd::write(std::io::stderr(), format!("proclab: {}\n", error.with_hint()).as_bytes());
         call::exit(126);
     }
     let _ = call::mark(machine.marker(), ROOT_READY, number as u64);

@@ -57,14 +57,14 @@ fn kernel() -> Line {
     if is_new_enough(&release) {
         Line::new(true, "kernel", said)
     } else {
-        Line::new(false, "kernel", format!("{said}; PTRACE_GET_SYSCALL_INFO needs Linux 5.3 or later"))
+        Line::new(false, "kernel", format!("{said}; pidfd_getfd needs Linux 5.6 or later"))
     }
 }
 
-/// Whether a release such as `6.18.5-generic` is 5.3 or later.
+/// Whether a release such as `6.18.5-generic` is 5.6 or later.
 fn is_new_enough(release: &str) -> bool {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse::<u32>().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (5, 3)
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (5, 6)
 }
 
 /// Puts this very program on the bench: a process is seized, filtered, and followed to its end.
@@ -75,14 +75,21 @@ fn tracing() -> [Line; 2] {
             Line::new(true, ptrace, "a process was seized and followed to its end"),
             Line::new(true, seccomp, "calls that are of no interest run at full speed"),
         ],
-        Err(why) if why.starts_with("seccomp") => {
+        Err((call, why)) if call == seccomp => {
             [Line::new(Mark::Neutral, ptrace, "not tried: the filter comes first"), Line::new(false, seccomp, why)]
         }
-        Err(why) => [Line::new(false, ptrace, why), Line::new(Mark::Neutral, seccomp, "not tried")],
+        Err((call, why)) if call == ptrace => {
+            [Line::new(false, ptrace, why), Line::new(Mark::Neutral, seccomp, "not tried")]
+        }
+        Err((call, why)) => [
+            Line::new(false, call, why),
+            Line::new(Mark::Neutral, "ptrace and seccomp", format!("not tried: {call} comes first")),
+        ],
     }
 }
 
-fn trace_something() -> Result<(), String> {
+/// The call that failed, and the sentence that says so.
+fn trace_something() -> Result<(), (&'static str, String)> {
     let plan = Plan {
         subject: Subject::Command(vec![super::lab().into(), "--version".into()]),
         serial: false,
@@ -100,20 +107,18 @@ fn trace_something() -> Result<(), String> {
         start: Start::Playing(Pace::Full),
         lab: super::lab(),
     };
-    let session = Session::start(plan).map_err(|error| match error.hint() {
-        Some(hint) => format!("{error}; {hint}"),
-        None => error.to_string(),
-    })?;
+    let session = Session::start(plan).map_err(|error| (error.call, error.with_hint()))?;
     for update in session.updates() {
         if let Update::Ended(ending) = update {
             return match ending.outcome {
-                Outcome::Failed(why) | Outcome::Limit(why) => Err(why),
+                Outcome::Failed(why) if why.starts_with("seccomp") => Err(("seccomp", why)),
+                Outcome::Failed(why) | Outcome::Limit(why) => Err(("ptrace", why)),
                 _ if ending.root == Some(Status::Code(0)) => Ok(()),
-                _ => Err("the process on the bench did not end as it should".to_owned()),
+                _ => Err(("ptrace", "the process on the bench did not end as it should".to_owned())),
             };
         }
     }
-    Err("the tracer's thread ended early".to_owned())
+    Err(("ptrace", "the tracer's thread ended early".to_owned()))
 }
 
 fn setting(path: &str) -> Option<i64> {
@@ -254,10 +259,10 @@ mod tests {
 
     #[test]
     fn releases_are_read_as_numbers() {
-        for release in ["5.3.0", "5.10", "6.18.5-generic", "10.0"] {
+        for release in ["5.6.0", "5.10", "6.18.5-generic", "10.0"] {
             assert!(is_new_enough(release), "{release}");
         }
-        for release in ["5.2.99", "4.19", "", "x"] {
+        for release in ["5.5.99", "4.19", "", "x"] {
             assert!(!is_new_enough(release), "{release}");
         }
     }

@@ -48,9 +48,8 @@ impl Failure {
 
 /// `nosuch: ENOENT (No such file or directory); there is no such program …`
 fn with_hint(error: &sys::Error) -> String {
-    let text = error.to_string();
-    let text = text.strip_prefix("execve ").unwrap_or(&text);
-    error.hint().map_or_else(|| text.to_owned(), |hint| format!("{text}; {hint}"))
+    let text = error.with_hint();
+    text.strip_prefix("execve ").unwrap_or(&text).to_owned()
 }
 
 /// What an error says, without the number that Rust adds.

@@ -18,6 +18,7 @@ pub struct Args {
 /// Runs the command.
 pub fn lint(args: &Args) -> Result<Exit, Failure> {
     let mut files = Vec::new();
+    crate::sys::needs::check_for_files()?;
     let mut unreadable = Vec::new();
     for path in &args.paths {
         if let Err(failure) = gather(path, &mut files) {

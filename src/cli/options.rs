@@ -49,7 +49,8 @@ pub struct RunOptions {
     /// CPUs that the run may use: one is faster to watch, all is for programs that compute
     #[arg(long, value_name = "CPUS", value_enum, default_value_t = Cpus::One)]
     pub cpus: Cpus,
-    /// Give a program namespaces of its own, as a scenario has them
+    /// Give a program users, PIDs, IPC objects and mounts of its own; it stays in the directory that it is started
+    /// in, with its files, and has a /proc, a /dev/shm and a /dev/mqueue of its own
     #[arg(long)]
     pub isolate: bool,
 }
@@ -133,6 +134,7 @@ pub struct LibraryOptions {
 impl LibraryOptions {
     /// All scenarios. A folder that was asked for and cannot be read is a failure.
     pub fn library(&self) -> Result<Library, Failure> {
+        crate::sys::needs::check_for_files()?;
         let library = Library::load(&library::standard_folders(&self.dirs));
         match library.errors().first() {
             Some(error) => Err(error.clone().into()),

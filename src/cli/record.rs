@@ -72,6 +72,8 @@ pub fn record(args: &Args) -> Result<Exit, Failure> {
         (Subject::Command(args.command.clone()), None)
     };
     let is_scenario = args.name.is_some();
+    // Before an old recording is overwritten.
+    crate::sys::needs::check_all()?;
     let stdio = if args.output.as_os_str() == "-" { Stdio::OutputToError } else { Stdio::Inherited };
     begin();
     let interrupts = Interrupts::listen(Keys::Lab)?;

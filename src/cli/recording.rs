@@ -1,6 +1,6 @@
 //! The log of a recording on its way out: written on the tracer's thread, looked after on this one.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::FileTypeExt as _;
@@ -62,7 +62,7 @@ fn name(path: &Path) -> String {
 fn open_fifo(path: &Path, interrupts: &Interrupts, timeout: Option<u64>) -> Result<File, Failure> {
     let (opened, waiting) = channel();
     let owned = path.to_owned();
-    std::thread::spawn(move || opened.send(File::create(owned)));
+    std::thread::spawn(move || opened.send(OpenOptions::new().write(true).open(owned)));
     let end = timeout.and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds)));
     let exit = loop {
         match waiting.recv_timeout(TICK) {

@@ -66,6 +66,8 @@ pub fn header(plan: &Plan, isolation: &Isolation) -> Header {
 /// What [`probe_namespaces`] said: the answer stays the same as long as this process lives, and a lab
 /// may run hundreds of scenarios.
 static PROBED: OnceLock<Result<()>> = OnceLock::new();
+/// The same of namespaces in which the working directory stays.
+static PROBED_IN_PLACE: OnceLock<Result<()>> = OnceLock::new();
 
 /// Tries whether the kernel allows the namespaces of a run.
 pub fn try_namespaces(plan: &Plan) -> Isolation {
@@ -76,7 +78,11 @@ pub fn try_namespaces(plan: &Plan) -> Isolation {
     if std::env::var_os("PROCLAB_NO_NAMESPACES").is_some() {
         return Isolation::Directory("PROCLAB_NO_NAMESPACES is set".into());
     }
-    match PROBED.get_or_init(probe_namespaces) {
+    let probed = match &plan.subject {
+        Subject::Scenario(_) => PROBED.get_or_init(probe_namespaces),
+        Subject::Command(_) => PROBED_IN_PLACE.get_or_init(|| probe(Namespaces::in_place())),
+    };
+    match probed {
         Ok(()) => Isolation::Namespaces,
         Err(error) => Isolation::Directory(format!("namespaces are refused: {error}")),
     }
@@ -85,8 +91,12 @@ pub fn try_namespaces(plan: &Plan) -> Isolation {
 /// Makes the namespaces of a run and leaves them again.
 pub fn probe_namespaces() -> Result<()> {
     let missing = || Error::new("mount", "/mnt, /srv or /media: there is none of them", libc::ENOENT);
+    probe(Namespaces::with_directory().ok_or_else(missing)?)
+}
+
+fn probe(namespaces: Namespaces) -> Result<()> {
     let mut start = Start::command(&["true".into()])?;
-    start.namespaces = Some(Namespaces::prepare().ok_or_else(missing)?);
+    start.namespaces = Some(namespaces);
     let (gated, report) = start.fork()?;
     let pid = nix::unistd::Pid::from_raw(gated.pid);
     gated.open()?;
@@ -201,7 +211,11 @@ pub fn start(plan: &Plan, isolation: Isolation, tracer: &mut Tracer) -> Result<B
     start.new_session =
         plan.terminal.is_some() || plan.stdio == Stdio::Captured || matches!(plan.subject, Subject::Scenario(_));
     if isolation == Isolation::Namespaces {
-        start.namespaces = Namespaces::prepare();
+        start.namespaces = match &plan.subject {
+            Subject::Scenario(_) => Namespaces::with_directory(),
+            // It was started where it is for a reason: its files are there.
+            Subject::Command(_) => Some(Namespaces::in_place()),
+        };
     } else if let (Some(directory), Subject::Scenario(_)) = (&directory, &plan.subject) {
         start.directory = Some(directory.open()?);
     }

@@ -13,6 +13,9 @@ impl Engine {
         if let Some(outcome) = self.ending.take() {
             return Some(outcome);
         }
+        if let Some(error) = self.tracer.take_shortage() {
+            return Some(Outcome::Failed(error.with_hint()));
+        }
         if self.tracer.is_over() {
             return Some(Outcome::Done);
         }
@@ -20,7 +23,7 @@ impl Engine {
         if self.tracer.recorder().count() >= self.limit.events {
             return Some(Outcome::Limit(format!("the run has reached its limit of {} events", self.limit.events)));
         }
-        if self.tracer.count() > self.limit.processes as usize {
+        if self.tracer.processes() > self.limit.processes as usize {
             let text = format!("more than {} processes are alive, the run's limit", self.limit.processes);
             return Some(Outcome::Limit(text));
         }
@@ -73,10 +76,7 @@ impl Engine {
             return outcome;
         }
         match self.bench.report.take().and_then(sys::spawn::Report::failure) {
-            Some(error) => {
-                let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
-                Outcome::Failed(format!("{error}{hint}"))
-            }
+            Some(error) => Outcome::Failed(error.with_hint()),
             None => outcome,
         }
     }

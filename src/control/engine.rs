@@ -173,10 +173,7 @@ impl Engine {
     fn run(&mut self) {
         let outcome = match self.play() {
             Ok(outcome) => outcome,
-            Err(error) => {
-                let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
-                Outcome::Failed(format!("{error}{hint}"))
-            }
+            Err(error) => Outcome::Failed(error.with_hint()),
         };
         self.finish(outcome);
     }
@@ -190,7 +187,9 @@ impl Engine {
             return Ok(outcome);
         }
         if let bench::Isolation::Directory(why) = &self.bench.isolation {
-            let text = format!("{why}; the run has its directory and the PIDs of this machine");
+            let has =
+                if self.scenario { "the run has its directory and" } else { "the program has the surroundings and" };
+            let text = format!("{why}; {has} the PIDs of this machine");
             self.tracer.recorder_mut().note(TaskId::LAB, &text);
         }
         self.settle()?;
@@ -223,10 +222,8 @@ impl Engine {
         while self.tracer.is_mustering() {
             self.pulse.rest_until(self.deadline());
             self.take_stop()?;
-            if self.tracer.init_is_gone() {
-                let failure = self.bench.report.take().and_then(sys::spawn::Report::failure);
-                let unknown = || sys::Error::new("execve", "the first process of the scenario", libc::ECHILD);
-                return Err(failure.unwrap_or_else(unknown));
+            if self.tracer.is_muster_lost() {
+                return Ok(Some(Outcome::Failed(self.why_it_never_began())));
             }
             self.pulse.answer();
             self.early.extend(self.commands.try_iter());
@@ -239,6 +236,14 @@ impl Engine {
         }
         self.pulse.beat();
         Ok(None)
+    }
+
+    /// Why the processes of a scenario have ended before the run could begin, as a sentence.
+    fn why_it_never_began(&mut self) -> String {
+        let failure = self.bench.report.take().and_then(sys::spawn::Report::failure);
+        let before_exec = || failure.map(|error| format!("the first process of the scenario: {}", error.with_hint()));
+        let said = self.tracer.last_words().or_else(before_exec);
+        said.unwrap_or_else(|| "a process of the scenario has ended before the run began; see `proclab doctor`".into())
     }
 
     /// Waits for a stop or an end and takes it in. Returns whose it was, if one came.

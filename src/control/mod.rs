@@ -55,15 +55,14 @@ impl Session {
 
     /// Starts a run whose log goes into a sink, if there is one, and else comes with the updates.
     pub fn start_into(plan: Plan, sink: Option<Box<dyn Sink>>) -> sys::Result<Self> {
+        sys::needs::check_all()?;
         let (commands, received) = mpsc::channel();
         let (sender, updates) = mpsc::sync_channel(UPDATES);
         let (report, started) = mpsc::channel();
         let thread = std::thread::Builder::new().name("tracer".into()).spawn(move || {
             engine::run(plan, received, sender, sink, &report);
         });
-        let thread = thread.map_err(|error| {
-            sys::Error::new("clone", "the tracer's thread", error.raw_os_error().unwrap_or(libc::EAGAIN))
-        })?;
+        let thread = thread.map_err(|error| sys::needs::no_thread("the tracer's thread", &error))?;
         let failed = || sys::Error::new("ptrace", "the tracer's thread ended early", libc::ECHILD);
         let (header, pulse) = started.recv().map_err(|_| failed())??;
         Ok(Self { commands, updates: Some(updates), pulse, thread: Some(thread), header })

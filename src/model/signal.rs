@@ -240,7 +240,12 @@ impl SignalSet {
 
     /// Its signals, lowest number first.
     pub fn iter(self) -> impl Iterator<Item = Signal> {
-        (1..=MAX).map(Signal).filter(move |signal| self.contains(*signal))
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let lowest = rest.trailing_zeros();
+            rest &= rest.wrapping_sub(1);
+            (lowest < u64::BITS).then(|| Signal(lowest as u8 + 1))
+        })
     }
 }
 

@@ -19,7 +19,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// The failure that `errno` reports now, of `call` on `target`.
     pub fn last(call: &'static str, target: impl Into<String>) -> Self {
-        Self { call, target: target.into(), errno: nix::errno::Errno::last_raw() }
+        // First of all: the allocator sets the number too, where memory is short.
+        let errno = nix::errno::Errno::last_raw();
+        Self { call, target: target.into(), errno }
     }
 
     /// A failure with a known number.
@@ -32,6 +34,11 @@ impl Error {
         self.errno == libc::ESRCH
     }
 
+    /// The error, and what to try where that is known.
+    pub fn with_hint(&self) -> String {
+        self.hint().map_or_else(|| self.to_string(), |hint| format!("{self}; {hint}"))
+    }
+
     /// What to try, where that is known.
     pub fn hint(&self) -> Option<&'static str> {
         match (self.call, self.errno) {
@@ -40,7 +47,25 @@ impl Error {
                  SYS_PTRACE; a set-user-ID program can only be traced by its owner",
             ),
             ("seccomp", _) => Some("the kernel must have CONFIG_SECCOMP_FILTER; in a sandbox, seccomp must be allowed"),
+            ("clone3", libc::EAGAIN) => {
+                Some("the limit on processes, or on memory, is reached: see `ulimit -u` and `ulimit -v`")
+            }
+            ("clone3", _) => {
+                Some("a sandbox that refuses clone3 has to allow it, or to answer ENOSYS: then clone is used")
+            }
             ("clone" | "fork", libc::EAGAIN) => Some("the limit on processes is reached: see `ulimit -u`"),
+            ("mmap", libc::ENOMEM) => Some("the limit on memory is too low: see `ulimit -v`"),
+            (_, libc::EMFILE) => Some("the limit on open files is too low: see `ulimit -n`"),
+            ("open", libc::ENOENT) if self.target.starts_with("/proc") => {
+                Some("/proc has to be there: mount -t proc proc /proc")
+            }
+            ("pidfd_open" | "pidfd_getfd", libc::ENOSYS) => {
+                Some("it needs Linux 5.6 or later; in a sandbox, it must be allowed")
+            }
+            (
+                "ptrace" | "clone" | "fork" | "process_vm_readv" | "process_vm_writev" | "pidfd_open" | "pidfd_getfd",
+                _,
+            ) => Some("in a sandbox or a container, it must be allowed"),
             ("execve", libc::ENOENT) => Some("there is no such program; is its name spelled as in PATH?"),
             ("execve", libc::EACCES) => Some("the file is not executable: `chmod +x` it"),
             ("mkdirat", libc::EPERM) => Some(
@@ -63,5 +88,9 @@ impl std::error::Error for Error {}
 /// Turns the -1 of a C call into an error.
 pub(super) fn check(result: impl Into<i64>, call: &'static str, target: impl FnOnce() -> String) -> Result<i64> {
     let result = result.into();
-    if result == -1 { Err(Error::last(call, target())) } else { Ok(result) }
+    if result != -1 {
+        return Ok(result);
+    }
+    let errno = nix::errno::Errno::last_raw();
+    Err(Error::new(call, target(), errno))
 }

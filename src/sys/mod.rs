@@ -4,6 +4,7 @@
 //! [`Error`] that names the call and its object.
 #![allow(unsafe_code, reason = "this is where it lives; every block has its SAFETY sentence")]
 
+mod allocator;
 pub mod call;
 pub mod clock;
 pub mod detour;
@@ -12,6 +13,7 @@ mod error;
 pub mod fdinfo;
 pub mod ipc;
 pub mod memory;
+pub mod needs;
 pub mod peek;
 pub mod procfs;
 pub mod ptrace;

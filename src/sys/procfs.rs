@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 use crate::model::SignalSet;
 
 /// The state letter of a task (`R`, `S`, `D`, `t`, `Z` …); `None` if it is gone.
+///
+/// In `/proc/TID/stat` the kernel adds up the times of all threads of the process, every time it is read.
 pub fn state(tid: i32) -> Option<u8> {
-    let stat = fs::read(format!("/proc/{tid}/stat")).ok()?;
+    let stat = fs::read(format!("/proc/{tid}/task/{tid}/stat")).ok()?;
     let after_name = stat.iter().rposition(|byte| *byte == b')')?;
     stat.get(after_name + 2).copied()
 }
@@ -106,6 +108,12 @@ pub fn status(tid: i32) -> Option<Status> {
         }
     }
     Some(status)
+}
+
+/// How many filters of seccomp(2) a task has; `None` if it is gone, or the kernel does not say (before Linux 5.9).
+pub fn seccomp_filters(tid: i32) -> Option<usize> {
+    let text = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("Seccomp_filters:"))?.trim().parse().ok()
 }
 
 /// What a descriptor of another process leads to.

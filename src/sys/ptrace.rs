@@ -161,6 +161,8 @@ pub enum CallInfo {
         arch: u32,
         /// The stack pointer.
         sp: u64,
+        /// What the filter that asked for the stop says (`SECCOMP_RET_DATA` of seccomp(2)).
+        data: u16,
     },
     /// After it: what it returns.
     Exit {
@@ -247,9 +249,15 @@ impl Stopped {
         Ok(match info.op {
             libc::PTRACE_SYSCALL_INFO_ENTRY | libc::PTRACE_SYSCALL_INFO_SECCOMP => {
                 // SAFETY: the members of the union for these two begin alike with number and
-                // arguments; `op` says that one of them was written.
+                // arguments, and what lies behind was zeroed; `op` says that one of them was written.
                 let entry = unsafe { info.u.seccomp };
-                CallInfo::Entry { number: entry.nr, args: entry.args, arch: info.arch, sp: info.stack_pointer }
+                CallInfo::Entry {
+                    number: entry.nr,
+                    args: entry.args,
+                    arch: info.arch,
+                    sp: info.stack_pointer,
+                    data: entry.ret_data as u16,
+                }
             }
             libc::PTRACE_SYSCALL_INFO_EXIT => {
                 // SAFETY: `op` says that this member was written.
@@ -356,6 +364,35 @@ impl Stopped {
         self.set_registers(&mut registers)
     }
 
+    /// Keeps it from making the call that it stands before, which returns `value` instead.
+    pub fn refuse_call(&self, value: i64) -> Result<()> {
+        let mut registers = self.registers()?;
+        set_return(&mut registers, value);
+        set_call_number(self, &mut registers, -1)?;
+        self.set_registers(&mut registers)
+    }
+
+    /// Puts another call, with one argument, in the place of the one that it stands before.
+    pub fn replace_call(&self, number: i64, argument: u64) -> Result<()> {
+        let mut registers = self.registers()?;
+        set_argument(&mut registers, 0, argument);
+        set_call_number(self, &mut registers, number)?;
+        self.set_registers(&mut registers)
+    }
+
+    /// Changes the first argument of a call of the other architecture ([`super::seccomp::FOREIGN_CLONE`]).
+    pub fn set_foreign_first_argument(&self, value: u32) -> Result<()> {
+        let mut registers = self.registers()?;
+        set_foreign_first_argument(&mut registers, u64::from(value));
+        self.set_registers(&mut registers)
+    }
+
+    /// Gives the register of the first argument back to the program, whose call the lab has made with another one.
+    pub fn restore_first_argument(&self, value: u64) -> Result<()> {
+        // What a call returns has taken its place on aarch64.
+        if cfg!(target_arch = "x86_64") { self.set_argument(0, value) } else { Ok(()) }
+    }
+
     /// Its stack pointer.
     pub fn stack_pointer(&self) -> Result<u64> {
         Ok(stack_pointer(&self.registers()?))
@@ -383,8 +420,25 @@ fn set_argument(registers: &mut libc::user_regs_struct, index: usize, value: u64
 }
 
 #[cfg(target_arch = "x86_64")]
+fn set_foreign_first_argument(registers: &mut libc::user_regs_struct, value: u64) {
+    registers.rbx = value;
+}
+
+#[cfg(target_arch = "aarch64")]
+fn set_foreign_first_argument(registers: &mut libc::user_regs_struct, value: u64) {
+    registers.regs[0] = value;
+}
+
+#[cfg(target_arch = "x86_64")]
 fn set_return(registers: &mut libc::user_regs_struct, value: i64) {
     registers.rax = value as u64;
+}
+
+#[cfg(target_arch = "x86_64")]
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere it is a request of its own")]
+fn set_call_number(_stopped: &Stopped, registers: &mut libc::user_regs_struct, number: i64) -> Result<()> {
+    registers.orig_rax = number as u64;
+    Ok(())
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -405,6 +459,15 @@ fn set_argument(registers: &mut libc::user_regs_struct, index: usize, value: u64
 #[cfg(target_arch = "aarch64")]
 fn set_return(registers: &mut libc::user_regs_struct, value: i64) {
     registers.regs[0] = value as u64;
+}
+
+/// The number is no register of its own there: `NT_ARM_SYSTEM_CALL` of elf(5).
+#[cfg(target_arch = "aarch64")]
+fn set_call_number(stopped: &Stopped, _registers: &mut libc::user_regs_struct, number: i64) -> Result<()> {
+    const NT_ARM_SYSTEM_CALL: usize = 0x404;
+    let mut number = number as i32;
+    let mut area = libc::iovec { iov_base: (&raw mut number).cast(), iov_len: size_of::<i32>() };
+    request(libc::PTRACE_SETREGSET, stopped.pid(), NT_ARM_SYSTEM_CALL, &raw mut area as usize).map(drop)
 }
 
 #[cfg(target_arch = "aarch64")]

@@ -78,9 +78,7 @@ impl Pulse {
         let spawned = std::thread::Builder::new().name("pulse".into()).spawn(move || beating.run());
         match spawned {
             Ok(_) => Ok(pulse),
-            Err(error) => {
-                Err(super::Error::new("clone", "thread of the lab", error.raw_os_error().unwrap_or(libc::EAGAIN)))
-            }
+            Err(error) => Err(super::needs::no_thread("a thread of the lab", &error)),
         }
     }
 

@@ -11,13 +11,37 @@ use std::path::{Path, PathBuf};
 use super::error::{Error, Result, check};
 use super::seccomp::Filter;
 
+/// What execvp(3) gives a file to whose format the kernel does not know (`_PATH_BSHELL` of paths.h).
+const SHELL: &CStr = c"/bin/sh";
+
+/// The environment of this process as it stands, entries without a `=` included.
+fn environment() -> Vec<CString> {
+    unsafe extern "C" {
+        static environ: *const *const libc::c_char;
+    }
+    let mut entries = Vec::new();
+    // SAFETY: the C library keeps `environ` at null or at an array of strings that ends with a null pointer; nothing
+    // in this program changes it.
+    unsafe {
+        let mut at = environ;
+        while !at.is_null() && !(*at).is_null() {
+            entries.push(CStr::from_ptr(*at).to_owned());
+            at = at.add(1);
+        }
+    }
+    entries
+}
+
 /// Everything about a program that is to be started.
 #[derive(Debug)]
 pub struct Start {
-    /// The file, and what to try if it is not in a format that the kernel knows.
+    /// The file.
     program: Image,
     argv: Vec<CString>,
     envp: Vec<CString>,
+    /// The arguments of the shell that gets the program if the kernel does not know its format; none if no shell
+    /// could read it either.
+    shell: Vec<CString>,
     /// What becomes descriptors 0, 1 and 2.
     pub stdio: [Option<RawFd>; 3],
     /// Installed just before the exec.
@@ -48,8 +72,9 @@ enum Image {
 pub struct Namespaces {
     uid_map: CString,
     gid_map: CString,
-    /// The directory that a fresh tmpfs is mounted on, to become the working directory.
-    pub directory: CString,
+    /// The directory that a fresh tmpfs is mounted on, to become the working directory; with none, that stays what
+    /// it is, and so do the files.
+    place: Option<CString>,
 }
 
 /// The directories that may serve as the place of a run: they stand on every system and nobody
@@ -57,16 +82,18 @@ pub struct Namespaces {
 const PLACES: [&CStr; 3] = [c"/mnt", c"/srv", c"/media"];
 
 impl Namespaces {
-    /// Namespaces in which the user is who they are outside; `None` if the machine has no
-    /// directory to put the run in.
-    pub fn prepare() -> Option<Self> {
+    /// Namespaces in which the user is who they are outside, and in which the run has an empty directory
+    /// of its own; `None` if the machine has no place to put that.
+    pub fn with_directory() -> Option<Self> {
+        let place = PLACES.into_iter().find(|place| Path::new(OsStr::from_bytes(place.to_bytes())).is_dir())?;
+        Some(Self { place: Some(place.to_owned()), ..Self::in_place() })
+    }
+
+    /// The same, but the run stays in the working directory that it is started in.
+    pub fn in_place() -> Self {
         let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
-        let directory = PLACES.into_iter().find(|place| Path::new(OsStr::from_bytes(place.to_bytes())).is_dir())?;
-        Some(Self {
-            uid_map: CString::new(format!("{uid} {uid} 1\n")).ok()?,
-            gid_map: CString::new(format!("{gid} {gid} 1\n")).ok()?,
-            directory: directory.to_owned(),
-        })
+        let map = |id: u32| CString::new(format!("{id} {id} 1\n")).unwrap_or_default();
+        Self { uid_map: map(uid.as_raw()), gid_map: map(gid.as_raw()), place: None }
     }
 }
 
@@ -107,13 +134,14 @@ impl Start {
         let program = command.first().ok_or_else(|| Error::new("execve", "no program", libc::ENOENT))?;
         let name = program.to_string_lossy().into_owned();
         let path = find(program).map_err(|errno| Error::new("execve", name.clone(), errno))?;
-        let mut argv: Vec<CString> = command.iter().map(|arg| c_string(arg.as_bytes())).collect::<Result<_>>()?;
-        let mut image = c_string(path.as_os_str().as_bytes())?;
-        if is_script_without_interpreter(&path) {
-            let shell = c"/bin/sh".to_owned();
-            argv.splice(0..1, [c"sh".to_owned(), std::mem::replace(&mut image, shell)]);
-        }
-        Ok(Self::new(Image::Path(image), argv))
+        let argv: Vec<CString> = command.iter().map(|arg| c_string(arg.as_bytes())).collect::<Result<_>>()?;
+        let image = c_string(path.as_os_str().as_bytes())?;
+        let shell = if is_text(&path) {
+            [SHELL.to_owned(), image.clone()].into_iter().chain(argv.iter().skip(1).cloned()).collect()
+        } else {
+            Vec::new()
+        };
+        Ok(Self { shell, ..Self::new(Image::Path(image), argv) })
     }
 
     /// This very program, with other arguments.
@@ -126,13 +154,11 @@ impl Start {
     }
 
     fn new(program: Image, argv: Vec<CString>) -> Self {
-        let envp = std::env::vars_os()
-            .filter_map(|(key, value)| CString::new([key.as_bytes(), b"=", value.as_bytes()].concat()).ok())
-            .collect();
         Self {
             program,
             argv,
-            envp,
+            envp: environment(),
+            shell: Vec::new(),
             stdio: [None; 3],
             filter: None,
             new_session: false,
@@ -162,6 +188,7 @@ impl Start {
             start: &self,
             argv: &pointers(&self.argv),
             envp: &pointers(&self.envp),
+            shell: &pointers(&self.shell),
             gate: gate_read.as_raw_fd(),
             other_gate: gate.as_raw_fd(),
             report: report_write.as_raw_fd(),
@@ -209,6 +236,7 @@ struct Child<'a> {
     start: &'a Start,
     argv: &'a [*const libc::c_char],
     envp: &'a [*const libc::c_char],
+    shell: &'a [*const libc::c_char],
     gate: RawFd,
     other_gate: RawFd,
     report: RawFd,
@@ -271,11 +299,16 @@ impl Child<'_> {
         // alive in the memory that this child has a copy of.
         unsafe {
             match &self.start.program {
-                Image::Path(path) => libc::execve(path.as_ptr(), argv, envp),
-                Image::Open(file) => {
-                    libc::execveat(file.as_raw_fd(), c"".as_ptr(), argv.cast(), envp.cast(), libc::AT_EMPTY_PATH)
+                Image::Path(path) => {
+                    libc::execve(path.as_ptr(), argv, envp);
+                    if nix::errno::Errno::last_raw() == libc::ENOEXEC && !self.start.shell.is_empty() {
+                        libc::execve(SHELL.as_ptr(), self.shell.as_ptr(), envp);
+                    }
                 }
-            };
+                Image::Open(file) => {
+                    libc::execveat(file.as_raw_fd(), c"".as_ptr(), argv.cast(), envp.cast(), libc::AT_EMPTY_PATH);
+                }
+            }
         }
         9
     }
@@ -315,9 +348,10 @@ unsafe fn enter(namespaces: &Namespaces) -> std::result::Result<(), u8> {
         let missing = matches!(nix::errno::Errno::last_raw(), libc::ENOENT | libc::ENODEV);
         ok(missing, 4)?;
     }
-    ok(mount(c"tmpfs", &namespaces.directory, c"mode=0700"), 5)?;
+    let Some(place) = &namespaces.place else { return Ok(()) };
+    ok(mount(c"tmpfs", place, c"mode=0700"), 5)?;
     // SAFETY: the string is NUL-terminated and live.
-    ok(unsafe { libc::chdir(namespaces.directory.as_ptr()) } == 0, 6)
+    ok(unsafe { libc::chdir(place.as_ptr()) } == 0, 6)
 }
 
 /// Writes `text` to a file, in a child that must not allocate.
@@ -377,6 +411,9 @@ pub fn find(program: &OsStr) -> std::result::Result<PathBuf, i32> {
         let path = PathBuf::from(program);
         return usable(&path).map(|()| path);
     }
+    if program.is_empty() {
+        return Err(libc::ENOENT);
+    }
     let search = std::env::var_os("PATH").unwrap_or_else(|| OsString::from_vec(b"/bin:/usr/bin".to_vec()));
     let mut refusal = libc::ENOENT;
     for directory in std::env::split_paths(&search) {
@@ -399,11 +436,10 @@ fn of_three_digits(file: OwnedFd) -> OwnedFd {
     copy.map_or(file, |fd| unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Whether a file is text that execve(2) would refuse with ENOEXEC, and execvp(3) gives to the shell.
-fn is_script_without_interpreter(path: &Path) -> bool {
+/// Whether a file could be a script; the kernel is asked first, whatever it begins with.
+fn is_text(path: &Path) -> bool {
     use std::io::Read;
     let mut start = [0; 128];
-    let Ok(read) = std::fs::File::open(path).and_then(|mut file| file.read(&mut start)) else { return false };
-    let start = &start[..read];
-    !start.starts_with(b"#!") && !start.starts_with(b"\x7fELF") && !start.contains(&0) && !start.is_empty()
+    let read = std::fs::File::open(path).and_then(|mut file| file.read(&mut start));
+    read.is_ok_and(|read| !start[..read].contains(&0))
 }

@@ -49,7 +49,9 @@ impl Tracer {
             Some(outcome) => self.recorder.of_call(maker, Outcome { ret: i64::from(pid), ..outcome }, kind),
             None => self.recorder.plain(maker, kind),
         }
-        self.tracees.insert(tid, Tracee::new(task, birth.actor));
+        let thread = birth.how == How::Thread;
+        self.threads += usize::from(thread);
+        self.tracees.insert(tid, Tracee { thread, ..Tracee::new(task, birth.actor) });
         senders::joined(tid);
         self.tids.insert(task, tid);
         if birth.how != How::Thread {
@@ -112,11 +114,16 @@ impl Tracer {
             self.write_handlers_cleared(task);
         }
         debug_assert_eq!(self.task_of(child), Some(task));
+        let borrowed = self.tracees.get(&tid).and_then(|maker| maker.borrowed);
+        if let Some(newborn) = self.tracees.get_mut(&child) {
+            newborn.borrowed = borrowed;
+        }
         if let Some(waiting) = self.strangers.remove(&child) {
             if let Some(newborn) = self.tracees.get_mut(&child) {
                 newborn.newborn = false;
             }
-            waiting.resume(Resume::Continue, None).or_else(unless_gone)?;
+            let given_back = self.give_back_to_child(child, &waiting);
+            given_back.and_then(|()| waiting.resume(Resume::Continue, None)).or_else(unless_gone)?;
         }
         self.pass(tid, stopped)
     }
@@ -141,5 +148,29 @@ impl Tracer {
             },
             None => base.to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Header, Status};
+    use crate::trace::Options;
+
+    #[test]
+    fn threads_are_no_processes() {
+        let options = Options { all: false, capture: 0, watch_memory: false, virtual_time: false };
+        let mut tracer = Tracer::new(&Header::default(), options, None);
+        let birth = |how| Birth { name: "a".to_owned(), how, shares: Shares::default(), outcome: None, actor: false };
+        // No process has such numbers.
+        let first = tracer.adopt(-10, TaskId::LAB, &birth(How::Fork));
+        for tid in -30..-10 {
+            tracer.adopt(tid, first, &birth(How::Thread));
+        }
+        tracer.adopt(-31, first, &birth(How::Clone));
+        assert_eq!(tracer.processes(), 2);
+        tracer.ended(-11, Status::Code(0));
+        tracer.ended(-31, Status::Code(0));
+        assert_eq!(tracer.processes(), 1);
     }
 }

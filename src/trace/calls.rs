@@ -208,6 +208,8 @@ pub enum Family {
     Flock,
     /// `futex`.
     Futex,
+    /// `prctl`, `seccomp`: only what asks for a mode of seccomp or sets strict mode.
+    Seccomp,
     /// `restart_syscall`: goes on with a sleep that was interrupted.
     Restart,
     /// Only a name, with `--all`; and for the reason of a block.
@@ -349,6 +351,9 @@ const TRACED: &[(&str, Family)] = &[
     ("ftruncate", Family::Ftruncate),
     ("link", Family::Link { old: 0, new: 1 }),
     ("linkat", Family::Link { old: 1, new: 3 }),
+    // These stop only for what concerns a mode of seccomp.
+    ("prctl", Family::Seccomp),
+    ("seccomp", Family::Seccomp),
     ("poll", Family::Poll),
     ("ppoll", Family::Ppoll),
     // These stop only where they bring a mask along.

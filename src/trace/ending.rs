@@ -14,7 +14,8 @@ impl Tracer {
         if Some(tid) == self.init {
             self.init = None;
         }
-        let Some(tracee) = self.tracees.remove(&tid) else { return };
+        let Some(tracee) = self.tracees.remove(&tid) else { return self.note_lost_root() };
+        self.threads -= usize::from(tracee.thread);
         self.tids.remove(&tracee.task);
         self.clock.forget(tid);
         self.forget_timers(tid);
@@ -28,14 +29,13 @@ impl Tracer {
     }
 
     pub(super) fn at_end(&mut self, tid: i32, stopped: Stopped) -> Result<()> {
-        let status = stopped.message()? as i32;
+        let status = self.status_of_end(tid, decode_status(stopped.message()? as i32));
         self.wake(tid);
         if let Some(tracee) = self.tracees.get_mut(&tid)
             && !std::mem::replace(&mut tracee.ended, true)
         {
             tracee.call = None;
             let task = tracee.task;
-            let status = decode_status(status);
             // The process goes on without its leader, or under another one's program.
             if self.has_living_threads(tid) {
                 if let Some(tracee) = self.tracees.get_mut(&tid) {

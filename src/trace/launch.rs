@@ -37,6 +37,8 @@ pub struct Muster {
     expected: usize,
     arrived: Vec<(u64, i32, Stopped)>,
     outputs: Vec<Output>,
+    /// Whether a root has ended before it was ready.
+    lost: bool,
 }
 
 impl Tracer {
@@ -64,7 +66,7 @@ impl Tracer {
         let expected = self.scenario.as_ref().map_or(0, |scenario| scenario.program.roots.len());
         self.open_gate(gated, |tracer, pid| {
             tracer.init = Some(pid);
-            tracer.muster = Muster { expected, arrived: Vec::new(), outputs };
+            tracer.muster = Muster { expected, outputs, ..Muster::default() };
         })?;
         Ok(report)
     }
@@ -104,9 +106,25 @@ impl Tracer {
         self.muster.expected > 0
     }
 
-    /// Whether the first process of a scenario has ended before its roots were ready.
-    pub const fn init_is_gone(&self) -> bool {
-        self.init.is_none()
+    /// Whether the first process of a scenario, or one of its roots, has ended before all roots were ready.
+    pub const fn is_muster_lost(&self) -> bool {
+        self.init.is_none() || self.muster.lost
+    }
+
+    /// A task has ended that is not in the books.
+    pub(super) const fn note_lost_root(&mut self) {
+        self.muster.lost |= self.is_mustering();
+    }
+
+    /// What the processes of a scenario have said last, on standard error, before the run began.
+    pub fn last_words(&self) -> Option<String> {
+        let output = self.muster.outputs.iter().find(|output| output.fd == 2)?;
+        let mut said = vec![0; 4096];
+        // The pipe is never waited for.
+        let length = nix::unistd::read(&output.pipe, &mut said).ok()?;
+        let said = String::from_utf8_lossy(&said[..length]).into_owned();
+        let line = said.lines().rfind(|line| !line.trim().is_empty())?;
+        Some(line.strip_prefix("proclab: ").unwrap_or(line).to_owned())
     }
 
     pub(super) fn init_stopped(stopped: Stopped, why: Why) -> Result<()> {

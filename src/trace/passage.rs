@@ -12,6 +12,17 @@ impl Tracer {
     pub(super) fn enter(&mut self, tid: i32, stopped: Stopped, call: Call) -> Result<()> {
         self.before_call(tid, &stopped, &call)?;
         self.note_sender(tid, &call);
+        self.let_in(tid, stopped, call)
+    }
+
+    /// Lets a task into a call, be it for the first time or again.
+    pub(super) fn let_in(&mut self, tid: i32, stopped: Stopped, call: Call) -> Result<()> {
+        let changed = match call.family {
+            Family::Fork => self.trace_child(tid, stopped, &call)?,
+            Family::Seccomp => self.enter_strict_mode(tid, stopped, &call)?,
+            _ => Some(stopped),
+        };
+        let Some(stopped) = changed else { return Ok(()) };
         let Some(stopped) = self.open_pages(tid, stopped, &call)? else { return Ok(()) };
         if let Some(tracee) = self.tracees.get_mut(&tid) {
             tracee.call = Some(call);
@@ -44,6 +55,7 @@ impl Tracer {
                 !task.is_some_and(|task| self.is_about_shared(task, call.args[0], call.args[1]))
             }
             Family::Mmap => call.args[3] as i32 & libc::MAP_SHARED == 0,
+            Family::Seccomp => !super::sandbox::is_about_mode(call),
             Family::Plain | Family::Futex => true,
             _ => false,
         }
@@ -70,6 +82,7 @@ impl Tracer {
     }
 
     pub(super) fn leave(&mut self, tid: i32, stopped: Stopped, call: Call, value: i64) -> Result<()> {
+        let Some(stopped) = self.give_back_argument(tid, stopped)? else { return Ok(()) };
         let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
         tracee.call = None;
         let task = tracee.task;

@@ -161,6 +161,7 @@ impl Tracer {
     pub(super) fn after_call(&mut self, tid: i32, stopped: &Stopped, call: &Call, value: i64) -> Result<i64> {
         match call.family {
             Family::Sleep { .. } | Family::Poll | Family::Ppoll | Family::Futex => self.clock.stay_asleep(tid),
+            Family::Seccomp => return Self::after_seccomp_call(tid, stopped, call, value),
             Family::Alarm | Family::Setitimer if value >= 0 && self.scenario.is_some() => {
                 return self.after_timer_call(tid, stopped, call, value);
             }

@@ -87,6 +87,15 @@ pub enum TimerAnswer {
     Given([u8; 32]),
 }
 
+/// What the program had given to a call whose first argument the lab has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Borrowed {
+    /// The argument.
+    pub argument: u64,
+    /// Where the lab has mapped a page for the call, if it has.
+    pub page: Option<u64>,
+}
+
 /// What the tracer knows of a task besides what stands in the log.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and they combine freely")]
@@ -95,6 +104,8 @@ pub struct Tracee {
     pub task: TaskId,
     /// Whether it interprets a scenario.
     pub actor: bool,
+    /// Whether it is a thread beside the first one of its process.
+    pub thread: bool,
     /// Whether its name is settled: a foreign program's is, once it was loaded.
     pub named: bool,
     /// Whether its first stop is still to come.
@@ -160,6 +171,10 @@ pub struct Tracee {
     pub at_barrier: bool,
     /// What the user keeps it from.
     pub hold: Hold,
+    /// What is given back to it at the end of a call that the lab has made with another first argument.
+    pub borrowed: Option<Borrowed>,
+    /// Whether it has made a call that is forbidden in strict mode (seccomp(2)).
+    pub forbidden: bool,
 }
 
 impl Tracee {
@@ -168,6 +183,7 @@ impl Tracee {
         Self {
             task,
             actor,
+            thread: false,
             named: actor,
             newborn: true,
             exec: None,
@@ -200,6 +216,8 @@ impl Tracee {
             held: false,
             at_barrier: false,
             hold: Hold::Nothing,
+            borrowed: None,
+            forbidden: false,
         }
     }
 

@@ -91,6 +91,10 @@ pub struct Tracer {
     /// How many bytes of output could not be passed on because nobody read and the run had to end.
     pub(super) undelivered: usize,
     pub(super) next_task: usize,
+    /// What the machine has refused to a scenario, which then shows nothing that it should.
+    pub(super) shortage: Option<Error>,
+    /// How many of the tracees are threads beside the first of their process.
+    pub(super) threads: usize,
     pub(super) names: HashMap<String, u32>,
 }
 
@@ -134,6 +138,8 @@ impl Tracer {
             pulse: None,
             undelivered: 0,
             next_task: 1,
+            threads: 0,
+            shortage: None,
             names: HashMap::default(),
         }
     }
@@ -192,9 +198,14 @@ impl Tracer {
         self.tracees.contains_key(&tid) || self.strangers.contains_key(&tid)
     }
 
-    /// How many tasks of the run are left.
-    pub fn count(&self) -> usize {
-        self.tracees.len()
+    /// What the machine has refused to a scenario, if it has.
+    pub const fn take_shortage(&mut self) -> Option<Error> {
+        self.shortage.take()
+    }
+
+    /// How many processes of the run are left.
+    pub fn processes(&self) -> usize {
+        self.tracees.len().saturating_sub(self.threads)
     }
 
     /// The tasks that may stop at any moment, by TID.
@@ -311,11 +322,19 @@ impl Tracer {
     }
 
     fn at_entry(&mut self, tid: i32, stopped: Stopped) -> Result<()> {
-        let CallInfo::Entry { number, args, arch, sp } = stopped.call_info()? else {
+        let CallInfo::Entry { number, args, arch, sp, data } = stopped.call_info()? else {
             return self.pass(tid, stopped);
         };
-        if arch != seccomp::NATIVE_ARCH {
-            return self.pass(tid, stopped);
+        let is_native = arch == seccomp::NATIVE_ARCH;
+        if data == seccomp::STRICT {
+            return self.forbid(tid, stopped, is_native.then_some(number));
+        }
+        let refused = data != seccomp::OF_THE_LAB;
+        if !is_native {
+            if refused {
+                return self.refuse_unseen(tid, stopped);
+            }
+            return self.trace_foreign_child(tid, stopped, number, args[0]);
         }
         let family = self.calls.family(number);
         let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
@@ -326,17 +345,13 @@ impl Tracer {
         let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
         let stopped_by = tracee.stopped_by.take();
         if let Some((call, value)) = tracee.suspended.take() {
-            if family == Family::Restart || (call.number == number && call.args == args) {
+            if !refused && (family == Family::Restart || (call.number == number && call.args == args)) {
                 // It goes on as if nothing had been; after a stop that is worth saying.
                 if let (Some(signal), Some(task)) = (stopped_by, self.task_of(tid)) {
                     let then = if family == Family::Restart { Then::Continue } else { Then::Restart };
                     self.recorder.in_call(task, call.name, Kind::Interrupted { signal, then });
                 }
-                let Some(stopped) = self.open_pages(tid, stopped, &call)? else { return Ok(()) };
-                if let Some(tracee) = self.tracees.get_mut(&tid) {
-                    tracee.call = Some(call);
-                }
-                return stopped.resume(Resume::ToCallExit, None);
+                return self.let_in(tid, stopped, call);
             }
             self.conclude(tid, &stopped, &call, value)?;
         }
@@ -350,6 +365,9 @@ impl Tracer {
         }
         let name = self.call_names.sym(&mut self.recorder, number);
         let call = Call { number, name, family, args };
+        if refused {
+            return self.refuse(tid, stopped, call);
+        }
         // The first call of a statement belongs to the step that the statement's name announced, and so
         // does the waiting of a semaphore in memory.
         let waits = family == Family::Futex;
@@ -404,7 +422,11 @@ impl Tracer {
     fn at_interruption(&mut self, tid: i32, stopped: Stopped) -> Result<()> {
         let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
         tracee.asked = false;
-        if std::mem::take(&mut tracee.newborn) || std::mem::take(&mut tracee.listening) {
+        if std::mem::take(&mut tracee.newborn) {
+            self.give_back_to_child(tid, &stopped)?;
+            return stopped.resume(Resume::Continue, None);
+        }
+        if std::mem::take(&mut tracee.listening) {
             return stopped.resume(Resume::Continue, None);
         }
         if tracee.call.is_some() {

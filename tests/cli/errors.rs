@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 use super::{Place, finish};
 
@@ -83,6 +84,82 @@ fn a_script_without_an_interpreter_line_runs_as_in_a_shell() {
     let script = place.write("script", "exit 9\n");
     std::fs::set_permissions(script, std::fs::Permissions::from_mode(0o755)).expect("set");
     place.run(&["record", "-o", "log", "--", "./script"]).code(9);
+}
+
+/// What `words` print of the arguments and the environment that they find, with proclab and from execvp(3), which
+/// perl calls where there is more than one word.
+#[track_caller]
+fn same_as_execvp(place: &Place, words: &[&str], set: &dyn Fn(&mut Command)) {
+    let mut plain = Command::new("perl");
+    plain.args(["-e", "exec { $ARGV[0] } @ARGV or exit 88"]).args(words);
+    let mut traced = place.proclab(&["record", "-q", "-o", "log", "--"]);
+    traced.args(words);
+    place.settle(&mut plain);
+    set(&mut plain);
+    set(&mut traced);
+    let (plain, traced) = (plain.output().expect("perl"), traced.output().expect("proclab"));
+    let said = String::from_utf8_lossy(&traced.stderr);
+    assert_eq!(String::from_utf8_lossy(&plain.stdout), String::from_utf8_lossy(&traced.stdout), "{words:?}: {said}");
+    assert_eq!(plain.status.code(), traced.status.code(), "{words:?}: {said}");
+}
+
+#[test]
+fn a_program_finds_the_arguments_that_execvp_gives() {
+    let place = Place::new();
+    let executable = || std::fs::Permissions::from_mode(0o755);
+    // The interpreter says which words it was called with.
+    let shown = "tr '\\0' '\\n' < /proc/$$/cmdline; echo \"$0 $*\"; exit 7\n";
+    std::fs::set_permissions(place.write("dir/script", shown), executable()).expect("set");
+    std::fs::set_permissions(place.write("dir/empty", ""), executable()).expect("set");
+    std::fs::set_permissions(place.write("dir/colon", format!(": nothing\n{shown}")), executable()).expect("set");
+    place.write("refused/script", shown);
+    let nothing = |_: &mut Command| {};
+    same_as_execvp(&place, &["dir/script"], &nothing);
+    same_as_execvp(&place, &["dir/script", "a", "", "b c"], &nothing);
+    same_as_execvp(&place, &["./dir/colon", "a"], &nothing);
+    same_as_execvp(&place, &["dir/empty", "a"], &nothing);
+    let path = std::env::var("PATH").unwrap_or_default();
+    // What may not be executed is passed over.
+    let search = format!("/nonexistent:/etc/passwd:refused:dir:{path}");
+    same_as_execvp(&place, &["script", "x"], &|command| {
+        command.env("PATH", &search);
+    });
+    let here = format!(":{path}");
+    std::fs::copy(place.path("dir/script"), place.path("local")).expect("copied");
+    same_as_execvp(&place, &["local", "x"], &|command| {
+        command.env("PATH", &here);
+    });
+}
+
+#[test]
+fn a_program_finds_the_environment_that_the_lab_was_given() {
+    let place = Place::new();
+    // Only execve(2) itself can hand over such entries.
+    let script = place.write(
+        "give.py",
+        "import ctypes, sys\n\
+         c = ctypes.CDLL(None)\n\
+         def row(words): return (ctypes.c_char_p * (len(words) + 1))(*words, None)\n\
+         env = [b'A=1', b'no-equals-sign', b'', b'=', b'=x=y', b'A=2', b'B=\\xff\\xfe', b'C=', b'PATH=' + sys.argv[1].encode()]\n\
+         argv = [word.encode() for word in sys.argv[2:]]\n\
+         c.execve(argv[0], row(argv), row(env))\n\
+         sys.exit(88)\n",
+    );
+    let path = std::env::var("PATH").unwrap_or_default();
+    let cat = proclab::sys::spawn::find("cat".as_ref()).expect("cat");
+    let cat = cat.to_str().expect("a path");
+    let run = |words: &[&str]| {
+        let mut command = Command::new("python3");
+        command.arg(&script).arg(&path).args(words);
+        place.settle(&mut command);
+        let output = command.output().expect("python3");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    let plain = run(&[cat, "/proc/self/environ"]);
+    assert!(plain.starts_with(b"A=1\0no-equals-sign\0\0"), "{plain:?}");
+    let lab = env!("CARGO_BIN_EXE_proclab");
+    assert_eq!(run(&[lab, "record", "-q", "-o", "log", "--", cat, "/proc/self/environ"]), plain);
 }
 
 #[test]

@@ -146,6 +146,33 @@ fn a_program_can_be_isolated() {
 }
 
 #[test]
+fn an_isolated_program_stays_where_it_is() {
+    let place = Place::new();
+    let program = place.write("prog", "#!/bin/sh\npwd; ls; cat here; echo made > made\n");
+    std::fs::set_permissions(program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("set");
+    place.write("here", "it is\n");
+    let ran = place.run(&["record", "--isolate", "-o", "log", "--", "./prog"]).code(0);
+    let directory = place.dir.path().canonicalize().expect("a path");
+    assert_eq!(ran.text(), format!("{}\nhere\nlog\nprog\nit is\n", directory.display()));
+    assert_eq!(std::fs::read_to_string(place.path("made")).expect("made"), "made\n");
+    // Below a directory that a scenario would have as its own, and in one that the namespaces hide.
+    for parent in ["/mnt", "/srv", "/media", "/dev/shm"] {
+        let Ok(below) = tempfile::tempdir_in(parent) else {
+            println!("skipped: nothing can be made in {parent}");
+            continue;
+        };
+        let copy = below.path().join("prog");
+        std::fs::copy(place.path("prog"), &copy).expect("copied");
+        std::fs::write(below.path().join("here"), "it is\n").expect("written");
+        let log = place.path("log");
+        let log = log.to_str().expect("a path");
+        let mut command = place.proclab(&["record", "--isolate", "-o", log, "--", "./prog"]);
+        let ran = finish(command.current_dir(below.path())).code(0);
+        assert_eq!(ran.text(), format!("{}\nhere\nprog\nit is\n", below.path().display()));
+    }
+}
+
+#[test]
 fn programs_see_one_cpu_unless_all_are_asked_for() {
     let place = Place::new();
     let cpus = |args: &[&str]| -> usize {

@@ -37,7 +37,9 @@ fn of_run(report: &Report, marks: Marks, tell_source: bool) -> String {
     let mode = if report.serial { "" } else { ", free" };
     let (name, title) = (clean(&report.name), clean(&report.title));
     let mut text = format!("{mark} {name}  {title}  (seed {}{mode}){}\n", report.seed, source(report, tell_source));
-    for verdict in &report.verdicts {
+    // What could not happen need not be judged.
+    let judged = report.verdicts.iter().filter(|_| !matches!(report.ended, Ended::Failed(_)));
+    for verdict in judged {
         let mark = marks.show(verdict.held.into());
         let _ = writeln!(text, "  {mark} {}", clean(&verdict.text));
         if !verdict.held {

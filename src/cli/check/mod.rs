@@ -306,6 +306,9 @@ fn judge(chosen: &Chosen, options: &RunOptions) -> Result<Result<Report, i32>, F
         return Ok(Err(signal));
     }
     let ending = driven.ending;
+    if let (Outcome::Failed(why), true) = (&ending.outcome, log.is_empty()) {
+        return Err(Failure::of_run(why));
+    }
     ending.left.iter().for_each(|sentence| say(sentence));
     let ended = match ending.outcome {
         Outcome::Done => Ended::Done,

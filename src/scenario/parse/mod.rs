@@ -63,13 +63,18 @@ pub(super) fn with_document<T: Send>(
     const STACK_PER_BYTE: usize = 32 << 10;
     const STACK: usize = 1 << 20;
 
-    let failed = || Err(vec![Problem::error(text, 0..0, "there is no memory left to read the file")]);
+    let stack = STACK + text.len().min(MAX_FILE) * STACK_PER_BYTE;
+    let failed = || {
+        let mib = stack >> 20;
+        let why = format!("there is no memory for a stack of {mib} MiB, to read the file on: see `ulimit -v`");
+        Err(vec![Problem::error(text, 0..0, why)])
+    };
     if text.len() > MAX_FILE {
         return failed();
     }
     let run = || syntax::document(text).map(|document| then(&document));
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(STACK + text.len() * STACK_PER_BYTE);
+        let thread = std::thread::Builder::new().stack_size(stack);
         thread.spawn_scoped(scope, run).map_or_else(|_| failed(), |handle| handle.join().unwrap_or_else(|_| failed()))
     })
 }

@@ -133,8 +133,8 @@ impl Tracer {
             // How semaphores and locks of the C library wait; what they are shows in memory.
             Family::Futex if !self.options.all => {}
             Family::Fork if !ended.failed() => {}
-            Family::Fork
-            | Family::Sleep { .. }
+            Family::Fork => self.fork_failed(&ended),
+            Family::Sleep { .. }
             | Family::Poll
             | Family::Ppoll
             | Family::Select
@@ -142,6 +142,7 @@ impl Tracer {
             | Family::Futex
             | Family::Exit
             | Family::Restart
+            | Family::Seccomp
             | Family::Plain => self.plain_call(&ended),
         }
         if ended.failed() {

@@ -7,7 +7,7 @@ use super::super::tracer::{Result, Tracer};
 use super::Ended;
 use crate::model::{Kind, Signal, State, Status, TaskId};
 use crate::sys::ptrace::{Resume, Stopped};
-use crate::sys::{memory, procfs};
+use crate::sys::{Error, memory, procfs};
 
 /// How many bytes of a path and of all arguments are kept.
 const MAX_PATH: usize = 4096;
@@ -129,7 +129,8 @@ impl Tracer {
                 self.recorder.plain(task, Kind::Exit { status });
             }
             if other == old {
-                self.tracees.remove(&other);
+                let gone = self.tracees.remove(&other);
+                self.threads -= usize::from(gone.is_some_and(|gone| gone.thread));
                 crate::sys::senders::left(other);
                 self.tids.remove(&task);
             } else if let Some(tracee) = self.tracees.get_mut(&other) {
@@ -171,6 +172,14 @@ impl Tracer {
             let how = crate::model::MaskHow::Set;
             self.recorder.plain(task, Kind::Mask { how, set: status.blocked, blocked: status.blocked });
         }
+    }
+
+    /// A scenario has no limit on its processes but the lab's: what fails here is the machine.
+    pub(super) fn fork_failed(&mut self, ended: &Ended<'_>) {
+        if ended.ret == -i64::from(libc::EAGAIN) && self.tracees.get(&ended.tid).is_some_and(|tracee| tracee.actor) {
+            self.shortage = Some(Error::new("fork", "a process of the scenario", libc::EAGAIN));
+        }
+        self.plain_call(ended);
     }
 
     pub(super) fn exec_failed(&mut self, ended: &Ended<'_>) {
