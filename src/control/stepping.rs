@@ -153,6 +153,8 @@ impl Engine {
             let text = "the kernel asks for a connection again after some time of its own; the run waits for it";
             self.tracer.recorder_mut().note(TaskId::LAB, text);
         }
+        // It may last: whoever looks on has to know by then what has happened.
+        self.tell(true);
         let deadline = self.deadline();
         self.wait_for_anything(deadline).map(|()| false)
     }

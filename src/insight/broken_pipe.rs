@@ -26,10 +26,17 @@ impl BrokenPipe {
             return None;
         }
         let (who, p) = (name(task, world, names), channel_name(channel, world, names));
-        let text = format!(
-            "{who} writes to {p}, but nobody can read from it any more (EPIPE): \
-             keep a reader until all is written, or stop writing when the reader has gone"
-        );
+        let text = if is_shut(task, channel, world) {
+            format!(
+                "{who} writes to {p}, although it has said with shutdown(2) that nothing more comes (EPIPE): \
+                 write all before that"
+            )
+        } else {
+            format!(
+                "{who} writes to {p}, but nobody can read from it any more (EPIPE): \
+                 keep a reader until all is written, or stop writing when the reader has gone"
+            )
+        };
         Some(Finding { rule: self.name(), weight: Weight::Fault, text, tasks: vec![task], channels: vec![channel] })
     }
 
@@ -44,6 +51,13 @@ impl BrokenPipe {
         );
         Some(Finding { rule: self.name(), weight: Weight::Fault, text, tasks: vec![task], channels: Vec::new() })
     }
+}
+
+/// Whether the end that a task holds is one that will not write any more.
+fn is_shut(task: TaskId, channel: ChannelId, world: &World) -> bool {
+    let end = world.end_held(task, channel);
+    let socket = world.channel(channel).and_then(|channel| channel.socket.as_ref());
+    end.zip(socket).is_some_and(|(end, socket)| socket.shut_write[end.index()])
 }
 
 impl Rule for BrokenPipe {
@@ -76,9 +90,8 @@ impl Rule for BrokenPipe {
 #[cfg(test)]
 mod tests {
     use crate::insight::replay;
-    use crate::model::Phase;
-    use crate::model::Signal;
     use crate::model::sketch::Sketch;
+    use crate::model::{Access, ChannelKind, End, Kind, Phase, Signal};
 
     #[test]
     fn the_write_and_its_signal_are_one_finding() {
@@ -91,6 +104,18 @@ mod tests {
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].text.starts_with("parent writes to p, but nobody can read from it any more (EPIPE)"));
         assert_eq!((&found[0].tasks, &found[0].channels), (&vec![sketch.task("parent")], &vec![sketch.channel("p")]));
+    }
+
+    #[test]
+    fn who_has_shut_its_own_end_is_told_so() {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "client").create("client", "s", ChannelKind::Tcp).open("client", 3, "s", Access::ReadWrite);
+        let shut = Kind::Shutdown { channel: sketch.channel("s"), end: End::First, how: Access::Write };
+        sketch.event("client", "shutdown", 0, shut).write_fails("client", 3, 32);
+        let found = replay(&sketch.log());
+        let expected = "client writes to s, although it has said with shutdown(2) that nothing more comes (EPIPE): \
+                        write all before that";
+        assert_eq!(found.iter().map(|finding| finding.text.as_str()).collect::<Vec<_>>(), [expected]);
     }
 
     #[test]

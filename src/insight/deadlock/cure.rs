@@ -176,7 +176,14 @@ impl Case<'_> {
     fn close_own(&self, reader: TaskId, channel: &Channel, fds: &[Fd]) -> String {
         let (who, p) = (self.name(reader), self.channel(channel.id));
         if channel.kind.is_socket() {
-            return format!("{who} must close {} (the other end of {p}) before it reads", descriptors(fds));
+            return if self.world.end_held(reader, channel.id).is_some() {
+                format!("{who} must close {} (the other end of {p}) before it reads", descriptors(fds))
+            } else {
+                format!(
+                    "{who} must close the end of {p} that it does not use (it holds both: {}) before it reads",
+                    descriptors(fds)
+                )
+            };
         }
         let only: Vec<Fd> = fds.iter().filter(|fd| fd.access == Access::Write).copied().collect();
         if only.is_empty() {
