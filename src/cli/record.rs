@@ -18,7 +18,8 @@ use crate::record::Writer;
 ///
 /// The log is JSON Lines: a header, then one event a line. With the log on standard output, what the
 /// program prints there goes to standard error instead. Records of programs end as the program did:
-/// with its exit status, or by the same signal.
+/// with its exit status, or by the same signal; with status 1 if it got stuck and was ended
+/// (--stop-when-stuck, --serial) or reached a limit.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Name or file of a scenario
