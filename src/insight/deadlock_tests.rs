@@ -544,3 +544,30 @@ fn a_connection_whose_client_has_ended_is_about_to_end_too() {
     sketch.exit("client", 0).block_at("server", "read", Why::Empty, "c");
     assert_eq!(found(&mut sketch), [""; 0]);
 }
+
+/// Of many threads the first are named; what a poll waits for is named as what a read does.
+#[test]
+fn sentences_stay_short_and_polls_are_cured_too() {
+    let mut sketch = threads();
+    for n in 2..15 {
+        let shares = Shares { files: true, actions: true, parent: false };
+        sketch.spawn("p", &format!("p.t{n}"), How::Thread, shares);
+        at_word(&mut sketch, &format!("p.t{n}"), Word::Unknown, None);
+    }
+    at_word(&mut sketch, "p.t", Word::Unknown, None);
+    sketch.block_on("p", "futex", Why::Join, "p.t");
+    let texts = found(&mut sketch);
+    assert_eq!(texts.len(), 1);
+    assert!(texts[0].contains("which only p, t2, t3, t4 and 10 others could do"), "{texts:?}");
+    assert!(texts[0].contains("; 7 more wait for each other likewise: one of "), "{texts:?}");
+
+    let mut sketch = two_pipes();
+    for (task, fd, channel) in [("a", 5, "y"), ("b", 3, "x")] {
+        let polled = vec![Polled { fd, channel: Some(sketch.channel(channel)), access: Access::Read }];
+        sketch.wants(task, "poll", Why::Poll, channel, &Wanted::Ready { polled });
+    }
+    let cure = "b must write to y (descriptor 6), or close it, before it polls, or \
+                a must write to x (descriptor 4), or close it, before it polls";
+    let texts = found(&mut sketch);
+    assert!(texts.len() == 1 && texts[0].ends_with(cure), "{texts:?}");
+}
