@@ -52,6 +52,7 @@ fn starter(subject: Subject) -> Starter {
             watch_memory: false,
             capture: 256,
             timeout: None,
+            stop_when_stuck: false,
             isolate: false,
             all_cpus: false,
             terminal: None,

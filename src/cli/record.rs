@@ -22,7 +22,8 @@ use crate::scenario::library::Found;
 ///
 /// The log is JSON Lines: a header, then one event a line. With the log on standard output, what the
 /// program prints there goes to standard error instead. Records of programs end as the program did:
-/// with its exit status, or by the same signal.
+/// with its exit status, or by the same signal; with status 1 if it got stuck and was ended
+/// (--stop-when-stuck, --serial) or reached a limit.
 ///
 /// When the command has ended and processes that it has started go on, they are waited for; on a terminal it is
 /// said which. Ctrl-C, SIGTERM and --timeout end them, and --wait=no does so at once; the exit status is that of the

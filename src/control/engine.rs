@@ -47,6 +47,7 @@ pub(super) enum Mode {
     Playing(Pace),
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and they combine freely")]
 pub(super) struct Engine {
     pub(super) tracer: Tracer,
     pub(super) pulse: Pulse,

@@ -64,8 +64,7 @@ impl BrokenPipe {
 
     /// A write has failed, and the program knows.
     fn lives_on(task: TaskId, channel: ChannelId, world: &World, names: &Names) -> Finding {
-        let (who, p) = (name(task, world, names), channel_name(channel, world, names));
-        let text = format!("{who} writes to {p}, but nobody can read from it any more: the write fails with EPIPE");
+        let text = format!("{}: the write fails with EPIPE", in_vain(task, channel, world, names));
         Finding { rule: "broken-pipe", weight: Weight::Note, text, tasks: vec![task], channels: vec![channel] }
     }
 
@@ -89,10 +88,12 @@ impl BrokenPipe {
         let (weight, text) = if is_pipe && via == Via::Fd(1) {
             (Weight::Note, format!("{who} writes to {p}, whose reader has had enough: SIGPIPE ends {who}"))
         } else {
-            let text = format!(
-                "{who} writes to {p}, but nobody can read from it any more: SIGPIPE kills {who}; keep a reader until \
-                 all is written, or ignore SIGPIPE and stop at EPIPE"
-            );
+            let cure = if is_shut(task, channel, world) {
+                "write all before that"
+            } else {
+                "keep a reader until all is written, or ignore SIGPIPE and stop at EPIPE"
+            };
+            let text = format!("{}: SIGPIPE kills {who}; {cure}", in_vain(task, channel, world, names));
             (Weight::Fault, text)
         };
         Some(Finding { rule: self.name(), weight, text, tasks: vec![task], channels: vec![channel] })
@@ -103,6 +104,23 @@ impl BrokenPipe {
 fn dies_of_it(task: TaskId, world: &World) -> bool {
     let default = world.action(task, Signal::PIPE).is_none_or(|action| action.disposition == Disposition::Default);
     default && world.task(task).is_some_and(|task| !task.blocked.contains(Signal::PIPE))
+}
+
+/// Who writes where, and why it is in vain.
+fn in_vain(task: TaskId, channel: ChannelId, world: &World, names: &Names) -> String {
+    let why = if is_shut(task, channel, world) {
+        "although it has said with shutdown(2) that nothing more comes"
+    } else {
+        "but nobody can read from it any more"
+    };
+    format!("{} writes to {}, {why}", name(task, world, names), channel_name(channel, world, names))
+}
+
+/// Whether the end that a task holds is one that will not write any more.
+fn is_shut(task: TaskId, channel: ChannelId, world: &World) -> bool {
+    let end = world.end_held(task, channel);
+    let socket = world.channel(channel).and_then(|channel| channel.socket.as_ref());
+    end.zip(socket).is_some_and(|(end, socket)| socket.shut_write[end.index()])
 }
 
 impl Rule for BrokenPipe {
@@ -146,7 +164,7 @@ impl Rule for BrokenPipe {
 mod tests {
     use crate::insight::{Finding, replay};
     use crate::model::sketch::Sketch;
-    use crate::model::{Access, ChannelKind, Disposition, Phase, Signal, Weight};
+    use crate::model::{Access, ChannelKind, Disposition, End, Kind, Phase, Signal, Weight};
 
     fn found(sketch: &mut Sketch) -> Vec<Finding> {
         replay(&sketch.log()).into_iter().filter(|finding| finding.rule == "broken-pipe").collect()
@@ -194,6 +212,19 @@ mod tests {
             sketch.write_fails("parent", 4, 32);
         }
         assert_eq!(weights(&mut sketch), [Weight::Note, Weight::Fault]);
+    }
+
+    #[test]
+    fn who_has_shut_its_own_end_is_told_so() {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "client").create("client", "s", ChannelKind::Tcp).open("client", 3, "s", Access::ReadWrite);
+        let shut = Kind::Shutdown { channel: sketch.channel("s"), end: End::First, how: Access::Write };
+        sketch.event("client", "shutdown", 0, shut).write_fails("client", 3, 32);
+        killed(&mut sketch, "client");
+        let expected = "client writes to s, although it has said with shutdown(2) that nothing more comes: SIGPIPE kills \
+                        client; write all before that";
+        let found = found(&mut sketch);
+        assert_eq!(found.iter().map(|finding| finding.text.as_str()).collect::<Vec<_>>(), [expected]);
     }
 
     #[test]

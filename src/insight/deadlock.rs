@@ -7,8 +7,11 @@ mod cure;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::stuck::{Stuck, stuck};
-use super::{Finding, Rule, channel_name, listed, name};
+use super::{Finding, Rule, channel_name, name};
 use crate::model::{Blocked, ChannelId, Ended, Event, How, Kind, Names, State, TaskId, Weight, Why, World};
+
+/// How many members of a deadlock have a clause of their own in the sentence.
+const MOST_PARTS: usize = 8;
 
 /// Tasks wait for each other, and nobody else can help.
 #[derive(Debug, Default)]
@@ -68,7 +71,12 @@ impl Deadlock {
             return None;
         }
         let part = |(id, wakers): (&TaskId, &Vec<TaskId>)| self.part(*id, wakers, world, names);
-        let parts: Vec<String> = circle.iter().filter_map(part).collect();
+        let mut parts: Vec<String> = circle.iter().filter_map(part).collect();
+        if parts.len() > MOST_PARTS {
+            let more = parts.len() - MOST_PARTS;
+            parts.truncate(MOST_PARTS);
+            parts.push(format!("{more} more wait for each other likewise"));
+        }
         let text = format!("{}: {}", parts.join("; "), cure::of(circle, &self.forked, world, names));
         let mut channels: Vec<ChannelId> =
             tasks.iter().filter_map(|id| blocked(*id, world).and_then(|it| it.channel)).collect();
@@ -83,7 +91,7 @@ impl Deadlock {
         let who = name(id, world, names);
         let p = blocked.channel.map_or("a channel", |channel| channel_name(channel, world, names));
         let call = |waker: &TaskId| if *waker == id { "itself" } else { name(*waker, world, names) };
-        let by = listed(&wakers.iter().map(call).collect::<Vec<_>>());
+        let by = cure::few(&wakers.iter().map(call).collect::<Vec<_>>());
         Some(match blocked.why {
             Why::Empty => format!("{who} waits for bytes from {p}, which only {by} could write"),
             Why::Full => format!("{who} waits for room in {p}, which only {by} could make by reading"),
@@ -113,7 +121,7 @@ impl Deadlock {
         let (what, _) = cure::word(id, world, names);
         let others: Vec<&str> = wakers.iter().filter(|it| **it != id).map(|it| name(*it, world, names)).collect();
         if !others.is_empty() {
-            return format!("{who} waits {what}, which only {} could do", listed(&others));
+            return format!("{who} waits {what}, which only {} could do", cure::few(&others));
         }
         let process = world.task(id).map_or(id, |task| task.process);
         match self.forked.get(&process) {

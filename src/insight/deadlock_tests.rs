@@ -1,8 +1,8 @@
 use crate::insight::replay;
 use crate::model::sketch::Sketch;
 use crate::model::{
-    Access, Asked, ChannelKind, Disposition, End, FdFlags, How, Kind, MaskHow, Phase, Polled, Shares, Signal,
-    SignalSet, Told, Wanted, Why,
+    Access, Asked, ChannelKind, Disposition, End, Ended, FdFlags, How, Kind, MaskHow, Phase, Polled, Shares, Signal,
+    SignalSet, Told, Wanted, Why, Word,
 };
 
 fn found(sketch: &mut Sketch) -> Vec<String> {
@@ -29,14 +29,10 @@ fn the_forgotten_write_end() {
     let mut sketch = pipe();
     sketch.close("parent", 3).block_at("parent.child", "read", Why::Empty, "p");
     assert_eq!(found(&mut sketch), [""; 0], "the parent may still write");
-    sketch.close("parent", 4);
-    let alone = "child waits for bytes from p, which only itself could write: \
-                 child must close its write end of p before it reads";
-    assert_eq!(found(&mut sketch), [alone]);
-    sketch.block_on("parent", "wait4", Why::Child, "parent.child");
+    sketch.close("parent", 4).block_on("parent", "wait4", Why::Child, "parent.child");
     let both = "parent waits for child to end; child waits for bytes from p, which only itself could write: \
-                child must close its write end of p before it reads";
-    assert_eq!(found(&mut sketch), [alone, both]);
+                child must close descriptor 4 (the write end of p) before it reads";
+    assert_eq!(found(&mut sketch), [both]);
 }
 
 #[test]
@@ -45,7 +41,7 @@ fn a_parent_that_waits_while_it_holds_the_write_end() {
     sketch.close("parent.child", 4).block_at("parent.child", "read", Why::Empty, "p");
     sketch.block_on("parent", "wait4", Why::Child, "parent.child");
     let expected = "parent waits for child to end; child waits for bytes from p, which only parent could write: \
-                    somebody must write to p or close it before waiting";
+                    parent must close descriptor 4 (the write end of p) before it waits for child";
     assert_eq!(found(&mut sketch), [expected]);
 }
 
@@ -55,7 +51,8 @@ fn two_that_read_before_they_write() {
     sketch.block_at("a", "read", Why::Empty, "y").block_at("b", "read", Why::Empty, "x");
     let expected = "a waits for bytes from y, which only b could write; \
                     b waits for bytes from x, which only a could write: \
-                    somebody must write to y or close it before waiting";
+                    b must write to y (descriptor 6), or close it, before it reads from x, or \
+                    a must write to x (descriptor 4), or close it, before it reads from y";
     assert_eq!(found(&mut sketch), [expected]);
     let finding = replay(&sketch.log()).remove(0);
     assert_eq!(finding.channels, [sketch.channel("x"), sketch.channel("y")]);
@@ -67,7 +64,9 @@ fn two_that_write_more_than_the_pipes_hold() {
     sketch.block_at("a", "write", Why::Full, "x").block_at("b", "write", Why::Full, "y");
     let texts = found(&mut sketch);
     assert_eq!(texts.len(), 1);
-    assert!(texts[0].ends_with("somebody must read from x before more is written than it holds"), "{texts:?}");
+    let cure = "b must read from x (descriptor 3) before it writes to y, or \
+                a must read from y (descriptor 5) before it writes to x";
+    assert!(texts[0].ends_with(cure), "{texts:?}");
 }
 
 #[test]
@@ -100,7 +99,7 @@ fn a_thread_that_can_still_help_is_enough() {
     sketch.block_at("a", "read", Why::Empty, "y").block_at("b", "read", Why::Empty, "x");
     assert_eq!(found(&mut sketch), [""; 0]);
     sketch.block_at("a.thread", "read", Why::Empty, "y");
-    assert_eq!(found(&mut sketch).len(), 1);
+    assert_eq!(found(&mut sketch).len(), 1, "no thread of a is left that could");
 }
 
 #[test]
@@ -154,7 +153,8 @@ fn through_a_poll() {
     for (timeout, written, expected) in [(false, false, 1), (true, false, 0), (false, true, 0)] {
         let mut sketch = two_pipes();
         let polled = vec![Polled { fd: 5, channel: Some(sketch.channel("y")), access: Access::Read }];
-        sketch.wants("a", "poll", Why::Poll, "y", &Wanted::Ready { polled });
+        let (channel, wanted) = (Some(sketch.channel("y")), sketch.keep(&Wanted::Ready { polled }.to_bytes()));
+        sketch.event("a", "poll", 0, Kind::Block { channel, on: None, why: Why::Poll, timeout, wanted });
         if written {
             sketch.write("b", 6, "x");
         }
@@ -193,7 +193,8 @@ fn two_that_wait_for_each_other_at_one_connection() {
     sketch.block_at("b", "recvfrom", Why::Empty, "s");
     let expected = "a waits for bytes from s, which only b could write; \
                     b waits for bytes from s, which only a could write: \
-                    somebody must write to s or close it before waiting";
+                    b must write to s (descriptor 4), or call shutdown(2), before it reads from s, or \
+                    a must write to s (descriptor 3), or call shutdown(2), before it reads from s";
     assert_eq!(found(&mut sketch), [expected]);
 }
 
@@ -210,7 +211,7 @@ fn an_end_that_was_not_closed_keeps_its_holder_waiting() {
     let mut sketch = connection();
     sketch.close("b", 4).block_at("a", "recvfrom", Why::Empty, "s");
     let expected = "a waits for bytes from s, which only itself could write: \
-                    a must close the other end of s before it reads";
+                    a must close the end of s that it does not use (it holds both: descriptors 3 and 4) before it reads";
     assert_eq!(found(&mut sketch), [expected]);
 }
 
@@ -233,7 +234,7 @@ fn a_queue_of_connections_that_nobody_takes_from() {
     sketch.block_on("server", "wait4", Why::Child, "client");
     let expected = "server waits for client to end; \
                     client waits for a place in the queue of l, which only server could make by accepting: \
-                    somebody must accept at l before more connect than may wait";
+                    server must accept at l before more connect than may wait";
     assert_eq!(found(&mut sketch), [expected]);
 }
 
@@ -276,7 +277,7 @@ fn at_a_terminal_only_what_the_kernel_says_counts() {
     assert_eq!(found(&mut sketch), [""; 0], "it may be the master that is read, and there is an echo");
     sketch.event("a", "", 0, told(0, [false, false]));
     let expected = "a waits for bytes from t, which only itself could write: \
-                    somebody must write to t or close it before waiting";
+                    a must write to t (descriptors 3 and 4) before it reads from t";
     assert_eq!(found(&mut sketch), [expected]);
 }
 
@@ -331,4 +332,242 @@ fn a_handler_does_not_wake_who_lent_its_memory() {
         found(&mut sketch).len()
     };
     assert_eq!((vfork(Disposition::Handler), vfork(Disposition::Default)), (1, 0));
+}
+
+/// A wait of a while is no endless one, whatever it waits for.
+#[test]
+fn a_timeout_ends_it() {
+    for why in [Why::Empty, Why::Full] {
+        let mut sketch = two_pipes();
+        let (own, other) = if why == Why::Empty { ("y", "x") } else { ("x", "y") };
+        sketch.block_for_a_while("a", "read", why, own).block_at("b", "read", why, other);
+        assert_eq!(found(&mut sketch), [""; 0]);
+    }
+}
+
+/// A run of which the log says what the kernel was asked.
+fn confirmed(sketch: &mut Sketch, tasks: &[&str]) -> Vec<String> {
+    let text = sketch.intern("why");
+    sketch.asleep(tasks).event("init", "", 0, Kind::End { how: Ended::Cut, text });
+    found(sketch)
+}
+
+#[test]
+fn it_is_told_of_those_whom_nobody_has_woken() {
+    let stuck = || {
+        let mut sketch = two_pipes();
+        sketch.block_at("a", "read", Why::Empty, "y").block_at("b", "read", Why::Empty, "x");
+        sketch
+    };
+    assert_eq!(confirmed(&mut stuck(), &["a", "b"]).len(), 1);
+    assert_eq!(confirmed(&mut stuck(), &["a"]), [""; 0], "the kernel does not say so of b");
+    let mut sketch = stuck();
+    sketch.asleep(&["a", "b"]).unblock("a").block_at("a", "read", Why::Empty, "y");
+    assert_eq!(confirmed(&mut sketch, &[]).len(), 1, "it was true when the kernel was asked");
+    let mut sketch = stuck();
+    sketch.unblock("a").block_at("a", "read", Why::Empty, "y");
+    assert_eq!(confirmed(&mut sketch, &["b"]), [""; 0], "a has moved");
+}
+
+/// As long as somebody is awake who could end one of them with a signal, it waits for the end of the run.
+#[test]
+fn who_is_watched_is_told_at_the_end_only() {
+    let mut sketch = two_pipes();
+    sketch.fork("init", "c").block_at("a", "read", Why::Empty, "y").block_at("b", "read", Why::Empty, "x");
+    sketch.asleep(&["a", "b"]);
+    let live = |sketch: &mut Sketch| {
+        let log = sketch.log();
+        let (mut rule, mut world, mut findings) = (super::Deadlock::default(), log.world_at(0), Vec::new());
+        for (_, event) in log.range(0..log.len()) {
+            world.apply(event, log.payload(event));
+            crate::insight::Rule::observe(&mut rule, event, &world, log.names(), &mut findings);
+        }
+        findings.len()
+    };
+    assert_eq!((live(&mut sketch), found(&mut sketch).len()), (0, 1));
+    sketch.exit("c", 0).asleep(&["a", "b"]);
+    assert_eq!(live(&mut sketch), 1);
+}
+
+/// `p` with two threads `p` and `p.t`.
+fn threads() -> Sketch {
+    let mut sketch = Sketch::new();
+    sketch.fork("init", "p").spawn("p", "p.t", How::Thread, Shares { files: true, actions: true, parent: false });
+    sketch
+}
+
+/// Sleeps at a word of its own memory.
+fn at_word(sketch: &mut Sketch, task: &str, of: Word, owner: Option<&str>) {
+    let (wanted, on) = (sketch.keep(&Wanted::Word { of, at: 64 }.to_bytes()), owner.map(|owner| sketch.task(owner)));
+    let why = if owner.is_some() { Why::Lock } else { Why::Futex };
+    sketch.event(task, "futex", 0, Kind::Block { channel: None, on, why, timeout: false, wanted });
+}
+
+#[test]
+fn a_word_of_its_own_memory_only_its_threads_could_wake() {
+    let mut sketch = threads();
+    at_word(&mut sketch, "p.t", Word::Semaphore, None);
+    assert_eq!(found(&mut sketch), [""; 0], "p may still post it");
+    sketch.block_on("p", "futex", Why::Join, "p.t");
+    let expected = "p waits for the thread t to end; t waits for a post of the semaphore in the memory of its \
+                    process, which only p could do: p must call sem_post(3) on the semaphore in the memory of its \
+                    process before it waits for t";
+    assert_eq!(found(&mut sketch), [expected]);
+}
+
+#[test]
+fn a_handler_that_people_could_trigger_may_post_it() {
+    for (signal, awaited) in [(Signal::TERM, true), (Signal::PIPE, false), (Signal::ALRM, false)] {
+        let mut sketch = threads();
+        sketch.action("p", signal, Disposition::Handler);
+        at_word(&mut sketch, "p.t", Word::Unknown, None);
+        sketch.block_on("p", "futex", Why::Join, "p.t");
+        assert_eq!(found(&mut sketch).is_empty(), awaited, "{signal}");
+    }
+}
+
+#[test]
+fn python_has_a_handler_for_the_key_in_any_case() {
+    let python = |path: &str, times: usize| {
+        let mut sketch = Sketch::new();
+        let (path, name) = (sketch.intern(path), sketch.intern("p"));
+        sketch.fork("init", "p").event("p", "execve", 0, Kind::Exec { path, argv: crate::model::Blob::EMPTY, name });
+        for _ in 0..times {
+            sketch.action("p", Signal::INT, Disposition::Handler);
+        }
+        at_word(&mut sketch, "p", Word::Semaphore, None);
+        found(&mut sketch).len()
+    };
+    assert_eq!((python("/usr/bin/python3", 1), python("/usr/bin/python3", 2)), (1, 0));
+    assert_eq!((python("/usr/bin/bash", 2), python("./a.out", 1)), (1, 0));
+}
+
+/// Who tidies up at SIGTERM is as stuck as everybody else; who writes to a pipe of its own waits for the signal.
+#[test]
+fn a_handler_needs_the_means_that_its_program_knows_of() {
+    let own_pipe = |loads: bool| {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "p").pipe("p", "x", 3);
+        if loads {
+            let (path, name) = (sketch.intern("/usr/bin/sort"), sketch.intern("p"));
+            sketch.event("p", "execve", 0, Kind::Exec { path, argv: crate::model::Blob::EMPTY, name });
+        }
+        sketch.action("p", Signal::TERM, Disposition::Handler).block_at("p", "read", Why::Empty, "x");
+        found(&mut sketch).len()
+    };
+    assert_eq!((own_pipe(false), own_pipe(true)), (0, 1));
+}
+
+#[test]
+fn mutexes_crosswise_no_handler_unlocks() {
+    let mut sketch = threads();
+    sketch.action("p", Signal::TERM, Disposition::Handler);
+    at_word(&mut sketch, "p", Word::Mutex, Some("p.t"));
+    assert_eq!(found(&mut sketch), [""; 0]);
+    at_word(&mut sketch, "p.t", Word::Mutex, Some("p"));
+    let expected = "p waits for a mutex that t has locked; t waits for a mutex that p has locked: \
+                    lock mutexes in the same order everywhere";
+    assert_eq!(found(&mut sketch), [expected]);
+    let mut sketch = threads();
+    sketch.exit("p.t", 0);
+    at_word(&mut sketch, "p", Word::Mutex, Some("p"));
+    let expected = "p waits for a mutex that it has locked itself: p must unlock a mutex before it locks it again, \
+                    or make it recursive (pthread_mutexattr_settype(3))";
+    assert_eq!(found(&mut sketch), [expected]);
+}
+
+#[test]
+fn a_lock_that_was_held_when_a_thread_forked() {
+    let mut sketch = threads();
+    sketch.fork("p", "c").block_on("p", "wait4", Why::Child, "c").exit("p.t", 0);
+    at_word(&mut sketch, "c", Word::Mutex, None);
+    let texts = found(&mut sketch);
+    assert_eq!(texts.len(), 1);
+    assert!(texts[0].contains("when p forked it, only the thread that called fork was copied"), "{texts:?}");
+    assert!(texts[0].contains("a lock that another thread held at the fork stays locked in c"), "{texts:?}");
+}
+
+#[test]
+fn a_semaphore_that_nobody_holds_is_not_said_to_be_locked() {
+    let mut sketch = Sketch::new();
+    sketch.fork("init", "p").create("p", "m", ChannelKind::Shm);
+    let (channel, access) = (sketch.channel("m"), Access::ReadWrite);
+    sketch.event("p", "mmap", 0, Kind::Attach { channel, address: 4096, bytes: 4096, offset: 0, access });
+    sketch.fork("p", "c").block_on("p", "wait4", Why::Child, "c");
+    sketch.wants("c", "futex", Why::Futex, "m", &Wanted::Word { of: Word::Semaphore, at: 32 });
+    let expected = "p waits for c to end; c waits for a post of the semaphore at byte 32 of m, which only p could do: \
+                    p must call sem_post(3) on the semaphore at byte 32 of m before it waits for c";
+    assert_eq!(found(&mut sketch), [expected]);
+}
+
+/// The shell of a pipeline of three has closed its ends, its children have not: each must.
+#[test]
+fn every_forgotten_end_is_named() {
+    let mut sketch = Sketch::new();
+    sketch.fork("init", "sh").pipe("sh", "p", 3).pipe("sh", "q", 5);
+    sketch.fork("sh", "first").write("first", 4, "x").fork("sh", "sort").fork("sh", "wc").exit("first", 0);
+    for fd in 3..=6 {
+        sketch.close("sh", fd);
+    }
+    // What sort writes to goes by the number of its standard output.
+    let dup = Kind::Dup { fd: 6, to: 1, channel: Some(sketch.channel("q")), cloexec: false };
+    sketch.event("sort", "dup2", 1, dup).close("sort", 6).close("sort", 5).read("sort", 3, 1);
+    sketch.block_at("sort", "read", Why::Empty, "p").block_at("wc", "read", Why::Empty, "q");
+    sketch.reap("sh", "first").block("sh", "wait4", Why::Child);
+    let texts = found(&mut sketch);
+    let cure = "sort must close descriptor 4 (the write end of p) before it reads, \
+                wc must close descriptor 4 (the write end of p) before it reads from q and \
+                wc must close descriptor 6 (the write end of q) before it reads";
+    assert!(texts.len() == 1 && texts[0].ends_with(cure), "{texts:?}");
+}
+
+/// What people can find by a name they may use; what is left of the run can too.
+#[test]
+fn who_is_alone_at_something_with_a_name_waits_for_strangers() {
+    let mut sketch = Sketch::new();
+    sketch.fork("init", "daemon").create("daemon", "f", ChannelKind::Fifo).open("daemon", 3, "f", Access::ReadWrite);
+    sketch.block_at("daemon", "read", Why::Empty, "f");
+    assert_eq!(found(&mut sketch), [""; 0]);
+}
+
+#[test]
+fn a_connection_whose_client_has_ended_is_about_to_end_too() {
+    let mut sketch = Sketch::new();
+    sketch.fork("init", "server").create("server", "l", ChannelKind::Tcp).open("server", 3, "l", Access::ReadWrite);
+    let listener = sketch.channel("l");
+    sketch.event("server", "listen", 0, Kind::Listen { channel: listener, backlog: 5 }).fork("server", "client");
+    sketch.create("client", "c", ChannelKind::Tcp).open("client", 4, "c", Access::ReadWrite);
+    let (channel, access, flags) = (sketch.channel("c"), Access::ReadWrite, FdFlags::default());
+    sketch.event("client", "connect", 0, Kind::Connect { channel, to: Some(listener), address: None });
+    sketch.event("server", "accept", 4, Kind::Accept { channel: listener, connection: channel });
+    sketch.event("server", "accept", 4, Kind::Open { fd: 4, channel, end: End::Second, access, flags });
+    sketch.exit("client", 0).block_at("server", "read", Why::Empty, "c");
+    assert_eq!(found(&mut sketch), [""; 0]);
+}
+
+/// Of many threads the first are named; what a poll waits for is named as what a read does.
+#[test]
+fn sentences_stay_short_and_polls_are_cured_too() {
+    let mut sketch = threads();
+    for n in 2..15 {
+        let shares = Shares { files: true, actions: true, parent: false };
+        sketch.spawn("p", &format!("p.t{n}"), How::Thread, shares);
+        at_word(&mut sketch, &format!("p.t{n}"), Word::Unknown, None);
+    }
+    at_word(&mut sketch, "p.t", Word::Unknown, None);
+    sketch.block_on("p", "futex", Why::Join, "p.t");
+    let texts = found(&mut sketch);
+    assert_eq!(texts.len(), 1);
+    assert!(texts[0].contains("which only p, t2, t3, t4 and 10 others could do"), "{texts:?}");
+    assert!(texts[0].contains("; 7 more wait for each other likewise: one of "), "{texts:?}");
+
+    let mut sketch = two_pipes();
+    for (task, fd, channel) in [("a", 5, "y"), ("b", 3, "x")] {
+        let polled = vec![Polled { fd, channel: Some(sketch.channel(channel)), access: Access::Read }];
+        sketch.wants(task, "poll", Why::Poll, channel, &Wanted::Ready { polled });
+    }
+    let cure = "b must write to y (descriptor 6), or close it, before it polls, or \
+                a must write to x (descriptor 4), or close it, before it polls";
+    let texts = found(&mut sketch);
+    assert!(texts.len() == 1 && texts[0].ends_with(cure), "{texts:?}");
 }

@@ -175,11 +175,11 @@ pub fn replay(log: &Log) -> Vec<Finding> {
 
 /// How a run has ended: as its log says, or, if it is older than that event or damaged, as it looks.
 pub fn ended(log: &Log) -> Ended {
-    let told = (0..log.len()).rev().filter_map(|seq| log.get(seq)).find_map(|event| match event.kind {
+    let mut told = log.range(0..log.len()).filter_map(|(_, event)| match event.kind {
         Kind::End { how, .. } => Some(how),
         _ => None,
     });
-    told.unwrap_or_else(|| as_it_looks(log.head()))
+    told.next_back().unwrap_or_else(|| as_it_looks(log.head()))
 }
 
 fn as_it_looks(world: &World) -> Ended {

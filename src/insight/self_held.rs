@@ -108,7 +108,8 @@ mod tests {
     fn a_fifo_opened_both_ways_is_told_otherwise() {
         let mut sketch = Sketch::new();
         sketch.fork("init", "a").create("a", "fifo", ChannelKind::Fifo).open("a", 5, "fifo", Access::ReadWrite);
-        sketch.block_at("a", "read", Why::Empty, "fifo");
+        // Nobody outside knows the FIFOs of a scenario.
+        sketch.line("a", 3, "read fifo").block_at("a", "read", Why::Empty, "fifo");
         let expected = "a reads fifo until end-of-file while it holds fifo open for writing too (descriptor 5): \
                         open it for reading only";
         assert_eq!(found(&mut sketch), [expected]);

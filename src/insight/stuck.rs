@@ -57,7 +57,7 @@ pub(crate) fn stuck(world: &World, names: &Names, at_end: bool) -> Stuck {
     let by_hand: BTreeSet<TaskId> = by_hand.map(|id| process_of(*id, world)).collect();
     let stays = |(id, wait): &(TaskId, waits::Wait)| {
         let helps_itself = wait.by_own && by_hand.contains(&process_of(*id, world));
-        wait.firm || !(reached.contains(id) || helps_itself)
+        wait.of_thread || !(reached.contains(id) || helps_itself)
     };
     let circle = fixpoint(quiet.into_iter().filter(stays).collect(), world, &processes);
     let sessions: BTreeSet<i32> = circle.keys().filter_map(|id| world.task(*id)).map(|task| task.sid).collect();

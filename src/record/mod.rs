@@ -59,7 +59,6 @@ pub const EVENTS: [&str; 52] = [
     "lock",
     "block",
     "unblock",
-    "asleep",
     "monitor",
     "action",
     "mask",
@@ -77,5 +76,6 @@ pub const EVENTS: [&str; 52] = [
     "terminal",
     "foreground",
     "window",
+    "asleep",
     "end",
 ];

@@ -64,8 +64,10 @@ impl Tracer {
         if let Some(owner) = self.owner(task, value as u32 & OWNER, shared).filter(|_| value > CONTENDED) {
             return Waits::At(Word::Mutex, Some(owner));
         }
-        // `value`, `nwaiters`, `private` of `struct new_sem`.
-        if value == 0 && around(4).is_some_and(|count| (1..=0xffff).contains(&count)) {
+        // `value`, `nwaiters`, `private` of `struct new_sem`, which begins with a number of 8 bytes.
+        let sleepers = self.world().living().count();
+        let aligned = address.is_multiple_of(8);
+        if value == 0 && aligned && around(4).is_some_and(|count| (1..=sleepers).contains(&(count as usize))) {
             let private = around(8);
             if private == Some(if operation & PRIVATE == 0 { SHARED } else { 0 }) {
                 return Waits::At(Word::Semaphore, None);

@@ -132,9 +132,8 @@ impl Tracer {
             Family::Poll => !(args[2] as i32).is_negative(),
             Family::Ppoll => args[2] != 0,
             Family::Select if self.recorder.names().get(call.name).starts_with("epoll") => false,
-            Family::Select | Family::Recvmsg { many: true } => args[4] != 0,
             Family::Futex | Family::Semop => args[3] != 0 && self.recorder.names().get(call.name) != "semop",
-            Family::MqSend | Family::MqReceive => args[4] != 0,
+            Family::MqSend | Family::MqReceive | Family::Select | Family::Recvmsg { many: true } => args[4] != 0,
             Family::SignalWait => args[2] != 0 && self.recorder.names().get(call.name) == "rt_sigtimedwait",
             _ => false,
         }

@@ -26,14 +26,21 @@ fn deny() -> &'static Path {
 const TRIED: [&[&str]; 3] =
     [&["check", "pipes/one-pipe"], &["record", "-q", "-o", "/dev/null", "--", "true"], &["doctor"]];
 
+/// Another user than the one who runs the tests.
+const NOBODY: &str = "54321";
+
 fn run(wrapper: &[&str], args: &[&str]) -> Output {
     let place = Place::new();
     let words: Vec<&str> = [wrapper, &[LAB], args].concat();
     let mut command = Command::new(words[0]);
     command.args(&words[1..]);
     place.settle(&mut command);
+    if wrapper.contains(&NOBODY) {
+        let user = Some(NOBODY.parse().expect("a number"));
+        std::os::unix::fs::chown(place.dir.path(), user, user).expect("root can");
+    }
     // Also for users who may not enter a directory of this one.
-    command.current_dir("/").env("HOME", "/nonexistent").env_remove("XDG_RUNTIME_DIR").stdin(Stdio::null());
+    command.current_dir("/").env_remove("XDG_RUNTIME_DIR").stdin(Stdio::null());
     command.output().expect("it starts")
 }
 
@@ -139,8 +146,11 @@ fn limits_are_named() {
 #[test]
 fn a_limit_on_processes_is_named() {
     // Root is above it.
-    const NOBODY: &[&str] = &["setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups"];
-    let user: &[&str] = if nix::unistd::geteuid().is_root() { NOBODY } else { &["env"] };
+    let user: &[&str] = if nix::unistd::geteuid().is_root() {
+        &["setpriv", "--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"]
+    } else {
+        &["env"]
+    };
     let limited = |count: u32, args: &[&str]| {
         let limit = format!("--nproc={count}");
         run(&[user, &["prlimit", &limit]].concat(), args)

@@ -122,6 +122,9 @@ impl Scribe {
                 let parties =
                     Parties { tasks: vec![self.task(a), self.task(b)], channels: channel.into_iter().collect() };
                 let weight = [Weight::Fault, Weight::Note][b as usize % 2];
+                if b.is_multiple_of(3) {
+                    return Kind::Asleep { parties: self.pen.keep(&parties.to_bytes()) };
+                }
                 Kind::Diagnosis { rule: text, weight, text, parties: self.pen.keep(&parties.to_bytes()) }
             }
             (48, _) if a.is_multiple_of(5) => {

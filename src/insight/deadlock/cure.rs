@@ -96,6 +96,19 @@ impl Case<'_> {
         channel_name(id, self.world, self.names)
     }
 
+    /// Those who wait for bytes, and where: in a read, or in a poll of which they want to read.
+    fn readers(&self) -> Vec<(TaskId, Option<ChannelId>)> {
+        let polls = |id: &TaskId| {
+            let polled = match self.world.task(*id).map(|task| &task.wanted) {
+                Some(Wanted::Ready { polled }) => polled.clone(),
+                _ => Vec::new(),
+            };
+            let id = *id;
+            polled.into_iter().filter(|one| one.access.reads()).map(move |one| (id, one.channel))
+        };
+        self.waiting(Why::Empty).chain(self.circle.keys().flat_map(polls)).collect()
+    }
+
     /// Those who wait so, and where.
     fn waiting(&self, why: Why) -> impl Iterator<Item = (TaskId, Option<ChannelId>)> {
         self.circle.keys().filter_map(move |id| {
@@ -176,7 +189,14 @@ impl Case<'_> {
     fn close_own(&self, reader: TaskId, channel: &Channel, fds: &[Fd]) -> String {
         let (who, p) = (self.name(reader), self.channel(channel.id));
         if channel.kind.is_socket() {
-            return format!("{who} must close {} (the other end of {p}) before it reads", descriptors(fds));
+            return if self.world.end_held(reader, channel.id).is_some() {
+                format!("{who} must close {} (the other end of {p}) before it reads", descriptors(fds))
+            } else {
+                format!(
+                    "{who} must close the end of {p} that it does not use (it holds both: {}) before it reads",
+                    descriptors(fds)
+                )
+            };
         }
         let only: Vec<Fd> = fds.iter().filter(|fd| fd.access == Access::Write).copied().collect();
         if only.is_empty() {
@@ -232,7 +252,7 @@ impl Case<'_> {
             let servers: Vec<&str> = self.circle[&client].iter().map(|server| self.name(*server)).collect();
             Some(format!(
                 "{} must accept at {} before more connect than may wait",
-                listed(&servers),
+                few(&servers),
                 self.channel(channel)
             ))
         };
@@ -279,9 +299,9 @@ impl Case<'_> {
                 (_, true) => format!("another thread must be there to wake {} when it waits", self.name(id)),
                 (Word::Semaphore, _) => {
                     let before = self.before(self.process(*self.circle[&id].iter().find(|other| **other != id)?));
-                    format!("{} must call sem_post(3) on the semaphore {place} {before}", listed(&others))
+                    format!("{} must call sem_post(3) on the semaphore {place} {before}", few(&others))
                 }
-                _ => format!("{} must wake {} before waiting", listed(&others), self.name(id)),
+                _ => format!("{} must wake {} before waiting", few(&others), self.name(id)),
             })
         };
         let (own, shared): (Vec<_>, Vec<_>) = self.waiting(Why::Futex).partition(|(_, channel)| channel.is_none());
@@ -290,7 +310,7 @@ impl Case<'_> {
             return Some(format!(
                 "one of {} must wake another before it waits itself; if these are locks, take them in the same order \
                  everywhere",
-                listed(&whom)
+                few(&whom)
             ));
         }
         any_of(own.into_iter().chain(shared).filter_map(clause))
@@ -307,7 +327,7 @@ impl Case<'_> {
         let s = channel.map_or("it", |channel| self.channel(channel));
         let (verb, first) = (if held(&id) { "give back" } else { "change" }, self.circle[&id].first().copied()?);
         let before = if others.len() == 1 { self.before(self.process(first)) } else { "before waiting".to_owned() };
-        Some(format!("{} must {verb} {s} {before}", listed(&others)))
+        Some(format!("{} must {verb} {s} {before}", few(&others)))
     }
 
     fn peers(&self) -> Option<String> {
@@ -321,14 +341,21 @@ impl Case<'_> {
             let channel = channel.and_then(|channel| self.world.channel(channel));
             channel.is_some_and(|channel| channel.kind.is_pipe() && channel.written > 0)
         };
-        let any_begun = self.waiting(Why::Empty).any(|wait| begun(&wait));
+        let readers = self.readers();
+        let any_begun = readers.iter().any(begun);
         let clause = |(reader, channel): (TaskId, Option<ChannelId>)| {
             let channel = self.world.channel(channel?)?;
             let p = self.channel(channel.id);
-            let writers: Vec<String> = self.circle[&reader]
+            // Who sleeps cannot help itself, unless nobody else is there.
+            let wakers = &self.circle[&reader];
+            let is_other = |waker: &&TaskId| self.process(**waker) != self.process(reader);
+            let alone = !wakers.iter().any(|waker| is_other(&waker));
+            let writers: Vec<String> = wakers
                 .iter()
-                .map(|writer| {
-                    let fds = self.writing(*writer, channel.id, reader);
+                .filter(|waker| alone || is_other(waker))
+                .map(|writer| (writer, self.writing(*writer, channel.id, reader)))
+                .filter(|(_, fds)| !fds.is_empty() || channel.kind == ChannelKind::Msg)
+                .map(|(writer, fds)| {
                     let through = if fds.is_empty() { String::new() } else { format!(" ({})", descriptors(&fds)) };
                     let (who, before) = (self.name(*writer), self.before(*writer));
                     if any_begun && !fds.is_empty() {
@@ -343,7 +370,7 @@ impl Case<'_> {
                 .collect();
             (!writers.is_empty()).then(|| listed(&writers))
         };
-        any_of(self.waiting(Why::Empty).filter(|wait| !any_begun || begun(wait)).filter_map(clause))
+        any_of(readers.into_iter().filter(|wait| !any_begun || begun(wait)).filter_map(clause))
     }
 
     fn lost_at_fork(&self, forked: &Forked) -> Option<String> {
@@ -373,6 +400,15 @@ fn or_end(channel: &Channel) -> &'static str {
         ChannelKind::Unix | ChannelKind::Tcp => ", or call shutdown(2),",
         _ => "",
     }
+}
+
+/// The first of many names, and how many more there are.
+pub(super) fn few(names: &[&str]) -> String {
+    const SHOWN: usize = 4;
+    if names.len() <= SHOWN + 1 {
+        return listed(names);
+    }
+    format!("{} and {} others", names[..SHOWN].join(", "), names.len() - SHOWN)
 }
 
 /// Where any one would do.

@@ -12,14 +12,13 @@ use crate::model::{
 pub(super) struct Wait {
     /// The tasks that could; never none, and all alive.
     pub(super) wakers: Vec<TaskId>,
-    /// Whether that very thread has to act, and not any of its process: it holds a mutex, or has to end.
+    /// Whether that very thread has to act, and not any of its process: it holds a mutex, or has to end. Such a
+    /// wait goes on when a handler has returned.
     pub(super) of_thread: bool,
     /// Whether anybody else of the run could too, because the thing has a name.
     pub(super) by_name: bool,
     /// Whether a handler of its own process has the means to end it.
     pub(super) by_own: bool,
-    /// Whether no handler ends it: the call goes on sleeping when the handler has returned.
-    pub(super) firm: bool,
 }
 
 /// What `task` waits for; nothing if it does not sleep, if its sleep ends by itself or from outside, or if what
@@ -53,7 +52,6 @@ pub(super) fn of(task: &Task, world: &World, held: &Held<'_>, still: bool) -> Op
         of_thread: of_mutex || blocked.why == Why::Join,
         by_name: blocked.why == Why::NoPeer || channel.is_some_and(|channel| has_name(channel, blocked)),
         by_own: has_own_means(task, blocked, world),
-        firm: of_mutex || blocked.why == Why::Join,
     })
 }
 
@@ -94,6 +92,12 @@ fn among_own(
     world: &World,
 ) -> Option<Vec<TaskId>> {
     let Some(channel) = channel else { return Some(tasks) };
+    // Who opens a FIFO for both never sees its end, and means strangers to come and go (fifo(7)).
+    let for_both = |fd: &Fd| fd.channel == channel.id && fd.access == Access::ReadWrite;
+    let open_to_all = channel.kind == ChannelKind::Fifo && tasks.iter().any(|other| world.fds(*other).any(for_both));
+    if open_to_all && has_name(channel, blocked) && task.line.is_none() {
+        return None;
+    }
     let alone = tasks.iter().all(|other| world.task(*other).is_none_or(|other| other.process == task.process));
     if alone && has_name(channel, blocked) && task.line.is_none() {
         return None;
@@ -147,7 +151,7 @@ fn has_come(task: &Task, blocked: Blocked, channel: Option<&Channel>, world: &Wo
         // Whoever has accepted since has made room, and the sleeper is about to move.
         Why::Backlog => {
             let socket = channel.and_then(|channel| channel.socket.as_ref());
-            !socket.is_some_and(|it| it.backlog.is_some_and(|backlog| it.waiting.len() > backlog as usize))
+            socket.is_none_or(|it| it.backlog.is_none_or(|backlog| it.waiting.len() <= backlog as usize))
         }
         Why::Poll => !nothing_is_ready(task, world),
         Why::Vfork | Why::Lock | Why::Futex | Why::Join | Why::Value | Why::NoPeer => false,
