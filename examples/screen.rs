@@ -43,7 +43,6 @@ fn live(start: Starter, scenario: Option<Scenario>) -> Source {
 fn starter(subject: Subject) -> Starter {
     Box::new(move |beginning| {
         let plan = Plan {
-            stop_when_stuck: false,
             serial: matches!(subject, Subject::Scenario(_)),
             subject: subject.clone(),
             seed: beginning.seed.unwrap_or(7),
