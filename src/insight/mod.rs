@@ -4,21 +4,34 @@
 //! what it needs to remember in itself, and returns what it found; each finding becomes a
 //! `diagnosis` event. One rule a file.
 
+mod address_in_use;
 mod broken_pipe;
+mod buffer_copied;
 mod coalesced;
 mod connection_refused;
 mod datagram_dropped;
 mod deadlock;
 mod eintr;
 mod errno_changed;
+mod goes_on;
+mod ignore_over_exec;
 mod leaked;
 mod limit;
+mod lineage;
 mod lock_dropped;
+mod lock_outlives;
 mod lost_update;
 mod lost_wake_up;
 mod mask_over_exec;
+mod message_type;
+mod only_shell;
 mod orphan;
+mod pipe_kept;
+mod process_one;
 mod self_held;
+mod signal_before;
+mod status_lost;
+mod stopped_by_terminal;
 mod torn_read;
 mod unreceived;
 mod unsafe_call;
@@ -68,6 +81,18 @@ pub trait Rule: Send {
     /// concern the rule must cost no more than a `match`.
     fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>);
 
+    /// The same for a rule that looks into the payload too: the arguments of a call, the bytes of a transfer.
+    fn observe_with(
+        &mut self,
+        event: &Event,
+        _payload: &[u8],
+        world: &World,
+        names: &Names,
+        findings: &mut Vec<Finding>,
+    ) {
+        self.observe(event, world, names, findings);
+    }
+
     /// Looks at the world at the end of the run. Of one that was cut off it does not count what is left: it
     /// might still have been tidied up.
     fn end(&mut self, world: &World, names: &Names, ended: Ended, findings: &mut Vec<Finding>);
@@ -76,21 +101,33 @@ pub trait Rule: Send {
 /// Every rule, in the order of their names.
 pub fn rules() -> Vec<Box<dyn Rule>> {
     vec![
+        Box::new(address_in_use::AddressInUse::default()),
         Box::new(broken_pipe::BrokenPipe::default()),
+        Box::new(buffer_copied::BufferCopied::default()),
         Box::new(coalesced::CoalescedSignals::default()),
         Box::new(connection_refused::ConnectionRefused::default()),
         Box::new(datagram_dropped::DatagramDropped::default()),
         Box::new(deadlock::Deadlock::default()),
         Box::new(eintr::EintrNotHandled::default()),
         Box::new(errno_changed::ErrnoChangedByHandler::default()),
+        Box::new(goes_on::GoesOn::default()),
+        Box::new(ignore_over_exec::IgnoreInheritedOverExec::default()),
         Box::new(leaked::LeakedIpcObject::default()),
         Box::new(lock_dropped::LockDroppedByClose::default()),
+        Box::new(lock_outlives::LockOutlivesOwner::default()),
         Box::new(lost_update::LostUpdate::default()),
         Box::new(lost_wake_up::LostWakeUp::default()),
         Box::new(mask_over_exec::MaskInheritedOverExec::default()),
+        Box::new(message_type::MessageOfAnotherType),
+        Box::new(only_shell::OnlyShellKilled::default()),
         Box::new(orphan::Orphan::default()),
         Box::new(limit::PastALimit::default()),
+        Box::new(pipe_kept::PipeKeptOpen::default()),
+        Box::new(process_one::ProcessOne::default()),
         Box::new(self_held::SelfHeldWriteEnd::default()),
+        Box::new(signal_before::SignalBeforeHandler::default()),
+        Box::new(status_lost::StatusLost::default()),
+        Box::new(stopped_by_terminal::StoppedByTerminal::default()),
         Box::new(torn_read::TornRead::default()),
         Box::new(unreceived::UnreceivedMessage),
         Box::new(unsafe_call::UnsafeCallInHandler::default()),
@@ -105,9 +142,10 @@ pub fn replay(log: &Log) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut world = log.world_at(0);
     for (_, event) in log.range(0..log.len()) {
-        world.apply(event, log.payload(event));
+        let payload = log.payload(event);
+        world.apply(event, payload);
         for rule in &mut rules {
-            rule.observe(event, &world, log.names(), &mut findings);
+            rule.observe_with(event, payload, &world, log.names(), &mut findings);
         }
     }
     let ended = ended(log);
@@ -119,11 +157,11 @@ pub fn replay(log: &Log) -> Vec<Finding> {
 
 /// How a run has ended: as its log says, or, if it is older than that event or damaged, as it looks.
 pub fn ended(log: &Log) -> Ended {
-    let told = log.range(0..log.len()).filter_map(|(_, event)| match event.kind {
+    let mut told = log.range(0..log.len()).filter_map(|(_, event)| match event.kind {
         Kind::End { how, .. } => Some(how),
         _ => None,
     });
-    told.last().unwrap_or_else(|| as_it_looks(log.head()))
+    told.next_back().unwrap_or_else(|| as_it_looks(log.head()))
 }
 
 fn as_it_looks(world: &World) -> Ended {

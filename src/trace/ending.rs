@@ -16,6 +16,7 @@ impl Tracer {
         let Some(tracee) = self.tracees.remove(&tid) else { return };
         self.tids.remove(&tracee.task);
         self.clock.forget(tid);
+        self.copies.forget(tid);
         self.forget_timers(tid);
         if Some(tid) == self.root {
             self.root_status = Some(status);

@@ -119,7 +119,8 @@ impl Recorder {
         let event = Event { t_ns: self.start.elapsed().as_nanos() as u64, ret, task, call, kind };
         self.pen.write(event);
         for rule in &mut self.rules {
-            rule.observe(&event, self.pen.world(), self.pen.names(), &mut self.findings);
+            let payload = self.pen.bytes(kind.blob());
+            rule.observe_with(&event, payload, self.pen.world(), self.pen.names(), &mut self.findings);
         }
         if !self.findings.is_empty() {
             self.write_findings(event.t_ns);

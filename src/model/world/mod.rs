@@ -278,6 +278,7 @@ impl World {
             | Kind::Syscall { .. }
             | Kind::Note { .. }
             | Kind::Limit { .. }
+            | Kind::Copied { .. }
             | Kind::Diagnosis { .. }
             | Kind::End { .. } => {}
         }
