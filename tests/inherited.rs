@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use foreign::{Fixture, compare, events};
 
 /// The rules about what is inherited.
-const RULES: [&str; 12] = [
+const RULES: [&str; 13] = [
     "address-in-use",
     "buffer-copied-by-fork",
     "goes-on-after-failed-exec",
@@ -18,6 +18,7 @@ const RULES: [&str; 12] = [
     "message-of-another-type",
     "only-shell-killed",
     "pipe-kept-open",
+    "private-memory",
     "process-one",
     "signal-before-handler",
     "status-lost",
@@ -180,6 +181,15 @@ fn locks_that_outlive_their_owner() {
     let found = faults(&cut(&path, &["--timeout", "2"]));
     assert_eq!(found.len(), 1, "{found:?}");
     assert_says(&found[0], "lock-outlives-owner", &["which inherited#2 took and did not give back before it ended"]);
+}
+
+#[test]
+fn memory_of_which_each_has_a_copy() {
+    let path = fixture().role("private");
+    assert_eq!(faults(&compare(&[path[0], "private", "right"])), []);
+    let found = faults(&cut(&path, &["--timeout", "2"]));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_says(&found[0], "private-memory", &["in memory that only inherited has", "inherited and inherited#2"]);
 }
 
 #[test]

@@ -27,6 +27,7 @@ mod message_type;
 mod only_shell;
 mod orphan;
 mod pipe_kept;
+mod private_memory;
 mod process_one;
 mod self_held;
 mod signal_before;
@@ -123,6 +124,7 @@ pub fn rules() -> Vec<Box<dyn Rule>> {
         Box::new(orphan::Orphan::default()),
         Box::new(limit::PastALimit::default()),
         Box::new(pipe_kept::PipeKeptOpen::default()),
+        Box::new(private_memory::PrivateMemory::default()),
         Box::new(process_one::ProcessOne::default()),
         Box::new(self_held::SelfHeldWriteEnd::default()),
         Box::new(signal_before::SignalBeforeHandler::default()),

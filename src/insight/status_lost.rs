@@ -68,8 +68,8 @@ impl StatusLost {
             // A loop that waits until nobody is left always ends so.
             None if self.reaped.contains(&process) => return None,
             None => {
-                let own = self.children.range((process, i32::MIN)..=(process, i32::MAX)).map(|(_, child)| *child);
-                own.filter(|child| matches!(self.lost.get(child), Some(Loss::Ignored(_)))).next_back()?
+                let mut own = self.children.range((process, i32::MIN)..=(process, i32::MAX)).map(|(_, child)| *child);
+                own.rfind(|child| matches!(self.lost.get(child), Some(Loss::Ignored(_))))?
             }
         };
         let loss = *self.lost.get(&child)?;
@@ -118,6 +118,8 @@ impl StatusLost {
         let own_wish = pid.is_none() && matches!(loss, Loss::Ignored(Cause::Itself));
         // So is to wait a second time, unless a handler was to do the first.
         let twice = matches!(loss, Loss::Taken(other, false) if other == event.task && !handles);
+        // A scenario has no variable for it: who waits for one by name is meant to learn how it has ended.
+        let asks = asks || (pid.is_some() && world.task(event.task).is_some_and(|task| task.line.is_some()));
         let weight = if asks && !own_wish && !twice { Weight::Fault } else { Weight::Note };
         let text = format!("{who} gets no exit status of {of} ({call}: ECHILD): {why}; {cure}");
         let mut tasks = vec![event.task, child];

@@ -55,6 +55,7 @@ pub const RULES: &[&str] = &[
     "orphan",
     "past-a-limit",
     "pipe-kept-open",
+    "private-memory",
     "process-one",
     "self-held-write-end",
     "signal-before-handler",
