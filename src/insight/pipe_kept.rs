@@ -40,6 +40,8 @@ struct Wait {
     keepers: Vec<Keeper>,
     /// Whether one of them has slept meanwhile.
     slept: bool,
+    /// Whether each sleep had a time limit: then it is told only of who has waited for long.
+    limited: bool,
 }
 
 /// Who keeps the channel open, and through which descriptor.
@@ -70,7 +72,8 @@ impl PipeKeptOpen {
             }
         }
         // Whoever is killed by the reader itself is another rule's.
-        let killed = keepers.iter().any(|keeper| self.killers.contains(&(reader, keeper.from)));
+        let by_signal = |id| matches!(world.task(id).and_then(|task| task.status), Some(Status::Signal { .. }));
+        let killed = keepers.iter().any(|it| self.killers.contains(&(reader, it.from)) && by_signal(it.from));
         (!keepers.is_empty() && !killed).then_some(keepers)
     }
 
@@ -82,7 +85,7 @@ impl PipeKeptOpen {
         }
         channels.sort_unstable();
         channels.dedup();
-        channels.retain(|channel| waits_at(task, *channel));
+        channels.retain(|channel| sleeps_at(task, *channel));
         for id in channels {
             let Some(channel) = world.channel(id).filter(|channel| is_stream(channel)) else { continue };
             let Some(keepers) = self.keepers(task.process, channel, world) else { continue };
@@ -90,8 +93,10 @@ impl PipeKeptOpen {
                 world.task(keeper.process).is_some_and(|task| matches!(task.state, State::Blocked(_)))
             };
             let slept = keepers.iter().any(sleeps);
-            let wait = Wait { reader: task.id, since: world.t_ns(), keepers: keepers.clone(), slept };
+            let limited = !waits_at(task, id);
+            let wait = Wait { reader: task.id, since: world.t_ns(), keepers: keepers.clone(), slept, limited };
             let wait = self.waits.entry((task.process, id)).or_insert(wait);
+            wait.limited &= limited;
             wait.reader = task.id;
             wait.keepers = keepers;
             wait.slept |= slept;
@@ -102,6 +107,9 @@ impl PipeKeptOpen {
         let wait = self.waits.remove(&key)?;
         let (process, id) = key;
         let keeper = *wait.keepers.first()?;
+        if wait.limited && world.t_ns().saturating_sub(wait.since) < LONG {
+            return None;
+        }
         // Its standard output and its standard error are one finding.
         if !wait.slept || !self.told.insert((process, keeper.process)) {
             return None;
@@ -157,9 +165,14 @@ pub(super) fn across<'a>(
 
 /// Whether a task sleeps until something comes from a channel, or its end, and for no time limit.
 pub(super) fn waits_at(task: &Task, channel: ChannelId) -> bool {
+    sleeps_at(task, channel) && !matches!(task.wanted, Wanted::Ready { timeout: true, .. })
+}
+
+/// Whether a task sleeps until something comes from a channel, or its end, or for a time.
+fn sleeps_at(task: &Task, channel: ChannelId) -> bool {
     let State::Blocked(Blocked { why, channel: at, .. }) = task.state else { return false };
     match (&task.wanted, why) {
-        (Wanted::Ready { polled, timeout: false }, Why::Poll) => {
+        (Wanted::Ready { polled, .. }, Why::Poll) => {
             polled.iter().any(|one| one.channel == Some(channel) && one.access.reads())
         }
         (_, Why::Empty) => at == Some(channel),
@@ -192,6 +205,13 @@ impl Rule for PipeKeptOpen {
             Kind::Read { channel, bytes: 0, .. } if !self.waits.is_empty() && !event.failed() => {
                 let process = process_of(event.task, world);
                 findings.extend(self.report((process, channel), true, world, names));
+            }
+            // Whoever closes it before the end has given up, or has never meant to wait for long.
+            Kind::Close { channel: Some(channel), .. } if !self.waits.is_empty() => {
+                let key = (process_of(event.task, world), channel);
+                if self.waits.get(&key).is_some_and(|wait| wait.limited) {
+                    findings.extend(self.report(key, true, world, names));
+                }
             }
             Kind::Signal { phase: Phase::Generated, signal, from: Some(from), .. } if signal != Signal::CHLD => {
                 self.killers.insert((process_of(from, world), process_of(event.task, world)));
