@@ -56,7 +56,19 @@ fn cut(words: &[&str], options: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_proclab"));
     command.arg("record").arg("-o").arg(&file).args(options).arg("--").args(words).current_dir(directory.path());
     command.stdin(Stdio::null()).output().expect("it starts");
-    std::fs::read_to_string(&file).expect("a recording")
+    let log = std::fs::read_to_string(&file).expect("a recording");
+    remove_objects(&log);
+    log
+}
+
+/// Removes the queues and semaphores that a program did not come to remove.
+fn remove_objects(log: &str) {
+    for got in events(log).filter(|event| event["event"] == "get") {
+        let option = if got["call"] == "msgget" { "-q" } else { "-s" };
+        // The lab may have done so.
+        let removed = Command::new("ipcrm").args([option, &got["id"].to_string()]).stderr(Stdio::null()).status();
+        assert!(removed.is_ok(), "ipcrm(1) of util-linux");
+    }
 }
 
 fn assert_says(found: &(String, String), rule: &str, parts: &[&str]) {
