@@ -77,7 +77,9 @@ impl LockOutlivesOwner {
             (called(waiter), called(holder), called(owner), channel_name(channel, world, names));
         let does = if refused { "is refused" } else { "waits for" };
         let cure = if loaded {
-            format!("open it with O_CLOEXEC in {from}, or close descriptor {fd} for {by} when it is started")
+            format!(
+                "open it with O_CLOEXEC in {from}, or close descriptor {fd} for {by} when it is started ({fd}>&- in a shell)"
+            )
         } else {
             format!("close descriptor {fd} in {by} after the fork (close(2)), or unlock in {from} before it ends")
         };
@@ -264,7 +266,7 @@ mod tests {
         wants(&mut sketch);
         let expected = "next waits for the lock on f that script had, which has ended: daemon has inherited it with \
                         descriptor 9, and a lock of flock(2) is held until the last descriptor is closed; open it with \
-                        O_CLOEXEC in script, or close descriptor 9 for daemon when it is started";
+                        O_CLOEXEC in script, or close descriptor 9 for daemon when it is started (9>&- in a shell)";
         assert_eq!(found(&mut sketch), [(Weight::Fault, expected.to_owned())]);
     }
 
