@@ -4,21 +4,35 @@
 //! what it needs to remember in itself, and returns what it found; each finding becomes a
 //! `diagnosis` event. One rule a file.
 
+mod address_in_use;
 mod broken_pipe;
+mod buffer_copied;
 mod coalesced;
 mod connection_refused;
 mod datagram_dropped;
 mod deadlock;
 mod eintr;
 mod errno_changed;
+mod goes_on;
+mod ignore_over_exec;
 mod leaked;
 mod limit;
+mod lineage;
 mod lock_dropped;
+mod lock_outlives;
 mod lost_update;
 mod lost_wake_up;
 mod mask_over_exec;
+mod message_type;
+mod only_shell;
 mod orphan;
+mod pipe_kept;
+mod private_memory;
+mod process_one;
 mod self_held;
+mod signal_before;
+mod status_lost;
+mod stopped_by_terminal;
 mod stuck;
 mod torn_read;
 mod unreceived;
@@ -72,6 +86,18 @@ pub trait Rule: Send {
     /// concern the rule must cost no more than a `match`.
     fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>);
 
+    /// The same for a rule that looks into the payload too: the arguments of a call, the bytes of a transfer.
+    fn observe_with(
+        &mut self,
+        event: &Event,
+        _payload: &[u8],
+        world: &World,
+        names: &Names,
+        findings: &mut Vec<Finding>,
+    ) {
+        self.observe(event, world, names, findings);
+    }
+
     /// Looks at the world at the end of the run. Of one that was cut off it does not count what is left: it
     /// might still have been tidied up.
     fn end(&mut self, world: &World, names: &Names, ended: Ended, findings: &mut Vec<Finding>);
@@ -80,21 +106,34 @@ pub trait Rule: Send {
 /// Every rule, in the order of their names.
 pub fn rules() -> Vec<Box<dyn Rule>> {
     vec![
+        Box::new(address_in_use::AddressInUse::default()),
         Box::new(broken_pipe::BrokenPipe::default()),
+        Box::new(buffer_copied::BufferCopied::default()),
         Box::new(coalesced::CoalescedSignals::default()),
         Box::new(connection_refused::ConnectionRefused::default()),
         Box::new(datagram_dropped::DatagramDropped::default()),
         Box::new(deadlock::Deadlock::default()),
         Box::new(eintr::EintrNotHandled::default()),
         Box::new(errno_changed::ErrnoChangedByHandler::default()),
+        Box::new(goes_on::GoesOn::default()),
+        Box::new(ignore_over_exec::IgnoreInheritedOverExec::default()),
         Box::new(leaked::LeakedIpcObject::default()),
         Box::new(lock_dropped::LockDroppedByClose::default()),
+        Box::new(lock_outlives::LockOutlivesOwner::default()),
         Box::new(lost_update::LostUpdate::default()),
         Box::new(lost_wake_up::LostWakeUp::default()),
         Box::new(mask_over_exec::MaskInheritedOverExec::default()),
+        Box::new(message_type::MessageOfAnotherType),
+        Box::new(only_shell::OnlyShellKilled::default()),
         Box::new(orphan::Orphan::default()),
         Box::new(limit::PastALimit::default()),
+        Box::new(pipe_kept::PipeKeptOpen::default()),
+        Box::new(private_memory::PrivateMemory::default()),
+        Box::new(process_one::ProcessOne::default()),
         Box::new(self_held::SelfHeldWriteEnd::default()),
+        Box::new(signal_before::SignalBeforeHandler::default()),
+        Box::new(status_lost::StatusLost::default()),
+        Box::new(stopped_by_terminal::StoppedByTerminal::default()),
         Box::new(torn_read::TornRead::default()),
         Box::new(unreceived::UnreceivedMessage),
         Box::new(unsafe_call::UnsafeCallInHandler::default()),
@@ -122,11 +161,18 @@ impl Default for Watch {
 }
 
 impl Watch {
-    /// Shows an event and the world after it to every rule.
-    pub fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+    /// Shows an event, what it carried, and the world after it to every rule.
+    pub fn observe(
+        &mut self,
+        event: &Event,
+        payload: &[u8],
+        world: &World,
+        names: &Names,
+        findings: &mut Vec<Finding>,
+    ) {
         let from = findings.len();
         for rule in &mut self.rules {
-            rule.observe(event, world, names, findings);
+            rule.observe_with(event, payload, world, names, findings);
         }
         if findings.len() > from {
             self.keep_new(findings, from);
@@ -166,8 +212,9 @@ pub fn replay(log: &Log) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut world = log.world_at(0);
     for (_, event) in log.range(0..log.len()) {
-        world.apply(event, log.payload(event));
-        watch.observe(event, &world, log.names(), &mut findings);
+        let payload = log.payload(event);
+        world.apply(event, payload);
+        watch.observe(event, payload, &world, log.names(), &mut findings);
     }
     watch.end(&world, log.names(), ended(log), &mut findings);
     findings

@@ -247,6 +247,13 @@ pub enum Kind {
         /// The first of them, as many as are kept.
         data: Blob,
     },
+    /// What the task has just written began with what waited in a stream of the C library when it was forked.
+    Copied {
+        /// Where it went to.
+        channel: ChannelId,
+        /// How many bytes waited.
+        bytes: u64,
+    },
     /// The kernel threw a message away that had been sent: the receiver had no room.
     Drop {
         /// Where it was sent to.

@@ -20,7 +20,11 @@ const fn signal_kind(phase: Phase, signal: Signal, from: Option<TaskId>) -> Kind
 impl Sketch {
     /// A run whose lab is called `init`.
     pub(crate) fn new() -> Self {
-        let header = Header { lab: "init".into(), lab_pid: 1, ..Header::default() };
+        Self::with(Header { lab: "init".into(), lab_pid: 1, ..Header::default() })
+    }
+
+    /// A run with that header.
+    pub(crate) fn with(header: Header) -> Self {
         Self { pen: Pen::new(&header), log: Log::new(header) }
     }
 

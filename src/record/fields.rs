@@ -59,6 +59,7 @@ impl<W: io::Write> Writer<W> {
             | Kind::Attach { .. }
             | Kind::Detach { .. }
             | Kind::Capacity { .. }
+            | Kind::Copied { .. }
             | Kind::Drop { .. }
             | Kind::Block { .. }
             | Kind::Unblock { .. } => self.channel_fields(event, payload),
@@ -225,7 +226,7 @@ impl<W: io::Write> Writer<W> {
                 self.lines.number_field("at", address);
                 self.lines.number_field("bytes", bytes);
             }
-            Kind::Capacity { channel, bytes } | Kind::Drop { channel, bytes } => {
+            Kind::Capacity { channel, bytes } | Kind::Copied { channel, bytes } | Kind::Drop { channel, bytes } => {
                 self.channel(Some(channel));
                 self.lines.number_field("bytes", bytes);
             }

@@ -25,7 +25,7 @@ pub const FORMAT: u64 = 1;
 pub const MAX_LINE: u64 = 16 << 20;
 
 /// The names of all events, in the order of `docs/events.md`.
-pub const EVENTS: [&str; 52] = [
+pub const EVENTS: [&str; 53] = [
     "spawn",
     "exec",
     "exit",
@@ -76,6 +76,7 @@ pub const EVENTS: [&str; 52] = [
     "terminal",
     "foreground",
     "window",
+    "copied",
     "asleep",
     "end",
 ];

@@ -106,6 +106,7 @@ impl Resolver {
             "open" | "pass" | "close" | "dup" | "flags" | "seek" => self.descriptor(line)?,
             "create" | "destroy" | "unlink" | "capacity" | "block" | "unblock" => self.at_channel(line)?,
             "write" | "read" => self.transfer(line)?,
+            "copied" => Kind::Copied { channel: self.channel(line)?, bytes: need(line.bytes, "bytes")? },
             "drop" => Kind::Drop { channel: self.channel(line)?, bytes: need(line.bytes, "bytes")? },
             "get" | "attach" | "detach" => self.attachment(line)?,
             "address" | "listen" | "connect" | "accept" | "shutdown" => self.socket(line)?,

@@ -255,6 +255,30 @@ pub fn mapped_range(tid: i32, address: u64) -> Option<std::ops::Range<u64>> {
     maps.lines().filter_map(range).find(|range| range.contains(&address))
 }
 
+/// Where a program keeps what it changes (`/proc/PID/maps`): its data, the heap behind it, and the data of the C
+/// library.
+pub fn data_and_heap(tid: i32) -> Vec<std::ops::Range<u64>> {
+    let Ok(maps) = fs::read_to_string(format!("/proc/{tid}/maps")) else { return Vec::new() };
+    let hex = |text: &str| u64::from_str_radix(text, 16).ok();
+    let (mut ranges, mut program, mut elsewhere) = (Vec::new(), None, false);
+    for line in maps.lines() {
+        let mut words = line.split_ascii_whitespace();
+        let range = words.next().and_then(|range| range.split_once('-'));
+        let Some((start, end)) = range.and_then(|(start, end)| hex(start).zip(hex(end))) else { continue };
+        let writable = words.next() == Some("rw-p");
+        let path = words.nth(3);
+        // The program comes first, and its heap next; then the libraries.
+        let file = path.unwrap_or_default();
+        let own = (path.is_none() && !elsewhere) || file == "[heap]" || file == *program.get_or_insert(file);
+        elsewhere |= !own;
+        let libc = file.rsplit('/').next().is_some_and(|name| name.starts_with("libc.so") || name.starts_with("libc-"));
+        if writable && (own || libc) {
+            ranges.push(start..end);
+        }
+    }
+    ranges
+}
+
 /// All descriptors, lowest number first.
 pub fn fds(tid: i32) -> Vec<FdFacts> {
     let Ok(entries) = fs::read_dir(format!("/proc/{tid}/fd")) else { return Vec::new() };

@@ -105,6 +105,9 @@ impl Tracer {
         if let Some(newborn) = self.tracees.get_mut(&child) {
             newborn.statement = statement;
         }
+        if how != How::Thread && !same_memory {
+            self.copies.take(tid, child);
+        }
         // A handler that forks leaves the child in the handler too.
         let frames = self.tracees.get(&tid).map(|maker| maker.frames.clone()).unwrap_or_default();
         if let Some(newborn) = self.tracees.get_mut(&child).filter(|_| how != How::Thread) {

@@ -18,6 +18,7 @@ impl Tracer {
         self.threads -= usize::from(tracee.thread);
         self.tids.remove(&tracee.task);
         self.clock.forget(tid);
+        self.copies.forget(tid);
         self.forget_timers(tid);
         if Some(tid) == self.root {
             self.root_status = Some(status);

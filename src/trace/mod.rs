@@ -12,6 +12,7 @@ pub mod calls;
 mod changes;
 mod channels;
 mod clock;
+mod copies;
 mod decode;
 mod delivery;
 mod describe;

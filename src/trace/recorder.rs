@@ -151,7 +151,8 @@ impl Recorder {
         );
         let event = Event { t_ns: self.start.elapsed().as_nanos() as u64, ret, task, call, kind };
         self.pen.write(event);
-        self.watch.observe(&event, self.pen.world(), self.pen.names(), &mut self.findings);
+        let payload = self.pen.bytes(kind.blob());
+        self.watch.observe(&event, payload, self.pen.world(), self.pen.names(), &mut self.findings);
         if !self.findings.is_empty() {
             self.write_findings(event.t_ns);
         }

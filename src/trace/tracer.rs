@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::calls::{Calls, Family, MARKER};
 use super::channels::{CallNames, Channels};
 use super::clock::Clock;
+use super::copies::Copies;
 use super::decode::Unnamed;
 use super::launch::{Muster, Output};
 use super::real::RealTimer;
@@ -51,6 +52,8 @@ pub struct Tracer {
     pub(super) calls: Calls,
     pub(super) call_names: CallNames,
     pub(super) clock: Clock,
+    /// What waited in the streams of processes when they were forked.
+    pub(super) copies: Copies,
     /// Timers that run in real time, where a scenario could wait for one.
     pub(super) real_timers: Vec<RealTimer>,
     pub(super) options: Options,
@@ -120,6 +123,7 @@ impl Tracer {
             calls: Calls::default(),
             call_names: CallNames::default(),
             clock: Clock::default(),
+            copies: Copies::default(),
             real_timers: Vec::new(),
             options,
             scenario,

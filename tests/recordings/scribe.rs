@@ -93,6 +93,7 @@ impl Scribe {
                 }
             }
             (13, Some(channel)) => Kind::Destroy { channel },
+            (14, Some(channel)) if c.is_multiple_of(4) => Kind::Copied { channel, bytes: b },
             (14, Some(channel)) => Kind::Capacity { channel, bytes: b },
             (15 | 16, Some(channel)) => {
                 let data = self.pen.keep(data);

@@ -32,6 +32,7 @@ impl Kind {
             | Self::Capacity { channel, .. }
             | Self::Write { channel, .. }
             | Self::Read { channel, .. }
+            | Self::Copied { channel, .. }
             | Self::Drop { channel, .. }
             | Self::Address { channel, .. }
             | Self::Listen { channel, .. }
@@ -81,6 +82,7 @@ impl Kind {
             Self::Capacity { .. } => "capacity",
             Self::Write { .. } => "write",
             Self::Read { .. } => "read",
+            Self::Copied { .. } => "copied",
             Self::Drop { .. } => "drop",
             Self::Address { .. } => "address",
             Self::Listen { .. } => "listen",

@@ -287,6 +287,7 @@ impl World {
             | Kind::Syscall { .. }
             | Kind::Note { .. }
             | Kind::Limit { .. }
+            | Kind::Copied { .. }
             | Kind::Diagnosis { .. }
             | Kind::End { .. } => {}
             Kind::Asleep { .. } => {

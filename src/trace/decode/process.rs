@@ -51,6 +51,7 @@ impl Tracer {
             .and_then(|tracee| tracee.exec.take().zip(tracee.call.take()));
         self.end_other_threads(tid, old);
         let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
+        self.copies.forget(tid);
         tracee.call = None;
         tracee.suspended = None;
         tracee.rest = None;

@@ -41,7 +41,23 @@ impl Tracer {
         }
         let (bytes, data) = self.payload(ended, channel);
         self.write_rest(ended, channel, fd, bytes, data);
+        self.write_copied(ended, channel);
         self.drain_output(channel);
+    }
+
+    /// Writes how much of what was written waited in a stream already when the process was forked.
+    fn write_copied(&mut self, ended: &Ended<'_>, channel: ChannelId) {
+        if self.copies.is_empty() || ended.failed() || ended.ret == 0 {
+            return;
+        }
+        let address = match ended.call.family {
+            Family::Write => Some(ended.call.args[1]),
+            Family::Writev => memory::read_u64(ended.tid, ended.call.args[1]),
+            _ => None,
+        };
+        if let Some(bytes) = address.and_then(|address| self.copies.written(ended.tid, address, ended.ret as u64)) {
+            self.recorder.plain(ended.task, Kind::Copied { channel, bytes });
+        }
     }
 
     /// Writes what of a transfer is not in the log yet.

@@ -18,6 +18,9 @@ impl Words<'_> {
                 format!("maps {bytes} B of {}{only}", self.channel(channel))
             }
             Kind::Detach { channel, bytes, .. } => format!("unmaps {bytes} B of {}", self.channel(channel)),
+            Kind::Copied { channel, bytes } => {
+                format!("{bytes} B of what it wrote to {} waited in a buffer at the fork", self.channel(channel))
+            }
             Kind::Drop { channel, bytes } => format!("{bytes} B for {} lost: no room", self.channel(channel)),
             Kind::Lock { channel, kind, mode, start, len, .. } => {
                 let what = match (kind, mode) {
