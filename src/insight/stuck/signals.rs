@@ -28,11 +28,12 @@ pub(super) fn people_reach(id: TaskId, world: &World, names: &Names) -> bool {
 
 /// Whether of all handlers only that of SIGCHLD could run in `id`, as in a shell's `wait`: what else ends a wait for
 /// signals ends the process.
-pub(super) fn waits_for_children(id: TaskId, world: &World) -> bool {
+pub(super) fn waits_for_children(id: TaskId, world: &World, names: &Names) -> bool {
     let mut any = false;
     handlers(id, world).all(|signal| {
         any |= signal == Signal::CHLD;
-        signal == Signal::CHLD || is_own(signal)
+        let key = signal == Signal::INT && is_the_interpreters(id, world, names);
+        signal == Signal::CHLD || is_own(signal) || key
     }) && any
 }
 

@@ -64,7 +64,7 @@ pub(super) fn of(task: &Task, world: &World, names: &Names, held: &Held<'_>, sti
 fn for_children(task: &Task, blocked: Blocked, world: &World, names: &Names) -> Option<Wait> {
     let by_handler = blocked.call.is_some_and(|call| matches!(names.get(call), "rt_sigsuspend" | "pause"));
     let mut children = world.children(task.process);
-    if !by_handler || !waits_for_children(task.id, world) || children.any(|child| !child.is_alive()) {
+    if !by_handler || !waits_for_children(task.id, world, names) || children.any(|child| !child.is_alive()) {
         return None;
     }
     let wakers: Vec<TaskId> = world.children(task.process).map(|child| child.id).collect();
