@@ -100,6 +100,7 @@ impl Deadlock {
             }
             Why::NoPeer => format!("{who} waits for somebody to open the other end of {p}"),
             Why::Child if blocked.on.is_none() => format!("{who} waits for a child to end: {by}"),
+            Why::Signal => format!("{who} waits for the SIGCHLD of a child that ends: {by}"),
             Why::Child => format!("{who} waits for {by} to end"),
             Why::Vfork => format!("{who} waits for {by} to exec or to end"),
             Why::Join => format!("{who} waits for the thread {by} to end"),

@@ -571,3 +571,19 @@ fn sentences_stay_short_and_polls_are_cured_too() {
     let texts = found(&mut sketch);
     assert!(texts.len() == 1 && texts[0].ends_with(cure), "{texts:?}");
 }
+
+/// A shell's `wait` sleeps until the handler of SIGCHLD has run; who has another handler may be woken by others.
+#[test]
+fn who_waits_for_the_signal_of_a_child_waits_for_the_child() {
+    let told = |call: &str, other: Option<Signal>| {
+        let mut sketch = pipe();
+        sketch.close("parent", 4).action("parent", Signal::CHLD, Disposition::Handler);
+        if let Some(signal) = other {
+            sketch.action("parent", signal, Disposition::Handler);
+        }
+        sketch.block("parent", call, Why::Signal).block_at("parent.child", "read", Why::Empty, "p");
+        found(&mut sketch).iter().filter(|text| text.starts_with("parent waits for the SIGCHLD of a child")).count()
+    };
+    assert_eq!((told("rt_sigsuspend", None), told("rt_sigtimedwait", None)), (1, 0));
+    assert_eq!(told("rt_sigsuspend", Some(Signal::TERM)), 0);
+}

@@ -45,7 +45,7 @@ pub(crate) fn stuck(world: &World, names: &Names, at_end: bool) -> Stuck {
     let sleepers: Waits = world
         .living()
         .filter(|task| matches!(task.state, State::Blocked(_)))
-        .filter_map(|task| Some((task.id, waits::of(task, world, &held, still)?)))
+        .filter_map(|task| Some((task.id, waits::of(task, world, names, &held, still)?)))
         .collect();
     let quiet = fixpoint(sleepers, world, &BTreeSet::new());
     // Whoever is left out so far moves by itself, or will be moved.

@@ -113,12 +113,12 @@ fn a_run_that_is_stuck_is_done_and_said() {
 #[test]
 fn a_program_that_gets_stuck_ends_where_that_is_asked_for() {
     let place = Place::new();
-    // The shell waits for cat, and keeps the write end of what that reads.
-    let program = "rm -f f; mkfifo f; cat f & exec 3>f; wait";
+    // The child waits for the end of what only itself could write, its parent for the child.
+    let program = "pipe(my $r, my $w); if (!fork) { <$r>; exit } wait";
     for options in [&["--stop-when-stuck"][..], &["--serial"]] {
         let mut words = vec!["record", "-o", "log"];
         words.extend(options);
-        words.extend(["--", "sh", "-c", program]);
+        words.extend(["--", "perl", "-e", program]);
         let ran = place.run(&words).code(1);
         assert_eq!(ran.stderr, "proclab: the run is stuck: all that is left waits for each other\n");
     }

@@ -129,7 +129,7 @@ impl Case<'_> {
         let at = blocked.channel.map(|channel| self.channel(channel).to_owned());
         match (blocked.why, blocked.on, at) {
             (Why::Child | Why::Join, Some(on), _) => format!("before it waits for {}", self.name(on)),
-            (Why::Child, None, _) => "before it waits for its children".to_owned(),
+            (Why::Child | Why::Signal, None, _) => "before it waits for its children".to_owned(),
             (Why::Empty, _, Some(at)) => format!("before it reads from {at}"),
             (Why::Full, _, Some(at)) => format!("before it writes to {at}"),
             (Why::Poll, ..) => "before it polls".to_owned(),

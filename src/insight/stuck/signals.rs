@@ -26,6 +26,17 @@ pub(super) fn people_reach(id: TaskId, world: &World, names: &Names) -> bool {
     !of_scenario && handlers(id, world).any(|signal| sent(signal) && meant(signal))
 }
 
+/// Whether of all handlers only that of SIGCHLD could run in `id`, as in a shell's `wait`: what else ends a wait for
+/// signals ends the process.
+pub(super) fn waits_for_children(id: TaskId, world: &World, names: &Names) -> bool {
+    let mut any = false;
+    handlers(id, world).all(|signal| {
+        any |= signal == Signal::CHLD;
+        let key = signal == Signal::INT && is_the_interpreters(id, world, names);
+        signal == Signal::CHLD || is_own(signal) || key
+    }) && any
+}
+
 /// The signals that `id` has handlers for and does not block.
 fn handlers(id: TaskId, world: &World) -> impl Iterator<Item = Signal> {
     // vfork(2) is left for nothing but death.

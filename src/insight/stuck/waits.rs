@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::Held;
+use super::signals::waits_for_children;
 use crate::model::{
-    Access, Blocked, Channel, ChannelId, ChannelKind, End, Fd, Polled, State, Task, TaskId, Wakers, Wanted, Why, World,
+    Access, Blocked, Channel, ChannelId, ChannelKind, End, Fd, Names, Polled, State, Task, TaskId, Wakers, Wanted, Why,
+    World,
 };
 
 /// Who could end a sleep.
@@ -23,10 +25,13 @@ pub(super) struct Wait {
 
 /// What `task` waits for; nothing if it does not sleep, if its sleep ends by itself or from outside, or if what
 /// it waits for has come and the log has not heard of its waking yet.
-pub(super) fn of(task: &Task, world: &World, held: &Held<'_>, still: bool) -> Option<Wait> {
+pub(super) fn of(task: &Task, world: &World, names: &Names, held: &Held<'_>, still: bool) -> Option<Wait> {
     let State::Blocked(blocked) = task.state else { return None };
     if blocked.timeout || world.will_be_interrupted(task.id) || world.is_under_way(task) {
         return None;
+    }
+    if blocked.why == Why::Signal {
+        return for_children(task, blocked, world, names);
     }
     let Wakers { tasks, outside } = world.possible_wakers_among(task.id, held)?;
     let channel = blocked.channel.and_then(|channel| world.channel(channel));
@@ -53,6 +58,17 @@ pub(super) fn of(task: &Task, world: &World, held: &Held<'_>, still: bool) -> Op
         by_name: blocked.why == Why::NoPeer || channel.is_some_and(|channel| has_name(channel, blocked)),
         by_own: has_own_means(task, blocked, world),
     })
+}
+
+/// A wait for signals that only the end of a child ends.
+fn for_children(task: &Task, blocked: Blocked, world: &World, names: &Names) -> Option<Wait> {
+    let by_handler = blocked.call.is_some_and(|call| matches!(names.get(call), "rt_sigsuspend" | "pause"));
+    let mut children = world.children(task.process);
+    if !by_handler || !waits_for_children(task.id, world, names) || children.any(|child| !child.is_alive()) {
+        return None;
+    }
+    let wakers: Vec<TaskId> = world.children(task.process).map(|child| child.id).collect();
+    (!wakers.is_empty()).then_some(Wait { wakers, of_thread: false, by_name: false, by_own: false })
 }
 
 fn is_fifo(channel: Option<&Channel>) -> bool {
