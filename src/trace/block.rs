@@ -40,6 +40,9 @@ impl Tracer {
         };
         if let Some(tracee) = self.tracees.get_mut(&tid) {
             tracee.blocked = true;
+            if tracee.call.is_none() {
+                tracee.hidden.since = Some(std::time::Instant::now());
+            }
         }
         let cause = self.cause(tid, task, &call);
         let wanted = match cause.wanted {

@@ -5,6 +5,7 @@
 //! between their entry and their exit.
 
 mod access;
+mod again;
 mod arguments;
 mod birth;
 mod block;
@@ -19,12 +20,14 @@ mod ending;
 mod forced;
 mod frames;
 mod hands;
+mod hidden;
 mod instruction;
 mod journal;
 mod launch;
 mod limits;
 mod passage;
 mod pending;
+mod process_one;
 mod ptys;
 mod reach;
 mod real;
@@ -35,6 +38,7 @@ mod terminals;
 mod time;
 mod tracee;
 mod tracer;
+mod waste;
 mod watch;
 
 pub use journal::{Journal, Made};

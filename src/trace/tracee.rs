@@ -7,6 +7,7 @@ use crate::sys::ptrace::{SignalInfo, Stopped};
 
 use super::calls::Family;
 use super::frames::Frame;
+use super::hidden::Hidden;
 
 /// A call between its entry and its exit.
 #[derive(Debug, Clone, Copy)]
@@ -154,6 +155,14 @@ pub struct Tracee {
     pub at_barrier: bool,
     /// What the user keeps it from.
     pub hold: Hold,
+    /// What it ignores and the kernel has blocked for that.
+    pub hidden: Hidden,
+    /// The stack pointer at the delivery of the signal whose handler is about to be entered.
+    pub before_frame: u64,
+    /// Whether the lab traces it no more, and waits for its end.
+    pub released: bool,
+    /// Of what such a one dies.
+    pub dies_of: Option<Signal>,
 }
 
 impl Tracee {
@@ -192,6 +201,10 @@ impl Tracee {
             held: false,
             at_barrier: false,
             hold: Hold::Nothing,
+            hidden: Hidden::nothing(),
+            before_frame: 0,
+            released: false,
+            dies_of: None,
         }
     }
 
@@ -211,6 +224,6 @@ impl Tracee {
 
     /// Whether it may stop at any moment: it neither rests nor is known to sleep.
     pub const fn is_moving(&self) -> bool {
-        self.rest.is_none() && !self.blocked && !self.listening && !self.held
+        self.rest.is_none() && !self.blocked && !self.listening && !self.held && !self.released
     }
 }

@@ -142,6 +142,7 @@ impl Tracer {
             | Family::Futex
             | Family::Exit
             | Family::Restart
+            | Family::Sigpending
             | Family::Plain => self.plain_call(&ended),
         }
         if ended.failed() {
