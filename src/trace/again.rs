@@ -152,16 +152,7 @@ impl Tracer {
             _ => None,
         };
         self.look_at_waste(tid, &stopped)?;
-        let Some(task) = self.task_of(tid) else { return Ok(()) };
-        for other in self.threads_of(self.process_of(task)) {
-            if let Some(tracee) = self.tracees.get_mut(&other) {
-                tracee.hidden.continued |= tracee.is_moving() || tracee.blocked;
-            }
-        }
-        if let Some(tracee) = self.tracees.get_mut(&tid) {
-            tracee.hidden.continued = false;
-            tracee.hidden.crowded |= tracee.hidden.lent.is_empty();
-        }
+        // SIGCONT stays in the queue: taking it out would let a timer that sends it run out again at once.
         let masked = self.tracees.get(&tid).is_some_and(|tracee| !tracee.hidden.lent.is_empty());
         let stopped = if masked { Some(stopped) } else { self.settle_mask(tid, stopped)? };
         let Some(stopped) = stopped else { return Ok(()) };
