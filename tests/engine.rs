@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use proclab::control::{Command, Session, Start, Subject, Update};
-use proclab::model::{Access, ChannelId, Disposition, Log, SignalSet, State, Task, World};
+use proclab::model::{Access, ChannelId, Log, State, Task, World};
 use proclab::scenario::Scenario;
 use proclab::sys::{peek, procfs};
 
@@ -129,21 +129,7 @@ fn compare_state(task: &Task, pid: i32, about: &str) {
 }
 
 fn compare_signals(world: &World, task: &Task, pid: i32, about: &str) {
-    let kernel = procfs::status(pid).expect("it lives");
-    assert_eq!(task.blocked, kernel.blocked, "{about}: SigBlk");
-    let leader = world.task(task.process).expect("a leader");
-    let actions = world.actions(task.id).expect("its dispositions");
-    assert_eq!(actions.with_disposition(Disposition::Ignore), kernel.ignored, "{about}: SigIgn");
-    assert_eq!(actions.with_disposition(Disposition::Handler), kernel.caught, "{about}: SigCgt");
-    // What is about to be ignored is still queued, because the task is traced.
-    let ignored = |signal| {
-        actions.action(signal).disposition == Disposition::Ignore
-            || (actions.action(signal).disposition == Disposition::Default
-                && signal.default_action() == proclab::model::DefaultAction::Ignore)
-    };
-    let kept = |set: SignalSet| -> SignalSet { set.iter().filter(|signal| !ignored(*signal)).collect() };
-    assert_eq!(kept(task.pending.set()), kept(kernel.pending), "{about}: SigPnd");
-    assert_eq!(kept(leader.shared_pending.set()), kept(kernel.shared_pending), "{about}: ShdPnd");
+    support::masks::compare(world, task, &procfs::status(pid).expect("it lives"), about);
 }
 
 fn compare_descriptors(world: &World, task: &Task, pid: i32, links: &mut Links, about: &str) {

@@ -9,7 +9,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 use foreign::{Fixture, compile};
 use proclab::control::{Command, Hand, Plan, Session, Start, Subject, Update};
-use proclab::model::{DefaultAction, Disposition, Log, Signal, SignalSet, TaskId, TimerKind, World};
+use proclab::model::{Log, Signal, TaskId, TimerKind, World};
 use proclab::sys::procfs;
 
 static SIGNALS: LazyLock<Fixture> = LazyLock::new(|| compile("signals"));
@@ -92,28 +92,11 @@ fn compare(log: &Log, when: &str) {
         // Before its first program a task is a piece of the lab.
         let Some(kernel) = procfs::status(task.pid).filter(|_| task.program.is_some()) else { continue };
         let about = format!("{when}: {} ({})", log.name(task.name), task.pid);
-        let actions = world.actions(task.id).expect("its dispositions");
-        let leader = world.task(task.process).expect("a leader");
-        assert_eq!(task.blocked, kernel.blocked, "{about}: SigBlk");
-        assert_eq!(actions.with_disposition(Disposition::Ignore), kernel.ignored, "{about}: SigIgn");
-        assert_eq!(actions.with_disposition(Disposition::Handler), kernel.caught, "{about}: SigCgt");
-        assert_eq!(kept(world, task.id, task.pending.set()), kept(world, task.id, kernel.pending), "{about}: SigPnd");
-        let shared = kept(world, task.id, leader.shared_pending.set());
-        assert_eq!(shared, kept(world, task.id, kernel.shared_pending), "{about}: ShdPnd");
+        support::masks::compare(world, task, &kernel, &about);
         if task.is_process() {
             compare_timers(world, task.id, task.pid, &about);
         }
     }
-}
-
-/// What is ignored is queued all the same, because the task is traced.
-fn kept(world: &World, task: TaskId, set: SignalSet) -> SignalSet {
-    let ignored = |signal: Signal| match world.action(task, signal).map(|action| action.disposition) {
-        Some(Disposition::Ignore) => true,
-        Some(Disposition::Default) => signal.default_action() == DefaultAction::Ignore,
-        _ => false,
-    };
-    set.iter().filter(|signal| !ignored(*signal)).collect()
 }
 
 fn compare_timers(world: &World, task: TaskId, pid: i32, about: &str) {

@@ -376,6 +376,7 @@ impl Engine {
     }
 
     fn who_sleeps(&mut self) -> sys::Result<()> {
+        self.tracer.look_at_released();
         // Nothing stopped for a beat: who sleeps?
         for tid in self.tracer.moving() {
             if self.tracer.is_asleep(tid) {

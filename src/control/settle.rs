@@ -113,6 +113,7 @@ impl Engine {
             if self.collect_one()? {
                 continue;
             }
+            self.tracer.look_at_released();
             let running = self.running();
             if running.is_empty() {
                 return Ok(true);
@@ -149,6 +150,7 @@ impl Engine {
         let reported = |tid: &i32| self.settling.seen.iter().any(|seen| seen.tid() == *tid);
         let mut running = self.tracer.moving();
         running.retain(|tid| !reported(tid) && !self.tracer.is_asleep(*tid) && !self.waits_for_us(*tid));
+        running.extend(self.tracer.released().into_iter().filter(|tid| self.tracer.is_about_to_end(*tid)));
         let woken = self.tracer.sleeping();
         running.extend(self.settling.seen.iter().filter_map(|seen| self.newborn(seen)).filter(|tid| !reported(tid)));
         running.extend(woken.iter().filter(|tid| !reported(tid) && self.tracer.is_waking(**tid)));

@@ -121,14 +121,18 @@ pub enum Phase {
     /// It was taken out of the queue by a call that waits for signals, or read from a signalfd: nothing
     /// else is done about it.
     Accepted,
-    /// It was taken out of the queue because another signal undoes it: a stop before SIGCONT, SIGCONT
-    /// before a stop; or because nobody was left to take it.
+    /// It was thrown away because another signal undoes it: a stop before SIGCONT, SIGCONT before a stop;
+    /// because nobody was left to take it; or because it was sent to process 1 of a PID namespace, which has
+    /// no handler for it (pid_namespaces(7)).
     Discarded,
+    /// It was delivered, but its handler could not be entered: the frame could not be written where its stack
+    /// is. The kernel forces SIGSEGV instead.
+    NoFrame,
 }
 
 impl Phase {
     /// Every phase.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Generated,
         Self::Pending,
         Self::Dequeued,
@@ -143,6 +147,7 @@ impl Phase {
         Self::Coalesced,
         Self::Accepted,
         Self::Discarded,
+        Self::NoFrame,
     ];
 
     /// Its name in a recording.
@@ -162,6 +167,7 @@ impl Phase {
             Self::Coalesced => "coalesced",
             Self::Accepted => "accepted",
             Self::Discarded => "discarded",
+            Self::NoFrame => "no-frame",
         }
     }
 

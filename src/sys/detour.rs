@@ -124,6 +124,46 @@ impl Stopped {
         ptrace::request(libc::PTRACE_SETSIGINFO, self.pid(), 0, &raw const fault.info as usize).map(drop)
     }
 
+    /// Throws away the next `count` signals of `set` that are queued for it, and gives it `mask`. It must be on its
+    /// way back into its own code: at the end of a call, or at a stop that is about no signal any more. A call
+    /// that it has left cannot be interrupted by that. What stops it instead, if something does, is handed on.
+    pub fn throw_away(self, set: SignalSet, count: usize, mask: SignalSet) -> Result<Detour<()>> {
+        let pid = self.pid();
+        let mut at = self;
+        let faults: SignalSet = FAULTS.into_iter().filter_map(Signal::new).collect();
+        at.set_signal_mask(SignalSet(!(set.0 | faults.0)))?;
+        for _ in 0..count {
+            // Should another thread have been faster, it is back after one instruction.
+            at.resume(Resume::OneInstruction, None)?;
+            at = loop {
+                match ptrace::wait_for(pid, true)? {
+                    Wait::Stopped(back, Why::Signal(signal)) if set.contains(signal) => break back,
+                    Wait::Stopped(back, Why::Signal(Signal::TRAP)) => {
+                        back.set_signal_mask(mask)?;
+                        return Ok(Detour::Back(back, ()));
+                    }
+                    Wait::Stopped(back, why) => {
+                        back.set_signal_mask(mask)?;
+                        return Ok(Detour::Gone(Wait::Stopped(back, why)));
+                    }
+                    Wait::Interrupted | Wait::Nothing => {}
+                    gone @ (Wait::Ended(..) | Wait::Nobody) => return Ok(Detour::Gone(gone)),
+                }
+            };
+        }
+        at.set_signal_mask(mask)?;
+        Ok(Detour::Back(at, ()))
+    }
+
+    /// Makes it go back to the call that it is leaving, with other arguments.
+    pub fn call_again(&self, number: u64, args: [u64; 6]) -> Result<()> {
+        let mut registers = self.registers()?;
+        let gate = instruction(&registers).wrapping_sub(GATE_LENGTH);
+        set_call(&mut registers, number as i64, args);
+        go_to(&mut registers, gate, number as i64);
+        self.set_registers(&mut registers)
+    }
+
     /// Holds back everything, or everything but faults; returns the mask that was set.
     fn hold_signals(&self, faults: bool) -> Result<SignalSet> {
         let mask = self.signal_mask()?;

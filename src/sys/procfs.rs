@@ -22,6 +22,13 @@ pub fn cpu_time(tid: i32) -> Option<u64> {
     fs::read_to_string(format!("/proc/{tid}/schedstat")).ok()?.split(' ').next()?.parse().ok()
 }
 
+/// The wait status of a zombie, as far as this process may know it.
+pub fn exit_status(tid: i32) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{tid}/stat")).ok()?;
+    // The last field, the 52nd; two stand before the name's end.
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(49)?.parse().ok().filter(|status| *status != 0)
+}
+
 /// Parent, process group and session of a process, in the PID namespace of this one.
 pub fn family(tid: i32) -> Option<(i32, i32, i32)> {
     let stat = fs::read_to_string(format!("/proc/{tid}/stat")).ok()?;

@@ -234,6 +234,28 @@ impl Stopped {
         request(how, self.pid, 0, signal.map_or(0, Signal::number) as usize).map(drop)
     }
 
+    /// Makes it execute again, when it goes on without its signal, what that signal came from. A fault does so by
+    /// itself; what comes after its instruction, a breakpoint or a forbidden call, does not.
+    pub fn fail_again(&self, signal: Signal) -> Result<()> {
+        let back = match signal {
+            Signal::TRAP => BREAKPOINT_BEHIND,
+            signal if signal.number() == libc::SIGSYS => CALL_BEHIND,
+            _ => 0,
+        };
+        if back == 0 {
+            return Ok(());
+        }
+        let mut registers = self.registers()?;
+        let again = instruction_pointer(&registers).wrapping_sub(back);
+        set_instruction_pointer(&mut registers, again);
+        self.set_registers(&mut registers)
+    }
+
+    /// Lets it go for good: nobody traces it any more. What it stopped for is gone.
+    pub fn detach(self) -> Result<()> {
+        request(libc::PTRACE_DETACH, self.pid, 0, 0).map(drop)
+    }
+
     /// Leaves it in its group-stop, to be told when it ends. Anything else would undo the stop.
     pub fn listen(self) -> Result<()> {
         request(libc::PTRACE_LISTEN, self.pid, 0, 0).map(drop)
@@ -357,6 +379,18 @@ impl Stopped {
         self.set_registers(&mut registers)
     }
 
+    /// Changes all arguments of the call that it is leaving back to what they were.
+    pub fn set_arguments(&self, args: [u64; 6]) -> Result<()> {
+        let mut registers = self.registers()?;
+        // The return value may stand where the first one does.
+        let returned = first_return(&registers) as i64;
+        for (index, value) in args.into_iter().enumerate() {
+            set_argument(&mut registers, index, value);
+        }
+        set_return(&mut registers, returned);
+        self.set_registers(&mut registers)
+    }
+
     /// Changes what the call that it is leaving returns.
     pub fn set_return(&self, value: i64) -> Result<()> {
         let mut registers = self.registers()?;
@@ -391,6 +425,12 @@ impl Stopped {
     pub fn restore_first_argument(&self, value: u64) -> Result<()> {
         // What a call returns has taken its place on aarch64.
         if cfg!(target_arch = "x86_64") { self.set_argument(0, value) } else { Ok(()) }
+    }
+
+    /// The call that it has just come back from, on its way into its own code: number, arguments, and what it
+    /// returns.
+    pub fn left_call(&self) -> Result<Option<(u64, [u64; 6], i64)>> {
+        Ok(left_call(&self.registers()?))
     }
 
     /// Its stack pointer.
@@ -434,6 +474,26 @@ fn set_return(registers: &mut libc::user_regs_struct, value: i64) {
     registers.rax = value as u64;
 }
 
+/// How many bytes the instruction pointer is behind a breakpoint that was hit, and behind a call.
+#[cfg(target_arch = "x86_64")]
+const BREAKPOINT_BEHIND: u64 = 1;
+#[cfg(target_arch = "x86_64")]
+const CALL_BEHIND: u64 = 2;
+#[cfg(target_arch = "aarch64")]
+const BREAKPOINT_BEHIND: u64 = 0;
+#[cfg(target_arch = "aarch64")]
+const CALL_BEHIND: u64 = 4;
+
+#[cfg(target_arch = "x86_64")]
+fn set_instruction_pointer(registers: &mut libc::user_regs_struct, address: u64) {
+    registers.rip = address;
+}
+
+#[cfg(target_arch = "aarch64")]
+fn set_instruction_pointer(registers: &mut libc::user_regs_struct, address: u64) {
+    registers.pc = address;
+}
+
 #[cfg(target_arch = "x86_64")]
 #[expect(clippy::unnecessary_wraps, reason = "elsewhere it is a request of its own")]
 fn set_call_number(_stopped: &Stopped, registers: &mut libc::user_regs_struct, number: i64) -> Result<()> {
@@ -449,6 +509,29 @@ fn instruction_pointer(registers: &libc::user_regs_struct) -> u64 {
 #[cfg(target_arch = "x86_64")]
 fn stack_pointer(registers: &libc::user_regs_struct) -> u64 {
     registers.rsp
+}
+
+#[cfg(target_arch = "x86_64")]
+fn first_return(registers: &libc::user_regs_struct) -> u64 {
+    registers.rax
+}
+
+#[cfg(target_arch = "x86_64")]
+fn left_call(registers: &libc::user_regs_struct) -> Option<(u64, [u64; 6], i64)> {
+    let args = [registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9];
+    let number = registers.orig_rax;
+    (number as i64 >= 0).then_some((number, args, registers.rax as i64))
+}
+
+#[cfg(target_arch = "aarch64")]
+fn first_return(registers: &libc::user_regs_struct) -> u64 {
+    registers.regs[0]
+}
+
+/// What the first argument was, the kernel keeps to itself there.
+#[cfg(target_arch = "aarch64")]
+fn left_call(_registers: &libc::user_regs_struct) -> Option<(u64, [u64; 6], i64)> {
+    None
 }
 
 #[cfg(target_arch = "aarch64")]

@@ -110,11 +110,16 @@ impl Tracer {
         }
         // A handler that forks leaves the child in the handler too.
         let frames = self.tracees.get(&tid).map(|maker| maker.frames.clone()).unwrap_or_default();
+        let hidden = self.tracees.get(&tid).map(|maker| maker.hidden.inherited());
+        if let Some(newborn) = self.tracees.get_mut(&child) {
+            newborn.hidden = hidden.unwrap_or(newborn.hidden.inherited());
+        }
         if let Some(newborn) = self.tracees.get_mut(&child).filter(|_| how != How::Thread) {
             newborn.frames = frames;
         }
         if flags & CLONE_CLEAR_SIGHAND != 0 {
             self.write_handlers_cleared(task);
+            self.decide_hidden(child);
         }
         debug_assert_eq!(self.task_of(child), Some(task));
         let borrowed = self.tracees.get(&tid).and_then(|maker| maker.borrowed);

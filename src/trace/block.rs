@@ -45,6 +45,9 @@ impl Tracer {
         if let Some(tracee) = self.tracees.get_mut(&tid) {
             tracee.blocked = true;
             tracee.sleeps_in = Some((call.number, call.args[0]));
+            if tracee.call.is_none() {
+                tracee.hidden.since = Some(std::time::Instant::now());
+            }
         }
         let cause = self.cause(tid, task, &call);
         let wanted = match cause.wanted {

@@ -108,6 +108,8 @@ pub enum Family {
     Sigaction,
     /// `rt_sigprocmask`.
     Sigprocmask,
+    /// `rt_sigpending`.
+    Sigpending,
     /// `rt_sigreturn`.
     Sigreturn,
     /// Waits for a signal: `pause`, `rt_sigsuspend`, `rt_sigtimedwait`.
@@ -307,6 +309,7 @@ const TRACED: &[(&str, Family)] = &[
     ("pidfd_send_signal", Family::PidfdSendSignal),
     ("rt_sigaction", Family::Sigaction),
     ("rt_sigprocmask", Family::Sigprocmask),
+    ("rt_sigpending", Family::Sigpending),
     ("rt_sigreturn", Family::Sigreturn),
     ("pause", Family::SignalWait),
     ("rt_sigsuspend", Family::SignalWait),

@@ -30,26 +30,53 @@ impl Tracer {
             if signal == Signal::TRAP {
                 return self.at_handler(tid, stopped, entered, info);
             }
-            // Something else came before the first instruction; it is delivered on top.
-            self.write_handler(tid, &stopped, entered, info)?;
+            let before = self.tracees.get(&tid).map_or(0, |tracee| tracee.before_frame);
+            if signal == Signal::SEGV && stopped.stack_pointer()? == before {
+                self.write_no_frame(tid, entered, info);
+            } else {
+                // Something else came before the first instruction; it is delivered on top.
+                self.write_handler(tid, &stopped, entered, info)?;
+            }
         }
-        self.wake(tid);
         let mut info = Self::signal_at(&stopped)?;
         let Some(task) = self.task_of(tid) else { return Ok(()) };
+        if self.was_told(task, signal, info.queue) {
+            self.hide_at_stop(tid, &stopped)?;
+            return stopped.resume(Resume::Continue, None);
+        }
+        self.wake(tid);
         if info.code > 0 {
-            self.write_forced(task, signal, stopped.signal_mask()?);
+            self.write_forced(task, signal, self.mask_of(tid, &stopped)?);
         }
         info.queue = self.queue_of(task, signal, info);
         self.write_generated(task, signal, info);
         let info = self.with_sender(task, signal, info);
         if self.is_ignored(task, signal) {
             self.phase(task, Phase::Ignored, signal, info);
-            return stopped.resume(Resume::Continue, Some(signal));
+            self.hide_at_stop(tid, &stopped)?;
+            // What is hidden now the kernel would queue again.
+            return stopped.resume(Resume::Continue, None);
         }
         self.signal_taken(tid, signal);
         self.phase(task, Phase::Dequeued, signal, info);
         self.set_rest(tid, Rest::Signal(stopped, signal, info));
         Ok(())
+    }
+
+    /// The frame of a handler could not be written where it belongs: the handler is not entered, and the kernel
+    /// forces SIGSEGV (`signal_setup_done` in kernel/signal.c).
+    fn write_no_frame(&mut self, tid: i32, signal: Signal, info: SignalInfo) {
+        let Some(tracee) = self.tracees.get_mut(&tid) else { return };
+        let (task, then) = (tracee.task, tracee.then.take());
+        if let Some((call, then)) = then {
+            self.recorder.in_call(task, call.name, Kind::Interrupted { signal, then });
+        }
+        self.phase(task, Phase::NoFrame, signal, info);
+        // A SIGSEGV of its own that could not be handled must not come again and again.
+        if signal == Signal::SEGV {
+            let (disposition, mask) = (Disposition::Default, SignalSet::EMPTY);
+            self.recorder.plain(task, Kind::Action { signal, disposition, flags: 0, mask });
+        }
     }
 
     /// The kernel and processes outside of the run send signals too: then this is the first that is
@@ -76,7 +103,7 @@ impl Tracer {
         self.world().tasks().skip(1).rev().find(|task| info.pid != 0 && task.pid == info.pid).map(|task| task.id)
     }
 
-    fn disposition(&self, task: TaskId, signal: Signal) -> Disposition {
+    pub(super) fn disposition(&self, task: TaskId, signal: Signal) -> Disposition {
         self.world().action(task, signal).map_or(Disposition::Default, |action| action.disposition)
     }
 
@@ -100,15 +127,20 @@ impl Tracer {
     pub(super) fn deliver(&mut self, tid: i32, stopped: Stopped, signal: Signal, info: SignalInfo) -> Result<()> {
         let Some(task) = self.task_of(tid) else { return Ok(()) };
         self.interrupt_call(tid, task, &stopped, signal)?;
+        if self.disposition(task, signal) == Disposition::Default && self.is_process_one(task) {
+            return self.deliver_to_process_one(tid, task, stopped, signal, info);
+        }
         self.phase(task, Phase::Delivered, signal, info);
         if self.disposition(task, signal) == Disposition::Handler {
             let on_altstack =
                 self.world().task(task).is_some_and(|task| task.altstack.is_some() && task.on_altstack == 0);
-            let stack = if on_altstack { Some(stopped.stack_pointer()?) } else { None };
+            let stack = stopped.stack_pointer()?;
             if let Some(tracee) = self.tracees.get_mut(&tid) {
                 tracee.entering = Some((signal, info));
-                tracee.stack = stack.or(tracee.stack);
+                tracee.before_frame = stack;
+                tracee.stack = Some(stack).filter(|_| on_altstack).or(tracee.stack);
             }
+            self.lend_mask(tid, &stopped)?;
             // The frame of the handler may lie in watched memory.
             let Some(stopped) = self.open_for_signal(tid, stopped)? else { return Ok(()) };
             return stopped.resume(Resume::OneInstruction, Some(signal));
@@ -151,13 +183,14 @@ impl Tracer {
 
     fn at_handler(&mut self, tid: i32, stopped: Stopped, signal: Signal, info: SignalInfo) -> Result<()> {
         self.write_handler(tid, &stopped, signal, info)?;
+        let Some(stopped) = self.settle_mask(tid, stopped)? else { return Ok(()) };
         let Some(stopped) = self.shut_after_signal(tid, stopped)? else { return Ok(()) };
         self.set_rest(tid, Rest::Handler(stopped));
         Ok(())
     }
 
     fn write_handler(&mut self, tid: i32, stopped: &Stopped, signal: Signal, info: SignalInfo) -> Result<()> {
-        let blocked = stopped.signal_mask()?;
+        let blocked = self.mask_of(tid, stopped)?;
         let Some(task) = self.task_of(tid) else { return Ok(()) };
         let from = self.sender(task, signal, info);
         let SignalInfo { code, value, queue, .. } = info;
@@ -170,6 +203,7 @@ impl Tracer {
             let kind = Kind::Action { signal, disposition: Disposition::Default, flags: 0, mask };
             self.recorder.plain(task, kind);
         }
+        self.decide_hidden(tid);
         Ok(())
     }
 }

@@ -26,11 +26,13 @@ impl Tracer {
         if !tracee.ended || tracee.left.is_some() {
             self.write_end(tracee.task, status);
         }
+        self.tell_parent(tracee.task);
         self.write_reparenting(tracee.task);
     }
 
     pub(super) fn at_end(&mut self, tid: i32, stopped: Stopped) -> Result<()> {
         let status = self.status_of_end(tid, decode_status(stopped.message()? as i32));
+        self.look_at_waste(tid, &stopped)?;
         self.wake(tid);
         if let Some(tracee) = self.tracees.get_mut(&tid)
             && !std::mem::replace(&mut tracee.ended, true)
@@ -106,8 +108,8 @@ impl Tracer {
     }
 }
 
-/// Decodes a wait status as `PTRACE_GETEVENTMSG` gives it at an exit.
-fn decode_status(status: i32) -> Status {
+/// Decodes a wait status, also as `PTRACE_GETEVENTMSG` gives it at an exit.
+pub(super) fn decode_status(status: i32) -> Status {
     if libc::WIFSIGNALED(status) {
         let signal = crate::model::Signal::new(libc::WTERMSIG(status)).unwrap_or(crate::model::Signal::KILL);
         Status::Signal { signal, core: libc::WCOREDUMP(status) }

@@ -107,7 +107,7 @@ impl Tracer {
     pub(super) fn pass_unforced(&mut self, tid: i32, task: TaskId, stopped: Stopped) -> Result<()> {
         let blocked = self.world().task(task).map_or(SignalSet::EMPTY, |task| task.blocked);
         if blocked.contains(Signal::SEGV) {
-            stopped.set_signal_mask(blocked)?;
+            self.set_mask_of(tid, &stopped, blocked)?;
         }
         let pending = self.tracees.get_mut(&tid).and_then(|tracee| tracee.overtaken.take());
         let mut at = stopped;
@@ -145,7 +145,7 @@ impl Tracer {
         // The kernel has forced SIGSEGV already, as it would have done.
         if signal != Signal::SEGV {
             let blocked = self.world().task(task).map_or(SignalSet::EMPTY, |task| task.blocked);
-            at.set_signal_mask(SignalSet(blocked.0 & !SignalSet::EMPTY.with(signal).0))?;
+            self.set_mask_of(tid, &at, SignalSet(blocked.0 & !SignalSet::EMPTY.with(signal).0))?;
             let lost = self.lost_actions(task, blocked).into_iter().find(|(lost, _)| *lost == Signal::SEGV);
             let ignored = self.is_disposed(task, signal, Disposition::Ignore);
             let forced = (blocked.contains(signal) || ignored).then(|| (signal, simple(libc::SIG_DFL)));

@@ -48,8 +48,8 @@ impl Tracer {
             (false, None) => libc::SI_USER,
         };
         let queued = if alone { before.pending } else { before.shared_pending };
-        let coalesced = !signal.is_realtime() && queued.contains(signal);
         let queue = if alone { Queue::Thread } else { Queue::Process };
+        let coalesced = !signal.is_realtime() && queued.contains(signal);
         let info = SignalInfo { code, pid: BY_HAND, value: value.map_or(0, i64::from), ..SignalInfo::unknown(queue) };
         self.write_sent(target, alone, signal, info, coalesced);
         if signal == Signal::KILL {
@@ -60,6 +60,9 @@ impl Tracer {
 
     fn write_sent(&mut self, target: TaskId, alone: bool, signal: Signal, info: SignalInfo, coalesced: bool) {
         self.phase(target, Phase::Generated, signal, info);
+        if self.hidden_from(target, info.queue).contains(signal) {
+            return self.tell_hidden(target, signal, info);
+        }
         let takes = |task: &Task| if alone { task.id == target } else { task.process == target };
         let blocked = self.world().living().filter(|task| takes(task)).all(|task| task.blocked.contains(signal));
         if coalesced {
@@ -104,9 +107,14 @@ impl Tracer {
         let info = SignalInfo { code: libc::SI_USER, pid: BY_HAND, ..SignalInfo::unknown(info.queue) };
         let target = if info.queue == Queue::Thread { task } else { self.process_of(task) };
         self.phase(target, Phase::Generated, by, info);
-        let blocked = by.is_catchable() && stopped.signal_mask().is_ok_and(|mask| mask.contains(by));
+        let blocked = by.is_catchable() && self.mask_of(tid, &stopped).is_ok_and(|mask| mask.contains(by));
         if blocked {
             self.phase(task, Phase::Pending, by, info);
+        } else if self.hidden_from(task, Queue::Thread).contains(by) {
+            // It is thrown away at once, and must not come to be queued.
+            self.write_thrown_away(task, by, info);
+            stopped.resume(Resume::Continue, None).or_else(unless_gone)?;
+            return Ok(Some(Stopped { signal, again }));
         } else if self.is_ignored(task, by) {
             self.phase(task, Phase::Ignored, by, info);
         } else {

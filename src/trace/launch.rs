@@ -174,6 +174,8 @@ impl Tracer {
             }
             self.root.get_or_insert(tid);
             self.write_inheritance(tid, task, &["stdin", "stdout", "stderr"]);
+            self.decide_hidden(tid);
+            self.hide_at_stop(tid, &stopped)?;
             ready.push(stopped);
         }
         for stopped in ready {

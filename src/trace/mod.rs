@@ -5,6 +5,7 @@
 //! between their entry and their exit.
 
 mod access;
+mod again;
 mod arguments;
 mod birth;
 mod block;
@@ -21,6 +22,7 @@ mod forced;
 mod frames;
 mod futex;
 mod hands;
+mod hidden;
 mod instruction;
 mod journal;
 mod launch;
@@ -29,6 +31,7 @@ mod missed;
 mod page;
 mod passage;
 mod pending;
+mod process_one;
 mod ptys;
 mod reach;
 mod real;
@@ -41,6 +44,7 @@ mod time;
 mod tracee;
 mod tracer;
 mod untraced;
+mod waste;
 mod watch;
 
 pub use journal::{Journal, Made};

@@ -83,8 +83,17 @@ impl Tracer {
 
     pub(super) fn leave(&mut self, tid: i32, stopped: Stopped, call: Call, value: i64) -> Result<()> {
         let Some(stopped) = self.give_back_argument(tid, stopped)? else { return Ok(()) };
+        if self.goes_back(tid, &stopped, &call, value)? {
+            return self.pass(tid, stopped);
+        }
         let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
         tracee.call = None;
+        let (call, value) = if tracee.hidden.again.is_some() && !is_restart(value) {
+            self.end_of_again(tid, &stopped, call, value)?
+        } else {
+            (call, value)
+        };
+        let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
         let task = tracee.task;
         let expired = tracee.expired;
         let (value, reached) = self.reach_closed_pages(tid, task, &stopped, &call, value)?;
@@ -100,8 +109,9 @@ impl Tracer {
             });
             self.conclude(tid, &stopped, &call, value)?;
             if masked {
-                self.write_mask_if_changed(task, stopped.signal_mask()?);
+                self.write_mask_if_changed(task, self.mask_of(tid, &stopped)?);
             }
+            self.note_hidden(tid, &call, value);
             let outcome = Outcome { call: call.name, ret: value };
             self.write_reached(task, outcome, reached);
             self.write_changes_by_call(tid, outcome);
@@ -109,7 +119,15 @@ impl Tracer {
         if let Some(task) = self.watched_task(tid) {
             self.note_protection(task, &call, value);
         }
-        match self.close_pages(tid, stopped)? {
+        let Some(stopped) = self.close_pages(tid, stopped)? else { return Ok(()) };
+        // What has interrupted a call needs the mask that the call has brought along.
+        let due = self.tracees.get(&tid).is_some_and(|tracee| tracee.hidden.is_due());
+        let stopped = if due && !is_restart(value) && value != i64::from(-libc::EINTR) {
+            self.settle_mask(tid, stopped)?
+        } else {
+            Some(stopped)
+        };
+        match stopped {
             Some(stopped) => stopped.resume(Resume::Continue, None),
             None => Ok(()),
         }

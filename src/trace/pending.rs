@@ -37,7 +37,10 @@ impl Tracer {
             let first = known.len();
             known.extend(waiting.from(0).map(|pending| Pending { coalesced: 0, ..*pending }));
             let mut list = Pendings::default();
-            for (signal, info) in rest.stopped().queued_signals(shared)? {
+            let queue = if shared { Queue::Process } else { Queue::Thread };
+            let waste = self.hidden_from(task, queue);
+            let queued_there = rest.stopped().queued_signals(shared)?;
+            for (signal, info) in queued_there.into_iter().filter(|(signal, _)| !waste.contains(*signal)) {
                 list.push(self.as_known(task, signal, info, &known[first..]));
             }
             queued.extend(list.from(0).copied());
@@ -60,9 +63,12 @@ impl Tracer {
 
     fn look_at_queues_of(&mut self, task: TaskId, tid: i32) {
         let Some(status) = procfs::status(tid) else { return };
+        let own = self.note_waste(task, Queue::Thread, status.pending);
+        let is_leader = self.process_of(task) == task;
+        let shared = if is_leader { self.note_waste(task, Queue::Process, status.shared_pending) } else { own };
+        let status = procfs::Status { pending: own, shared_pending: shared, ..status };
         let Some(known) = self.world().task(task) else { return };
         let (own, shared) = (known.pending.set(), known.shared_pending.set());
-        let is_leader = known.process == task;
         self.compare_queue(task, tid, Queue::Thread, own, status.pending);
         if is_leader {
             self.compare_queue(task, tid, Queue::Process, shared, status.shared_pending);

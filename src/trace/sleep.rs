@@ -12,8 +12,9 @@ impl Tracer {
         let Some(tracee) = self.tracees.get(&tid) else { return true };
         let vforking = tracee.call.is_some_and(|call| call.family == Family::Fork);
         match procfs::state(tid) {
-            // On its way out a task may sleep for a moment; its end comes by itself.
-            Some(b'S') => !tracee.ended && procfs::has_left_the_cpu(tid),
+            // On its way out a task may sleep for a moment; its end comes by itself. Process 1 waits there until
+            // all others of its namespace are gone.
+            Some(b'S') => (!tracee.ended || self.is_process_one(tracee.task)) && procfs::has_left_the_cpu(tid),
             // A vfork's parent sleeps uninterruptibly until the child lets it go.
             Some(b'D') => vforking && self.has_vforked(tid),
             // The leader of a process whose other threads still live.

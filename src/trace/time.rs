@@ -67,6 +67,7 @@ impl Tracer {
             _ if object_kind(call).is_some() => self.look_ahead(tid, call),
             _ => {}
         }
+        self.show_mask(tid, stopped, call)?;
         if let (Family::SignalWait | Family::Ppoll | Family::Select, Some(task)) = (call.family, self.task_of(tid)) {
             self.write_mask_of_wait(tid, task, call);
         }

@@ -9,6 +9,7 @@ use crate::sys::ptrace::{SignalInfo, Stopped};
 
 use super::calls::Family;
 use super::frames::Frame;
+use super::hidden::Hidden;
 
 /// A call between its entry and its exit.
 #[derive(Debug, Clone, Copy)]
@@ -175,6 +176,14 @@ pub struct Tracee {
     pub borrowed: Option<Borrowed>,
     /// Whether it has made a call that is forbidden in strict mode (seccomp(2)).
     pub forbidden: bool,
+    /// What it ignores and the kernel has blocked for that.
+    pub hidden: Hidden,
+    /// The stack pointer at the delivery of the signal whose handler is about to be entered.
+    pub before_frame: u64,
+    /// Whether the lab traces it no more, and waits for its end.
+    pub released: bool,
+    /// Of what such a one dies.
+    pub dies_of: Option<Signal>,
 }
 
 impl Tracee {
@@ -218,6 +227,10 @@ impl Tracee {
             hold: Hold::Nothing,
             borrowed: None,
             forbidden: false,
+            hidden: Hidden::nothing(),
+            before_frame: 0,
+            released: false,
+            dies_of: None,
         }
     }
 
@@ -237,6 +250,6 @@ impl Tracee {
 
     /// Whether it may stop at any moment: it neither rests nor is known to sleep.
     pub const fn is_moving(&self) -> bool {
-        self.rest.is_none() && !self.blocked && !self.listening && !self.held
+        self.rest.is_none() && !self.blocked && !self.listening && !self.held && !self.released
     }
 }

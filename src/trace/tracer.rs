@@ -292,6 +292,7 @@ impl Tracer {
 
     pub(super) fn known_stopped(&mut self, tid: i32, stopped: Stopped, why: Why) -> Result<()> {
         self.write_changes_since(tid);
+        self.answer_for_mask(tid, &stopped)?;
         match why {
             Why::Seccomp => self.at_entry(tid, stopped),
             Why::Call => self.at_exit(tid, stopped),
@@ -375,7 +376,9 @@ impl Tracer {
         // The first call of a statement belongs to the step that the statement's name announced, and so
         // does the waiting of a semaphore in memory.
         let waits = family == Family::Futex;
-        if tracee.actor && (std::mem::take(&mut tracee.fresh) || waits) {
+        // That a call stops only for the mask that it shows is no step either.
+        let shows = family == Family::Sigpending && !self.options.all;
+        if shows || (tracee.actor && (std::mem::take(&mut tracee.fresh) || waits)) {
             return self.enter(tid, stopped, call);
         }
         if self.is_beneath_notice(tid, &call) {
@@ -425,14 +428,24 @@ impl Tracer {
 
     fn at_interruption(&mut self, tid: i32, stopped: Stopped) -> Result<()> {
         let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
-        tracee.asked = false;
+        let asked = std::mem::take(&mut tracee.asked);
         if std::mem::take(&mut tracee.newborn) {
             self.give_back_to_child(tid, &stopped)?;
+            self.look_at_waste(tid, &stopped)?;
             return stopped.resume(Resume::Continue, None);
         }
         if std::mem::take(&mut tracee.listening) {
+            self.look_at_waste(tid, &stopped)?;
             return stopped.resume(Resume::Continue, None);
         }
+        if !asked && !tracee.expired {
+            return self.woken_for_nothing(tid, stopped);
+        }
+        self.at_rest_anywhere(tid, stopped)
+    }
+
+    fn at_rest_anywhere(&mut self, tid: i32, stopped: Stopped) -> Result<()> {
+        let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
         if tracee.call.is_some() {
             return stopped.resume(Resume::ToCallExit, None);
         }

@@ -1,6 +1,7 @@
 //! Running things in tests: a plan, a session, the log and the ending.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod masks;
 pub mod paused;
 
 use std::path::PathBuf;

@@ -31,13 +31,15 @@ impl World {
                     self.continue_process(id);
                 }
             }
-            Phase::Pending => {}
+            Phase::Pending | Phase::NoFrame => {}
             Phase::Coalesced => self.change_queue(id, queue, |waiting| waiting.coalesce(signal)),
             Phase::Dequeued => {
                 self.change_queue(id, queue, |waiting| waiting.remove(signal));
                 self.change(id, |task| task.at_hand = Some(pending));
             }
-            Phase::Delivered | Phase::Suppressed | Phase::Replaced if self.is_at_hand(id, signal) => {
+            Phase::Delivered | Phase::Suppressed | Phase::Replaced | Phase::Discarded
+                if self.is_at_hand(id, signal) =>
+            {
                 self.change(id, |task| task.at_hand = None);
             }
             Phase::Delivered

@@ -143,6 +143,7 @@ impl Tracer {
             | Family::Exit
             | Family::Restart
             | Family::Seccomp
+            | Family::Sigpending
             | Family::Plain => self.plain_call(&ended),
         }
         if ended.failed() {

@@ -5,7 +5,7 @@ use super::super::recorder::Outcome;
 use super::super::tracee::Call;
 use super::super::tracer::{Result, Tracer};
 use super::Ended;
-use crate::model::{Kind, Signal, State, Status, TaskId};
+use crate::model::{Kind, Signal, State, Status, Task, TaskId};
 use crate::sys::ptrace::{Resume, Stopped};
 use crate::sys::{Error, memory, procfs};
 
@@ -79,7 +79,9 @@ impl Tracer {
             let process = self.process_of(task);
             self.watch.forget(process);
             self.write_exec(task, named, &path, &argv, Outcome { call: call.name, ret: 0 });
-            self.write_mask_if_changed(task, stopped.signal_mask()?);
+            self.write_mask_if_changed(task, self.mask_of(tid, &stopped)?);
+            self.decide_hidden(tid);
+            self.hide_at_stop(tid, &stopped)?;
             self.write_memory_destroyed(task, &used);
             if !first {
                 self.write_closed_by_exec(task, Outcome { call: call.name, ret: 0 });
@@ -195,11 +197,42 @@ impl Tracer {
         if ended.failed() {
             return self.syscall_event(ended);
         }
+        self.look_at_reaped(ended);
         match self.reaped(ended) {
             Some((child, status)) => {
                 self.recorder.of_call(ended.task, ended.outcome(), Kind::Reap { child, status });
             }
             None => self.plain_call(ended),
+        }
+    }
+
+    /// The parent of a task that the lab has let go may be the first to know of its end.
+    fn look_at_reaped(&mut self, ended: &Ended<'_>) {
+        const SIGINFO_CODE: u64 = 8;
+        const SIGINFO_PID: u64 = 16;
+        const SIGINFO_STATUS: u64 = 24;
+        let process = self.process_of(ended.task);
+        let child_of_it = |tid: &i32| {
+            let task = self.task_of(*tid).and_then(|task| self.world().task(task));
+            task.is_some_and(|task| task.parent == process)
+        };
+        let mut released = self.released();
+        released.retain(child_of_it);
+        if released.is_empty() {
+            return;
+        }
+        let address = ended.call.args[if ended.call.family == Family::Wait4 { 1 } else { 2 }];
+        let word = |at: u64| memory::read_i32(ended.tid, address + at).filter(|_| address != 0);
+        let (pid, status) = if ended.call.family == Family::Wait4 {
+            (Some(ended.ret as i32), word(0).filter(|status| libc::WIFSIGNALED(*status)))
+        } else {
+            let core = if word(SIGINFO_CODE) == Some(libc::CLD_DUMPED) { 0x80 } else { 0 };
+            (word(SIGINFO_PID), word(SIGINFO_STATUS).map(|signal| signal | core))
+        };
+        // Its parent knows it by another PID than it does itself; mostly by that which the lab uses.
+        let it = released.iter().find(|tid| Some(**tid) == pid).or(released.first().filter(|_| released.len() == 1));
+        if let Some(tid) = it.copied().filter(|tid| procfs::state(*tid).is_none_or(|state| state == b'Z')) {
+            self.released_ended(tid, status.map(super::super::ending::decode_status));
         }
     }
 
@@ -217,11 +250,11 @@ impl Tracer {
             return None;
         }
         let process = self.world().task(ended.task)?.process;
-        let child = self
-            .world()
-            .children(process)
-            .filter(|child| child.pid == pid)
-            .find(|child| child.state == State::Zombie || child.status.is_some())?;
+        let gone = |child: &&Task| child.state == State::Zombie || child.status.is_some();
+        let named = self.world().children(process).filter(gone).find(|child| child.pid == pid);
+        // Process 1 of a namespace goes by another PID outside.
+        let first = || self.world().children(process).filter(gone).find(|child| child.pid == 1);
+        let child = named.or_else(first)?;
         Some((child.id, child.status?))
     }
 

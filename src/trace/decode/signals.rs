@@ -38,6 +38,16 @@ impl Tracer {
             if !self.world().task(target).is_some_and(Task::is_alive) {
                 continue;
             }
+            if self.hidden_from(target, queue).contains(signal) {
+                let pid = self.world().task(self.process_of(ended.task)).map_or(0, |sender| sender.pid);
+                self.tell_hidden(target, signal, SignalInfo { code, pid, value, timer: 0, queue });
+                continue;
+            }
+            if signal == Signal::KILL && self.is_process_one(target) && self.is_inside(ended.tid, target) {
+                let kind = Kind::Signal { phase: Phase::Discarded, signal, queue, from, code, value, blocked };
+                self.recorder.plain(target, kind);
+                continue;
+            }
             // What was sent to somebody who had it pending already is not queued a second time.
             let phase = match self.is_blocked_by_all(target, queue, signal) {
                 _ if was_pending => Phase::Coalesced,
@@ -49,13 +59,30 @@ impl Tracer {
         }
     }
 
+    /// The task that goes by `pid` where `sender` lives, if it goes by another one where it lives itself.
+    fn in_another_namespace(&self, sender: i32, pid: i32) -> Option<&Task> {
+        let depth = procfs::status(sender)?.ns_tids.len();
+        let goes_by = |tid: &i32| procfs::status(*tid)?.ns_tids.get(depth.checked_sub(1)?).copied();
+        let (_, tracee) = self.tracees.iter().find(|(tid, _)| goes_by(tid) == Some(pid))?;
+        self.world().task(tracee.task)
+    }
+
+    /// Whether a sender lives in the PID namespace of which `target` is process 1.
+    fn is_inside(&self, sender: i32, target: TaskId) -> bool {
+        let depth = |tid: i32| procfs::status(tid).map(|status| status.ns_tids.len());
+        let target = self.tids.get(&target).and_then(|tid| depth(*tid));
+        depth(sender).zip(target).is_some_and(|(sender, target)| sender >= target)
+    }
+
     /// Whom a kill meant, and whether one thread or a process (kill(2)).
     fn targets(&self, ended: &Ended<'_>) -> Vec<(TaskId, Queue)> {
         let world = self.world();
         let thread = |pid: i32| world.by_pid(pid).map(|task| (task.id, Queue::Thread)).into_iter().collect();
         // A process may be named by any of its threads.
-        let process =
-            |pid: i32| world.by_pid(pid).map(|task| (task.process, Queue::Process)).into_iter().collect::<Vec<_>>();
+        let process = |pid: i32| {
+            let named = world.by_pid(pid).or_else(|| self.in_another_namespace(ended.tid, pid));
+            named.map(|task| (task.process, Queue::Process)).into_iter().collect::<Vec<_>>()
+        };
         match ended.call.family {
             Family::Tgkill | Family::Tgsigqueue => return thread(ended.int(1)),
             Family::Tkill => return thread(ended.int(0)),
@@ -235,14 +262,14 @@ impl Tracer {
         let Some(set) = memory::read_u64(ended.tid, ended.call.args[1]).filter(|_| ended.call.args[1] != 0) else {
             return Ok(());
         };
-        let blocked = stopped.signal_mask()?;
+        let blocked = self.mask_of(ended.tid, stopped)?;
         self.recorder.of_call(ended.task, ended.outcome(), Kind::Mask { how, set: SignalSet(set), blocked });
         Ok(())
     }
 
     /// What `rt_sigreturn` leaves in the return register belongs to the interrupted code.
     pub(super) fn sigreturn(&mut self, ended: &Ended<'_>, stopped: &Stopped) -> Result<()> {
-        let blocked = stopped.signal_mask()?;
+        let blocked = self.mask_of(ended.tid, stopped)?;
         let signal = self.world().task(ended.task).and_then(|task| task.handling.last().copied());
         if let Some(signal) = signal {
             let kind = Kind::Signal {

@@ -51,8 +51,18 @@ impl Words<'_> {
             Phase::Replaced => replaced(signal, value),
             Phase::Coalesced => format!("{signal} coalesced: one is pending already"),
             Phase::Accepted => format!("{signal} accepted{}", carried(signal, code, value)),
+            Phase::NoFrame => format!("{signal}: no room for the handler's frame; the kernel forces SIGSEGV"),
+            Phase::Discarded if signal != Signal::CONT && self.is_process_one(event.task) => {
+                format!("{signal} discarded: process 1 has no handler for it")
+            }
             Phase::Discarded => format!("{signal} discarded: undone by another signal"),
         }
+    }
+
+    /// Whether a task belongs to process 1 of a PID namespace (pid_namespaces(7)).
+    fn is_process_one(&self, task: TaskId) -> bool {
+        let process = self.world.task(task).and_then(|task| self.world.task(task.process));
+        process.is_some_and(|process| process.pid == 1)
     }
 
     /// What becomes of a call, what a timer does, which stack handlers get.
