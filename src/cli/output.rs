@@ -41,7 +41,7 @@ pub fn open(path: &Path, inputs: &Inputs<'_>) -> Result<File, Failure> {
         return Err(refused(&format!("it is {what}, which would be lost")));
     }
     match file.try_lock() {
-        Err(TryLockError::WouldBlock) => return Err(refused("another run is just being recorded there")),
+        Err(TryLockError::WouldBlock) => return Err(refused("another run is being recorded there")),
         // Not every file system has locks.
         Ok(()) | Err(TryLockError::Error(_)) => {}
     }

@@ -23,7 +23,9 @@ pub fn pick(args: &Args) -> Result<Exit, Failure> {
     let details = |name: &str| library.entries().find(|entry| entry.name == name).map(details);
     let mut options = PickerOptions { look: screen::look(&args.screen), selected: None };
     while let Some(name) = tui::pick(&options, entries.clone(), details).map_err(|report| screen::failure(&report))? {
-        let scenario = library.find(&name)?;
+        // The very one that was shown.
+        let Some(entry) = library.entries().find(|entry| entry.name == name) else { continue };
+        let scenario = entry.scenario().cloned().map_err(Clone::clone)?;
         if run::open(scenario, &RunOptions::default(), &args.screen)? == LabExit::Quit {
             break;
         }

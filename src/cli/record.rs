@@ -140,7 +140,7 @@ fn who_goes_on(others: &Others) -> String {
     let more = others.count.saturating_sub(some.len());
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let verb = if others.count == 1 { "goes" } else { "go" };
-    format!("the command has ended; {}{more} {verb} on and will be waited for. Ctrl-C ends this", some.join(", "))
+    format!("the command has ended; {}{more} {verb} on, and proclab waits. Ctrl-C ends what is left", some.join(", "))
 }
 
 /// The scenario that `name` means. A program's name in its place is a likely slip.

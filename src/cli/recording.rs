@@ -138,7 +138,10 @@ impl Recording {
         let (events, name) = (shared.events, &self.name);
         let written = shared.lines.saturating_sub(1);
         shared.given_up.then(|| {
-            format!("{} of {events} events were not written to {name}: nobody has read them", events - written)
+            format!(
+                "{} of {events} events were not written to {name}: nobody has read them",
+                events.saturating_sub(written)
+            )
         })
     }
 }

@@ -148,6 +148,9 @@ fn step(from: &Directory, name: &OsStr, make: bool, follow: bool) -> io::Result<
 
 fn checked(directory: Directory, path: &Path, rule: fn(&Facts) -> Option<String>) -> Result<Directory, String> {
     let facts = directory.facts().map_err(|error| refused(path, &error))?;
+    if directory.is_served().map_err(|error| refused(path, &error))? {
+        return Err(format!("{} is on a file system in user space (FUSE)", text::path(path)));
+    }
     rule(&facts).map_or(Ok(directory), |why| Err(format!("{} {why}", text::path(path))))
 }
 

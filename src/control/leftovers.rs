@@ -48,7 +48,7 @@ fn remove_one(made: &Made) -> Result<(), i32> {
         Made::Queue(name, device, inode) => {
             let name = CString::new([b"/", name.as_slice()].concat()).map_err(|_| libc::EINVAL)?;
             // Another one may bear its name by now.
-            if ipc::mq_identity(&name).is_some_and(|identity| identity != (*device, *inode)) {
+            if ipc::mq_identity(&name) != Some((*device, *inode)) {
                 return Err(libc::ENOENT);
             }
             done(posix::mq_unlink(&name))
@@ -63,7 +63,9 @@ fn remove_file(path: &Path, identity: (u64, u64)) -> Result<(), i32> {
     let number = |error: io::Error| error.raw_os_error().unwrap_or(libc::EIO);
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Err(libc::ENOENT) };
     let parent = Directory::open(parent, true).map_err(number)?;
-    if parent.facts_of(name).map_err(number)?.identity != identity {
+    let facts = parent.facts_of(name).map_err(number)?;
+    // The number of a file that is gone may be another one's by now.
+    if facts.identity != identity || !Made::is_of_interest(facts.kind, path) {
         return Err(libc::ENOENT);
     }
     parent.unlink(name).map_err(number)

@@ -90,12 +90,20 @@ impl AddressInUse {
                 "{by} has left the socket file behind, where nobody listens any more: call unlink(2) on it before \
                  bind, and when the server ends"
             ),
+            (ChannelKind::Unix, None) if address.starts_with('@') => {
+                "a process outside of the run has it (ss -xlp says \
+                 which): end that process, or choose another name"
+                    .to_owned()
+            }
+            (ChannelKind::Udp, _) => "a process outside of the run has it (ss -ulpn says which): end that process, or \
+                 choose another port"
+                .to_owned(),
             (ChannelKind::Unix, None) => "the file has been there since before the run: if connect(2) to it fails \
                  with ECONNREFUSED nobody listens there any more, and it is to be removed with unlink(2) before bind"
                 .to_owned(),
             (ChannelKind::Tcp, Some(by)) => format!(
-                "a connection of {by} has been closed here first and stays in TIME_WAIT for a minute (tcp(7)): set \
-                 SO_REUSEADDR with setsockopt(2) before bind"
+                "a connection of {by} has been closed here first and is probably in TIME_WAIT for a minute \
+                 (tcp(7)): set SO_REUSEADDR with setsockopt(2) before bind, in every program that binds the port"
             ),
             _ => "a process outside of the run has it, or a connection from before it is in TIME_WAIT (ss -tulpan \
                  says which): end that process, choose another port, or set SO_REUSEADDR before bind"

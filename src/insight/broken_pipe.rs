@@ -86,12 +86,12 @@ impl BrokenPipe {
         let p = channel_name(channel, world, names);
         let is_pipe = world.channel(channel).is_some_and(|channel| channel.kind == ChannelKind::Pipe);
         let (weight, text) = if is_pipe && via == Via::Fd(1) {
-            (Weight::Note, format!("{who} writes to {p}, whose reader has had enough: SIGPIPE ends {who}"))
+            (Weight::Note, format!("{who} writes to {p}, whose reader closed it early: SIGPIPE ends {who}"))
         } else {
             let cure = if is_shut(task, channel, world) {
                 "write all before that"
             } else {
-                "keep a reader until all is written, or ignore SIGPIPE and stop at EPIPE"
+                "keep a reader until all is written, or ignore SIGPIPE and stop when write(2) fails with EPIPE"
             };
             let text = format!("{}: SIGPIPE kills {who}; {cure}", in_vain(task, channel, world, names));
             (Weight::Fault, text)

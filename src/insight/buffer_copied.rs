@@ -140,8 +140,8 @@ impl BufferCopied {
             quoted.push('…');
         }
         let text = format!(
-            "{one} and {two} both write {quoted:?} to {p}: it stood in a buffer of {maker} that was not written yet at \
-             the fork, and fork(2) copies the buffer; call fflush(3) before fork, or end {one} with _exit(2)"
+            "{one} and {two} both write {quoted:?} to {p}: it was still in a stdio buffer of {maker} at the fork, \
+             and fork(2) copies the buffer; call fflush(3) before fork, or end {one} with _exit(2)"
         );
         let tasks = vec![child, other];
         Some(Finding { rule: "buffer-copied-by-fork", weight: Weight::Fault, text, tasks, channels: vec![channel] })
@@ -234,9 +234,9 @@ mod tests {
             if !parent_first {
                 sketch.write("parent", 1, "starting\nparent\n").exit("parent", 0);
             }
-            let expected = "child and parent both write \"starting\\n\" to out: it stood in a buffer of parent that was \
-                            not written yet at the fork, and fork(2) copies the buffer; call fflush(3) before fork, or \
-                            end child with _exit(2)";
+            let expected = "child and parent both write \"starting\\n\" to out: it was still in a stdio buffer of \
+                            parent at the fork, and fork(2) copies the buffer; call fflush(3) before fork, or end \
+                            child with _exit(2)";
             assert_eq!(found(&mut sketch), [expected]);
         }
     }

@@ -38,8 +38,8 @@ impl GoesOn {
         }
         let (who, of) = (name(process, world, names), name(maker, world, names));
         let text = format!(
-            "{who} goes on in the code of {of} after its exec of {} has failed ({}), and {what}: call _exit(2) with 127 \
-             behind exec, which returns only if it has failed",
+            "{who} goes on in the code of {of} after its exec of {} has failed ({}), and {what}: call _exit(127) \
+             right after exec, which returns only if it has failed",
             names.get(path),
             errno_name(errno),
         );
@@ -57,7 +57,7 @@ impl GoesOn {
         if !same || !self.read.contains(&(maker, channel)) {
             return None;
         }
-        let what = format!("reads from {} beside it", channel_name(channel, world, names));
+        let what = format!("reads from {} as its parent does", channel_name(channel, world, names));
         self.report(process, &what, Weight::Fault, world, names)
     }
 }
@@ -148,7 +148,7 @@ mod tests {
         let mut sketch = family();
         sketch.read("child", 0, 4).exit("child", 0);
         let expected = "child goes on in the code of shell after its exec of nosuch has failed (ENOENT), and reads from \
-                        in beside it: call _exit(2) with 127 behind exec, which returns only if it has failed";
+                        in as its parent does: call _exit(127) right after exec, which returns only if it has failed";
         assert_eq!(found(&mut sketch), [(Weight::Fault, expected.to_owned())]);
     }
 

@@ -10,22 +10,26 @@ type About = (&'static str, &'static str, &'static str);
 
 const LIMITS: &[About] = &[
     ("msgmax", "bytes of a message", "send less at a time, or raise kernel.msgmax (sysctl(8))"),
-    ("msgmnb", "bytes of a queue", "be content with less, or raise kernel.msgmnb (sysctl(8))"),
+    ("msgmnb", "bytes of a queue", "ask for less, or raise kernel.msgmnb (sysctl(8))"),
     ("msgmni", "System V queues", "remove those that nobody uses (ipcs(1), ipcrm(1)), or raise kernel.msgmni"),
     ("msgsz", "bytes that the receiver has room for", "make room, or let MSG_NOERROR cut the message off"),
-    ("msg_max", "messages of a POSIX queue", "be content with less, or raise fs.mqueue.msg_max (mq_overview(7))"),
-    ("msgsize_max", "bytes of a message", "be content with less, or raise fs.mqueue.msgsize_max (mq_overview(7))"),
-    ("HARD_MSGMAX", "messages of a POSIX queue, even for root", "be content with less"),
-    ("HARD_MSGSIZEMAX", "bytes of a message, even for root", "be content with less"),
+    ("msg_max", "messages of a POSIX queue", "ask for less, or raise fs.mqueue.msg_max (mq_overview(7))"),
+    ("msgsize_max", "bytes of a message", "ask for less, or raise fs.mqueue.msgsize_max (mq_overview(7))"),
+    ("HARD_MSGMAX", "messages of a POSIX queue, even for root", "ask for less"),
+    ("HARD_MSGSIZEMAX", "bytes of a message, even for root", "ask for less"),
     ("queues_max", "POSIX queues", "remove those that nobody uses, or raise fs.mqueue.queues_max (mq_overview(7))"),
     ("mq_msgsize", "bytes of a message, as the queue was made", "send less, or make the queue with a larger one"),
     ("msg_len", "bytes that the receiver has room for", "make room for the longest message: mq_getattr(3) tells"),
-    ("shmmax", "bytes of a segment", "be content with less, or raise kernel.shmmax (sysctl(8))"),
+    ("shmmax", "bytes of a segment", "ask for less, or raise kernel.shmmax (sysctl(8))"),
     ("shmmni", "System V segments", "remove those that nobody uses (ipcs(1), ipcrm(1)), or raise kernel.shmmni"),
     ("semmsl", "semaphores of a set", "make more sets, or raise the first number of kernel.sem (sysctl(8))"),
-    ("semmni", "semaphore sets", "remove those that nobody uses (ipcs(1), ipcrm(1)), or raise kernel.sem"),
+    (
+        "semmni",
+        "semaphore sets",
+        "remove those that nobody uses (ipcs(1), ipcrm(1)), or raise the fourth number of kernel.sem",
+    ),
     ("semopm", "operations of one semop", "do less at a time, or raise the third number of kernel.sem"),
-    ("pipe-max-size", "bytes of a pipe", "be content with less, or raise fs.pipe-max-size (pipe(7))"),
+    ("pipe-max-size", "bytes of a pipe", "ask for less, or raise fs.pipe-max-size (pipe(7))"),
     ("RLIMIT_MSGQUEUE", "bytes of all POSIX queues of the user", "make them smaller, or raise it (ulimit -q)"),
     ("RLIMIT_NOFILE", "descriptors of a process", "close what is not needed any more, or raise it (ulimit -n)"),
 ];
@@ -130,7 +134,7 @@ mod tests {
             found,
             [
                 "a goes past a limit in mq_open (EINVAL): msg_max, messages of a POSIX queue, is 10, and 11 were asked \
-                 for: be content with less, or raise fs.mqueue.msg_max (mq_overview(7))",
+                 for: ask for less, or raise fs.mqueue.msg_max (mq_overview(7))",
                 "a goes past a limit in mq_open (EMFILE): RLIMIT_MSGQUEUE, bytes of all POSIX queues of the user, is \
                  819200: make them smaller, or raise it (ulimit -q)",
             ]

@@ -85,7 +85,8 @@ impl LockOutlivesOwner {
         };
         let text = format!(
             "{who} {does} the lock on {file} that {from} had, which has ended: {by} has inherited it with descriptor {fd}, \
-             and a lock of flock(2) is held until the last descriptor is closed; {cure}"
+             and the lock belongs to the open file description: it is held until the last descriptor is closed; \
+             {cure}"
         );
         Finding {
             rule: "lock-outlives-owner",
@@ -126,7 +127,8 @@ impl LockOutlivesOwner {
             taken.clear();
         }
         if delta < 0 {
-            *taken.entry(process).or_default() -= delta;
+            let count = taken.entry(process).or_default();
+            *count = i32::saturating_sub(*count, delta);
         } else if let Some(count) = taken.get_mut(&process).filter(|count| **count > 0) {
             *count -= delta.min(*count);
         } else if delta > 0 && !set && process != TaskId::LAB {
@@ -162,8 +164,8 @@ impl LockOutlivesOwner {
             if channel.semaphores.len() > 1 { format!("semaphore {index} of {s}") } else { format!("semaphore {s}") };
         let text = format!(
             "{who} waits for {which}, which {by} took and did not give back before it ended: take it with SEM_UNDO \
-             (semop(2)), which gives it back whatever happens, or give it back on every way out; of threads and shared \
-             memory a robust mutex tells of it (pthread_mutexattr_setrobust(3))"
+             (semop(2)), which gives it back whatever happens, or give it back on every way out; in shared \
+             memory use a robust mutex, whose next owner gets EOWNERDEAD (pthread_mutexattr_setrobust(3))"
         );
         let (rule, weight) = ("lock-outlives-owner", Weight::Fault);
         Some(Finding { rule, weight, text, tasks: vec![waiter, owner], channels: vec![id] })
@@ -265,8 +267,8 @@ mod tests {
         sketch.exit("script", 0);
         wants(&mut sketch);
         let expected = "next waits for the lock on f that script had, which has ended: daemon has inherited it with \
-                        descriptor 9, and a lock of flock(2) is held until the last descriptor is closed; open it with \
-                        O_CLOEXEC in script, or close descriptor 9 for daemon when it is started (9>&- in a shell)";
+                        descriptor 9, and the lock belongs to the open file description: it is held until the last \
+                        descriptor is closed; open it with O_CLOEXEC in script, or close descriptor 9 for daemon when it is started (9>&- in a shell)";
         assert_eq!(found(&mut sketch), [(Weight::Fault, expected.to_owned())]);
     }
 

@@ -42,8 +42,8 @@ impl LostUpdate {
         }
         let (who, by, p) = (name(task, world, names), name(other, world, names), channel_name(place.0, world, names));
         let text = format!(
-            "{who} stores at offset {} of {p} what it made of an old value: the store of {by} is lost; load and store \
-             under one lock, or add in one instruction",
+            "{who} stores at offset {} of {p} what it computed from an old value: the store of {by} is lost; load and \
+             store under one lock, or add in one atomic instruction",
             place.1
         );
         Some(Finding {
@@ -109,8 +109,8 @@ mod tests {
         });
         assert_eq!(
             texts,
-            ["a stores at offset 0 of m what it made of an old value: the store of b is lost; load and store under \
-              one lock, or add in one instruction"]
+            ["a stores at offset 0 of m what it computed from an old value: the store of b is lost; load and store \
+              under one lock, or add in one atomic instruction"]
         );
     }
 

@@ -59,7 +59,7 @@ impl Rule for LostWakeUp {
     }
 
     fn about(&self) -> &'static str {
-        "A process waits for a signal that has been already: its handler ran before the wait began."
+        "A process waits for a signal that has already been delivered: its handler ran before the wait began."
     }
 
     fn observe(&mut self, event: &Event, world: &World, names: &Names, _: &mut Vec<Finding>) {
@@ -105,8 +105,8 @@ impl Rule for LostWakeUp {
             }
             let who = name(id, world, names);
             let text = format!(
-                "{who} sleeps in {call} for a signal that has been already: the handler of {signal} ran just before \
-                 {call} began, so nothing wakes it; block {signal} before looking whether to wait, and wait with \
+                "{who} sleeps in {call} for a signal that has already been delivered: the handler of {signal} ran just before \
+                 {call} began, so nothing wakes it; block {signal} before testing whether to wait, and wait with \
                  sigsuspend(2), which unblocks it and sleeps in one step"
             );
             findings.push(Finding {
@@ -151,7 +151,7 @@ mod tests {
         let texts = found(sketch.ended(Ended::Stuck));
         assert_eq!(texts.len(), 1);
         assert!(texts[0].starts_with(
-            "child sleeps in pause for a signal that has been already: the handler of SIGHUP ran just before"
+            "child sleeps in pause for a signal that has already been delivered: the handler of SIGHUP ran just before"
         ));
     }
 

@@ -134,8 +134,8 @@ impl PipeKeptOpen {
         };
         let text = format!(
             "{who} {waits} for the end of {p} although {from} has ended, because its {end} is held by {by} as \
-             descriptor {fd}{others}, inherited from {from} and never written to: {cure}, or do not wait longer than \
-             for {from}"
+             descriptor {fd}{others}, inherited from {from} and never written to: {cure}, or stop reading once \
+             {from} has ended"
         );
         let tasks = vec![wait.reader, keeper.process, keeper.from];
         debug_assert_eq!(process_of(wait.reader, world), process);
@@ -310,7 +310,7 @@ mod tests {
         sketch.unblock("sleep").exit("sleep", 0).unblock("parent").read("parent", 3, 0).exit("parent", 0);
         let expected = "parent waited for the end of p although sh has ended, because its write end is held by sleep \
                         as descriptor 4, inherited from sh and never written to: close descriptor 4 in sleep after \
-                        the fork (close(2)), or do not wait longer than for sh";
+                        the fork (close(2)), or stop reading once sh has ended";
         assert_eq!(found(&mut sketch), [(Weight::Fault, expected.to_owned())]);
     }
 

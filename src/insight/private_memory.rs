@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::lineage::process_of;
 use super::{Finding, Rule, name};
-use crate::model::{Blocked, Disposition, Ended, Event, How, Kind, Names, State, TaskId, Wanted, Weight, Why, World};
+use crate::model::{Disposition, Ended, Event, How, Kind, Names, State, TaskId, Wanted, Weight, Why, Word, World};
 
 /// So long somebody has waited when it can be said that it waits in vain, though the run was cut: in nanoseconds.
 const LONG: u64 = 1_000_000_000;
@@ -24,6 +24,11 @@ pub(super) struct PrivateMemory {
     waits: BTreeMap<TaskId, u64>,
 }
 
+/// Whether a task waits for a word of memory: for which, its `wanted` says.
+const fn waits_in_futex(why: Why) -> bool {
+    matches!(why, Why::Futex | Why::Lock)
+}
+
 impl PrivateMemory {
     /// The process with which another one has its code and once had its memory in common.
     fn relative(&self, process: TaskId) -> Option<TaskId> {
@@ -34,8 +39,11 @@ impl PrivateMemory {
     fn report(&self, task: TaskId, world: &World, names: &Names) -> Option<Finding> {
         let known = world.task(task)?;
         let process = known.process;
-        let sleeps = matches!(known.state, State::Blocked(Blocked { why: Why::Lock, channel: None, on: None, .. }))
-            && known.wanted == Wanted::Nothing;
+        let State::Blocked(blocked) = known.state else { return None };
+        let sleeps =
+            waits_in_futex(blocked.why) && blocked.channel.is_none() && blocked.on.is_none() && !blocked.timeout;
+        // Of a mutex its memory says who has it.
+        let sleeps = sleeps && !matches!(known.wanted, Wanted::Word { of: Word::Mutex, .. });
         let other = self.relative(process)?;
         // A thread may have had the lock at the fork: then the memory is not to blame. A handler may post.
         let threads = self.threaded.contains(&process) || self.threaded.contains(&other);
@@ -78,7 +86,7 @@ impl Rule for PrivateMemory {
             Kind::Exec { .. } if !event.failed() => {
                 self.forked.remove(&process_of(event.task, world));
             }
-            Kind::Block { why: Why::Lock, channel: None, on: None, .. }
+            Kind::Block { channel: None, on: None, .. }
                 if event.call.is_some_and(|call| names.get(call) == "futex") =>
             {
                 self.waits.insert(event.task, event.t_ns);

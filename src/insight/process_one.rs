@@ -53,8 +53,9 @@ impl ProcessOne {
             "send it from outside of its namespace, or end the namespace there".to_owned()
         };
         let text = format!(
-            "{who} was sent {signal} by {by}, and the kernel dropped it: process 1 of a PID namespace takes no signal \
-             of its own namespace that it has no handler for (pid_namespaces(7)); {cure}"
+            "{who} was sent {signal} by {by}, and the kernel discarded it: process 1 of a PID namespace gets only \
+             signals that it has a handler for, and from outside of its namespace SIGKILL and SIGSTOP \
+             (pid_namespaces(7)); {cure}"
         );
         let mut tasks = vec![task.id];
         tasks.extend(from);
@@ -76,7 +77,7 @@ impl ProcessOne {
             if all.len() == 1 { ("stays a zombie", "its maker") } else { ("stay zombies", "their makers") };
         let text = format!(
             "{} {stays}: {} has adopted {} when {makers} ended, and never waits for children that it did not make; call \
-             waitpid(2) with -1 and WNOHANG until nobody is left, or start it under an init that reaps",
+             waitpid(2) with -1 and WNOHANG until it returns 0 or fails with ECHILD, or start it under an init that reaps",
             listed(&all),
             called(one.id, world, names),
             if all.len() == 1 { "it" } else { "them" },
@@ -155,7 +156,7 @@ mod tests {
         sketch.signal("one", Phase::Discarded, Signal::TERM, Some("kill")).exit("one", 0);
         let texts = found(&mut sketch);
         assert_eq!(texts.len(), 1);
-        assert!(texts[0].starts_with("one (process 1) was sent SIGTERM by kill, and the kernel dropped it"));
+        assert!(texts[0].starts_with("one (process 1) was sent SIGTERM by kill, and the kernel discarded it"));
     }
 
     #[test]

@@ -160,8 +160,8 @@ impl Rule for SignalBeforeHandler {
             let who = name(process, world, names);
             let by = from.map_or_else(String::new, |from| format!(" from {}", name(from, world, names)));
             let text = format!(
-                "{who} waits for a signal to the end, and {signal}{by} came before its handler was set, when it was \
-                 ignored: set the handler first (sigaction(2)), before anybody can send {signal}"
+                "{who} still waits for a signal at the end of the run, but {signal}{by} came while it was ignored, \
+                 before its handler was set: set the handler first (sigaction(2)), before anybody can send {signal}"
             );
             let mut tasks = vec![process];
             tasks.extend(from);
@@ -224,7 +224,11 @@ mod tests {
         sketch.action("parent", Signal::CHLD, Disposition::Handler).block("parent", "pause", Why::Signal);
         let texts = found(&mut sketch);
         assert_eq!(texts.len(), 1);
-        assert!(texts[0].1.starts_with("parent waits for a signal to the end, and SIGCHLD from child came before"));
+        assert!(
+            texts[0]
+                .1
+                .starts_with("parent still waits for a signal at the end of the run, but SIGCHLD from child came")
+        );
         sketch.unblock("parent").signal("parent", Phase::Handler, Signal::CHLD, None).block(
             "parent",
             "pause",

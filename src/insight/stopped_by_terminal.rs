@@ -71,8 +71,8 @@ impl Rule for StoppedByTerminal {
             let shell = called.first().copied().unwrap_or("its shell");
             let cure = if signal.number() == SIGTTIN {
                 format!(
-                    "{shell} must give its group the terminal (tcsetpgrp(3)) before it reads, and learn of a stop \
-                     with WUNTRACED (waitpid(2))"
+                    "{shell} must put the group of {who} into the foreground (tcsetpgrp(3)) before {who} reads, and wait \
+                     with WUNTRACED to learn of a stop (waitpid(2))"
                 )
             } else {
                 "block or ignore SIGTTOU around tcsetpgrp(3) and tcsetattr(3), or put its group in the foreground first"
@@ -123,7 +123,7 @@ mod tests {
         assert!(
             texts[0].1.starts_with(
                 "job is stopped by SIGTTIN, because it reads from its terminal while its process group is in the \
-             background, and shell waits for it: shell must give"
+             background, and shell waits for it: shell must put"
             ),
             "{texts:?}"
         );

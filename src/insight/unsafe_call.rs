@@ -47,8 +47,8 @@ impl UnsafeCallInHandler {
         if !alone || names.get(event.call?) != "futex" {
             return None;
         }
-        let what = "waits for a lock that only the code can hold which it has interrupted, and never gets it: leave \
-                    locks, malloc(3) and stdio(3) to the main program";
+        let what = "waits for a lock that the very code holds which it has interrupted, a deadlock: do not lock, allocate \
+                    or use stdio(3) in a handler";
         self.report(event.task, signal, what, world, names)
     }
 
@@ -136,7 +136,7 @@ mod tests {
     fn a_lock_that_nobody_else_can_hold() {
         let mut sketch = in_handler();
         sketch.block("child", "futex", Why::Lock);
-        assert!(found(&mut sketch)[0].contains("waits for a lock that only the code can hold"));
+        assert!(found(&mut sketch)[0].contains("waits for a lock that the very code holds"));
         let mut sketch = Sketch::new();
         sketch.fork("init", "child").line("child", 1, "print \"x\"").block("child", "futex", Why::Lock);
         assert_eq!(found(&mut sketch), [""; 0], "outside of a handler");

@@ -72,7 +72,7 @@ impl Zombie {
             let times = if runs == 1 { "once".to_owned() } else { format!("{runs} times") };
             format!(
                 "which ran {times} while {ended} children ended, because a signal that is pending already is not \
-                 queued again; there, wait with WNOHANG until nobody is left (waitpid(2))"
+                 queued again; there, call waitpid(2) with WNOHANG until it returns 0 or fails with ECHILD"
             )
         })
     }
@@ -286,7 +286,7 @@ mod tests {
         sketch.signal("parent", Phase::Returned, Signal::CHLD, None).exit("parent", 0);
         let expected = "other (exit status 0) stays a zombie: parent waits in its handler of SIGCHLD, which ran once \
                         while 2 children ended, because a signal that is pending already is not queued again; there, \
-                        wait with WNOHANG until nobody is left (waitpid(2))";
+                        call waitpid(2) with WNOHANG until it returns 0 or fails with ECHILD";
         assert_eq!(found(&mut sketch), [expected]);
     }
 

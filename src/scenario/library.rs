@@ -283,12 +283,11 @@ impl Library {
                 other => other?.found(),
             };
         }
-        // What lies in this directory is asked for only where nothing else can be meant.
-        let elsewhere = match self.named(what, false) {
-            Err(Error::NotFound { .. }) => self.named(what, true).ok(),
-            other => Some(other?),
-        };
-        elsewhere.ok_or_else(|| self.not_found(what))?.found()
+        // What lies in this directory anybody may have put there: it runs only for who says that he means it.
+        match self.named(what, false) {
+            Err(Error::NotFound { .. }) => Err(self.only_here(what).unwrap_or_else(|| self.not_found(what))),
+            other => other?.found(),
+        }
     }
 
     /// The one of this directory, or of anywhere else, that bears the name, with its topic or without.
@@ -308,6 +307,13 @@ impl Library {
         }
     }
 
+    /// That a scenario of this name lies in this directory, if one does.
+    fn only_here(&self, what: &str) -> Option<Error> {
+        let entry = self.named(what, true).ok()?;
+        let help = Some(format!("one of this directory is called `{}`", entry.name));
+        Some(Error::NotFound { name: what.to_owned(), help })
+    }
+
     fn not_found(&self, what: &str) -> Error {
         let known = self.entries.values().map(|entry| entry.name.as_str());
         let near = if what.contains('/') {
@@ -323,9 +329,13 @@ impl Library {
     fn add_folder(&mut self, folder: &Folder) {
         let files = match files_of(&folder.path) {
             Ok(files) => files,
+            // Nobody has asked for what lies in this directory.
+            Err(_) if folder.source == Source::Here => return,
             Err(error) => return self.errors.push(error),
         };
-        for path in files {
+        let trusted =
+            |path: &Path| folder.source != Source::Yours || (path.parent().is_none_or(is_safe) && is_safe(path));
+        for path in files.into_iter().filter(|path| trusted(path)) {
             let text = read(&path).map(Cow::Owned).map_err(|why| Error::Unreadable { path: path.clone(), why });
             let shown = path.display().to_string();
             self.add(Entry::new(name_of(&path), shown, Origin::File(path), text).of(folder.source));
@@ -357,9 +367,17 @@ pub fn standard_folders(extra: &[PathBuf]) -> Vec<Folder> {
 /// Whether a folder is there and the user's own, or the administrator's: with the variables of somebody else,
 /// as after `sudo -E`, it can be another's, and so can one that everybody may write to.
 pub fn is_yours(path: &Path) -> bool {
+    path.is_dir() && is_safe(path)
+}
+
+/// Whether nobody but the user and the administrator can have written what is there. A group of the user's own
+/// number is the user.
+fn is_safe(path: &Path) -> bool {
     let user = nix::unistd::geteuid().as_raw();
-    fs::metadata(path)
-        .is_ok_and(|facts| facts.is_dir() && (facts.uid() == user || facts.uid() == 0) && facts.mode() & 0o002 == 0)
+    fs::metadata(path).is_ok_and(|facts| {
+        let others = if facts.gid() == user { 0o002 } else { 0o022 };
+        (facts.uid() == user || facts.uid() == 0) && facts.mode() & others == 0
+    })
 }
 
 fn of_file(path: &Path) -> Result<Found, Error> {

@@ -14,6 +14,9 @@ use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmod, fchmodat, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
+/// What statfs(2) calls FUSE (`FUSE_SUPER_MAGIC`).
+const FUSE: nix::sys::statfs::FsType = nix::sys::statfs::FsType(0x6573_5546);
+
 /// How deep a tree may be that is removed.
 const DEEPEST: usize = 1 << 16;
 
@@ -101,6 +104,11 @@ impl Directory {
     /// What is known of the directory itself.
     pub fn facts(&self) -> io::Result<Facts> {
         Facts::of(self)
+    }
+
+    /// Whether a process serves its file system (FUSE): that may say of owners and permissions whatever it likes.
+    pub fn is_served(&self) -> io::Result<bool> {
+        Ok(nix::sys::statfs::fstatfs(self)?.filesystem_type() == FUSE)
     }
 
     /// What is known of an entry: of a symbolic link itself.

@@ -28,12 +28,17 @@ impl Made {
     /// socket, or a segment or semaphore in `/dev/shm` is of interest.
     pub fn file(seen: &Path, path: &Path) -> Option<Self> {
         let facts = std::fs::symlink_metadata(seen).ok()?;
-        let wanted = match facts.mode() & libc::S_IFMT {
+        let wanted = Self::is_of_interest(facts.mode() & libc::S_IFMT, path);
+        wanted.then(|| Self::File(path.to_owned(), facts.dev(), facts.ino()))
+    }
+
+    /// Whether a file of this kind (`S_IFMT`) at that path is one that a run has to remove.
+    pub fn is_of_interest(kind: u32, path: &Path) -> bool {
+        match kind {
             libc::S_IFIFO | libc::S_IFSOCK => true,
             libc::S_IFREG => path.starts_with("/dev/shm"),
             _ => false,
-        };
-        wanted.then(|| Self::File(path.to_owned(), facts.dev(), facts.ino()))
+        }
     }
 
     fn to_line(&self) -> Vec<u8> {

@@ -271,7 +271,7 @@ fn a_file_belongs_to_one_recording_at_a_time() {
     std::os::unix::fs::symlink("log", place.path("link")).expect("a link");
     for output in ["log", "link"] {
         let ran = place.run(&["record", "-o", output, "--", "true"]).code(2);
-        assert!(ran.stderr.contains("another run is just being recorded there"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("another run is being recorded there"), "{}", ran.stderr);
     }
     drop(lab.stdin.take());
     lab.wait().expect("it ends");

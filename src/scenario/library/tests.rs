@@ -96,9 +96,12 @@ fn what_lies_in_this_directory_takes_no_other_ones_place() {
         assert_eq!(found(name).expect(name).0, Some(Source::BuiltIn), "{name}");
     }
     assert_eq!(found("own"), Ok((Some(Source::Yours), "Mine".to_owned())));
-    for name in ["./pipes/one-pipe", "./one-pipe", "./forgotten-write-end", "evil/forgotten-write-end", "./own"] {
+    for name in ["./pipes/one-pipe", "./one-pipe", "./forgotten-write-end", "./own"] {
         assert_eq!(found(name), here(), "{name}");
     }
+    let help = Some("one of this directory is called `./evil/forgotten-write-end`".to_owned());
+    let name = "evil/forgotten-write-end".to_owned();
+    assert_eq!(found(&name), Err(Error::NotFound { name, help }), "nobody has said that this one is meant");
     let names: Vec<&str> = library.entries().map(|entry| entry.name.as_str()).collect();
     let last = ["./evil/forgotten-write-end", "./mine/own", "./pipes/one-pipe"];
     assert!(names.ends_with(&last) && names.contains(&"pipes/one-pipe") && names.contains(&"mine/own"), "{names:?}");
