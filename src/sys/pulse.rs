@@ -321,7 +321,7 @@ mod tests {
             if by_deadline {
                 pulse.set_deadline(Some(Instant::now() + Duration::from_millis(2)));
             }
-            let left = pulse.write_all(write.as_fd(), &[0; 100_000]).expect("written");
+            let left = pulse.write_all(write.as_fd(), &vec![0; 100_000]).expect("written");
             // The capacity of a pipe is 65536 bytes, in pages that are not all full.
             assert!((100_000 - 65_536..100_000).contains(&left), "{left}");
             caller.join().expect("caller");
