@@ -70,7 +70,7 @@ fn a_new_scenario_is_without_fault_and_is_never_overwritten() {
         assert!(ran.stderr.contains(&format!("{path} is there already")), "{}", ran.stderr);
     }
     assert_eq!(place.run(&["lint"]).code(0).text(), "2 files, nothing to complain about\n");
-    place.run(&["check", "mine/first", "pipes/two"]).code(0);
+    place.run(&["check", "./mine/first", "./pipes/two"]).code(0);
     place.run(&["new", "own/third.kdl"]).code(0);
     assert!(place.path("own/third.kdl").is_file());
     place.run(&["new", "../x"]).code(2);
