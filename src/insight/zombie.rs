@@ -18,6 +18,8 @@ pub(super) struct Zombie {
     handling: BTreeMap<TaskId, Handling>,
     /// Who has waited for a child, or begun to.
     waits: BTreeSet<TaskId>,
+    /// By process: the children that have ended while it has called nothing since.
+    unseen: BTreeMap<TaskId, BTreeSet<TaskId>>,
 }
 
 /// A process with a handler for SIGCHLD, since it was loaded.
@@ -65,6 +67,15 @@ impl Zombie {
 }
 
 impl Zombie {
+    /// A process that makes a call could have waited instead; the return from a handler and the end are no choice.
+    fn calls(&mut self, event: &Event, world: &World, names: &Names) {
+        let chosen = event.call.is_some_and(|call| names.get(call) != "rt_sigreturn");
+        if chosen && !matches!(event.kind, Kind::Exit { .. } | Kind::Unblock { .. } | Kind::Signal { .. }) {
+            let process = world.task(event.task).map_or(event.task, |task| task.process);
+            self.unseen.remove(&process);
+        }
+    }
+
     /// Whether fewer signals came than children have ended, in words, and what to do about it.
     fn merged(&self, parent: TaskId, world: &World) -> Option<String> {
         let Handling { ended, runs, reaps } = *self.handling.get(&parent)?;
@@ -121,6 +132,9 @@ impl Rule for Zombie {
     }
 
     fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+        if !self.unseen.is_empty() {
+            self.calls(event, world, names);
+        }
         match event.kind {
             Kind::Signal { phase: Phase::Handler, signal: Signal::CHLD, .. } => {
                 let process = world.task(event.task).map_or(event.task, |task| task.process);
@@ -151,11 +165,19 @@ impl Rule for Zombie {
                 if handles(parent, world) {
                     self.handling.entry(parent).or_default().ended += 1;
                 }
+                if world.task(process).is_some_and(|task| task.state == State::Zombie) {
+                    self.unseen.entry(parent).or_default().insert(process);
+                }
                 if matches!(status, Status::Signal { .. }) {
                     return;
                 }
                 let slept = |child: TaskId| self.told.contains(&(child, Weight::Note));
                 let zombies = || world.children(process).filter(|child| child.state == State::Zombie);
+                // Who was about to end anyway had no time to wait.
+                let unseen = self.unseen.remove(&process).unwrap_or_default();
+                if zombies().all(|child| unseen.contains(&child.id)) {
+                    return;
+                }
                 if self.waits.contains(&process)
                     && self.merged(process, world).is_none()
                     && !zombies().any(|child| slept(child.id))
@@ -219,6 +241,13 @@ mod tests {
     }
 
     #[test]
+    fn who_was_about_to_end_anyway_had_no_time_to_wait() {
+        let mut sketch = family();
+        sketch.exit("parent.child", 0).exit("parent", 3).reparent("parent.child", "init");
+        assert_eq!(weights(&mut sketch), []);
+    }
+
+    #[test]
     fn who_is_killed_cannot_tidy_up_and_a_run_that_is_cut_neither() {
         let mut sketch = family();
         sketch.exit("parent.child", 0).killed("parent", Signal::PIPE).reparent("parent.child", "init");
@@ -249,7 +278,8 @@ mod tests {
     #[test]
     fn a_parent_that_ends_without_waiting() {
         let mut sketch = family();
-        sketch.exit("parent.child", 3).exit("parent", 0).reparent("parent.child", "init").reap("init", "parent.child");
+        sketch.exit("parent.child", 3).syscall("parent", "getpid", 2, "").exit("parent", 0);
+        sketch.reparent("parent.child", "init").reap("init", "parent.child");
         let expected = "parent ended without waiting for child (exit status 3), which stayed a zombie: \
                         wait for it before ending";
         assert_eq!(found(&mut sketch), [expected]);
