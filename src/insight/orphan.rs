@@ -46,7 +46,9 @@ impl Orphan {
         let by = if to == TaskId::LAB { "init" } else { name(to, world, names) };
         let (who, whom) = (name(parent, world, names), name(child, world, names));
         let text = format!("{who} ended before its child {whom}, which {by} has adopted");
-        let (weight, tasks) = (Weight::Note, vec![parent, child, to]);
+        let mut tasks = vec![parent, child];
+        tasks.extend(Some(to).filter(|to| *to != TaskId::LAB));
+        let weight = Weight::Note;
         Some(Finding { rule: self.name(), weight, text, tasks, channels: Vec::new() })
     }
 
@@ -79,7 +81,7 @@ impl Orphan {
              output: wait for a child before ending; one that is meant to go on gets a session and output of its own \
              (setsid(2), daemon(3))"
         );
-        let tasks = vec![parent, child, TaskId::LAB];
+        let tasks = vec![parent, child];
         Some(Finding { rule: self.name(), weight: Weight::Fault, text, tasks, channels: Vec::new() })
     }
 
