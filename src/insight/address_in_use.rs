@@ -173,16 +173,7 @@ impl Rule for AddressInUse {
         "A socket gets no address, because somebody has it already."
     }
 
-    fn observe(&mut self, _: &Event, _: &World, _: &Names, _: &mut Vec<Finding>) {}
-
-    fn observe_with(
-        &mut self,
-        event: &Event,
-        payload: &[u8],
-        world: &World,
-        names: &Names,
-        findings: &mut Vec<Finding>,
-    ) {
+    fn observe(&mut self, event: &Event, payload: &[u8], world: &World, names: &Names, findings: &mut Vec<Finding>) {
         match event.kind {
             Kind::Address { channel, address, .. } if event.call.is_some_and(|call| names.get(call) == "bind") => {
                 let process = process_of(event.task, world);

@@ -132,7 +132,7 @@ impl Rule for BrokenPipe {
         "A process writes to a pipe or socket that nobody can read from any more."
     }
 
-    fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+    fn observe(&mut self, event: &Event, _: &[u8], world: &World, names: &Names, findings: &mut Vec<Finding>) {
         match event.kind {
             Kind::Write { channel, via, .. } if event.errno() == Some(EPIPE) => {
                 findings.extend(self.write_failed(event.task, channel, via, world, names));

@@ -157,16 +157,7 @@ impl Rule for BufferCopied {
         "What stood in a buffer at the fork is written by parent and child."
     }
 
-    fn observe(&mut self, _: &Event, _: &World, _: &Names, _: &mut Vec<Finding>) {}
-
-    fn observe_with(
-        &mut self,
-        event: &Event,
-        payload: &[u8],
-        world: &World,
-        names: &Names,
-        findings: &mut Vec<Finding>,
-    ) {
+    fn observe(&mut self, event: &Event, payload: &[u8], world: &World, names: &Names, findings: &mut Vec<Finding>) {
         match event.kind {
             Kind::Write { channel, bytes: 1.., .. } if event.task != TaskId::LAB => {
                 findings.extend(self.wrote(event, payload, channel, world, names));

@@ -98,7 +98,7 @@ impl Rule for CoalescedSignals {
         "Several signals became one while it was pending, though the program counts on each of them."
     }
 
-    fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+    fn observe(&mut self, event: &Event, _: &[u8], world: &World, names: &Names, findings: &mut Vec<Finding>) {
         match event.kind {
             Kind::Signal { .. } => self.signal(event, world),
             Kind::Line { text, .. } => self.line(event, names.get(text), world),

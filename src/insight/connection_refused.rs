@@ -153,7 +153,7 @@ impl Rule for ConnectionRefused {
         "A process connects or sends to an address where nobody listens."
     }
 
-    fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+    fn observe(&mut self, event: &Event, _: &[u8], world: &World, names: &Names, findings: &mut Vec<Finding>) {
         match event.kind {
             Kind::Connect { channel, address, .. } if event.errno() == Some(ECONNREFUSED) => {
                 findings.extend(self.refused(event, channel, address, world, names));

@@ -20,7 +20,7 @@ impl Rule for DatagramDropped {
         "A datagram is thrown away, because its receiver has no room, and nobody is told."
     }
 
-    fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+    fn observe(&mut self, event: &Event, _: &[u8], world: &World, names: &Names, findings: &mut Vec<Finding>) {
         let Kind::Drop { channel, bytes } = event.kind else { return };
         if !self.told.insert(channel) {
             return;

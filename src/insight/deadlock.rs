@@ -165,7 +165,7 @@ impl Rule for Deadlock {
         "Tasks wait for each other in a circle, and nobody else can help."
     }
 
-    fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+    fn observe(&mut self, event: &Event, _: &[u8], world: &World, names: &Names, findings: &mut Vec<Finding>) {
         match event.kind {
             Kind::Spawn { child, how: How::Fork, .. } if !event.failed() => self.spawned(event.task, child, world),
             Kind::Exec { .. } if !event.failed() => {

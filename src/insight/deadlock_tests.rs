@@ -380,7 +380,7 @@ fn who_is_watched_is_told_at_the_end_only() {
         let (mut rule, mut world, mut findings) = (super::Deadlock::default(), log.world_at(0), Vec::new());
         for (_, event) in log.range(0..log.len()) {
             world.apply(event, log.payload(event));
-            crate::insight::Rule::observe(&mut rule, event, &world, log.names(), &mut findings);
+            crate::insight::Rule::observe(&mut rule, event, &[], &world, log.names(), &mut findings);
         }
         findings.len()
     };

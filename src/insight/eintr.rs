@@ -42,7 +42,7 @@ impl Rule for EintrNotHandled {
         "A call was interrupted by a handler, and the process took that for an error and gave up."
     }
 
-    fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+    fn observe(&mut self, event: &Event, _: &[u8], world: &World, names: &Names, findings: &mut Vec<Finding>) {
         let task = event.task;
         if event.errno() == Some(libc::EINTR) {
             let Some(call) = event.call.filter(|call| !is_wait(names.get(*call))) else { return };

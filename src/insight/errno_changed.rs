@@ -82,7 +82,7 @@ impl Rule for ErrnoChangedByHandler {
         "A handler changed errno between a call that failed and the look at why it did."
     }
 
-    fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+    fn observe(&mut self, event: &Event, _: &[u8], world: &World, names: &Names, findings: &mut Vec<Finding>) {
         match event.kind {
             Kind::Line { text, .. } => findings.extend(self.line(event, names.get(text), world, names)),
             Kind::Spawn { child, .. } => {

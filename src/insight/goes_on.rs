@@ -71,7 +71,7 @@ impl Rule for GoesOn {
         "A child whose exec has failed does not end, but does what its parent does."
     }
 
-    fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+    fn observe(&mut self, event: &Event, _: &[u8], world: &World, names: &Names, findings: &mut Vec<Finding>) {
         match event.kind {
             Kind::Read { channel, via: Via::Fd(0), .. } => {
                 findings.extend(self.reads(event.task, channel, world, names));

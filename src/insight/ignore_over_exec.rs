@@ -71,7 +71,7 @@ impl Rule for IgnoreInheritedOverExec {
         "A program was loaded with SIGPIPE or SIGCHLD ignored, without having said so."
     }
 
-    fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+    fn observe(&mut self, event: &Event, _: &[u8], world: &World, names: &Names, findings: &mut Vec<Finding>) {
         match event.kind {
             Kind::Action { signal: signal @ (Signal::PIPE | Signal::CHLD), disposition, .. }
                 if event.call.is_some() && !event.failed() =>

@@ -48,7 +48,7 @@ impl Rule for LeakedIpcObject {
         "A queue, segment, semaphore or FIFO outlives the run that made it, because nobody removed it."
     }
 
-    fn observe(&mut self, event: &Event, world: &World, _: &Names, _: &mut Vec<Finding>) {
+    fn observe(&mut self, event: &Event, _: &[u8], world: &World, _: &Names, _: &mut Vec<Finding>) {
         if self.makers.is_empty() && !matches!(event.kind, Kind::Create { .. }) {
             return;
         }

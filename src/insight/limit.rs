@@ -75,7 +75,7 @@ impl Rule for PastALimit {
         "A call asks for more than a limit of the system, of the user or of the object allows."
     }
 
-    fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+    fn observe(&mut self, event: &Event, _: &[u8], world: &World, names: &Names, findings: &mut Vec<Finding>) {
         if let (Some(errno), Some(call)) = (event.errno(), event.call) {
             self.failures.insert(event.task, Failure { call, errno, channel: event.kind.channel() });
             return;

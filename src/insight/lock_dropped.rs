@@ -50,7 +50,7 @@ impl Rule for LockDroppedByClose {
         "A process closes another descriptor of a file that it has locked, and its locks are gone."
     }
 
-    fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+    fn observe(&mut self, event: &Event, _: &[u8], world: &World, names: &Names, findings: &mut Vec<Finding>) {
         match event.kind {
             Kind::Lock { channel, fd, kind: LockKind::Process, mode, .. } if !event.failed() => {
                 let process = world.task(event.task).map_or(event.task, |task| task.process);

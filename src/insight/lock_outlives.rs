@@ -181,7 +181,7 @@ impl Rule for LockOutlivesOwner {
         "Somebody waits for a lock or a semaphore of a process that has ended."
     }
 
-    fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+    fn observe(&mut self, event: &Event, _: &[u8], world: &World, names: &Names, findings: &mut Vec<Finding>) {
         self.lineage.observe(event, world);
         match event.kind {
             Kind::Block { why: Why::Lock, channel: Some(_), .. } => {

@@ -65,7 +65,7 @@ impl Rule for LostUpdate {
         "A store to shared memory overwrites another one without having seen it."
     }
 
-    fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+    fn observe(&mut self, event: &Event, _: &[u8], world: &World, names: &Names, findings: &mut Vec<Finding>) {
         match event.kind {
             Kind::Load { channel, offset, data } => {
                 let places = self.loaded.entry(event.task).or_default();

@@ -62,7 +62,7 @@ impl Rule for LostWakeUp {
         "A process waits for a signal that has already been delivered: its handler ran before the wait began."
     }
 
-    fn observe(&mut self, event: &Event, world: &World, names: &Names, _: &mut Vec<Finding>) {
+    fn observe(&mut self, event: &Event, _: &[u8], world: &World, names: &Names, _: &mut Vec<Finding>) {
         match event.kind {
             Kind::Signal { .. } => self.signal(event),
             Kind::Block { why: Why::Signal, .. } => self.slept(event, world, names),

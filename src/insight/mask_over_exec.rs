@@ -49,7 +49,7 @@ impl Rule for MaskInheritedOverExec {
         "A program was loaded with signals blocked and never gets one that was sent to it."
     }
 
-    fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+    fn observe(&mut self, event: &Event, _: &[u8], world: &World, names: &Names, findings: &mut Vec<Finding>) {
         let task = event.task;
         match event.kind {
             Kind::Exec { .. } if !event.failed() => {

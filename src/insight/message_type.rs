@@ -29,7 +29,7 @@ impl Rule for MessageOfAnotherType {
         "A receiver waits for a type of message, while messages of other types wait in the queue."
     }
 
-    fn observe(&mut self, _: &Event, _: &World, _: &Names, _: &mut Vec<Finding>) {}
+    fn observe(&mut self, _: &Event, _: &[u8], _: &World, _: &Names, _: &mut Vec<Finding>) {}
 
     fn end(&mut self, world: &World, names: &Names, ended: Ended, findings: &mut Vec<Finding>) {
         for task in world.living() {

@@ -82,21 +82,9 @@ pub trait Rule: Send {
     /// What it is about, in one sentence for the help.
     fn about(&self) -> &'static str;
 
-    /// Looks at one event and the world after it. Called for every event, so an event that does not
-    /// concern the rule must cost no more than a `match`.
-    fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>);
-
-    /// The same for a rule that looks into the payload too: the arguments of a call, the bytes of a transfer.
-    fn observe_with(
-        &mut self,
-        event: &Event,
-        _payload: &[u8],
-        world: &World,
-        names: &Names,
-        findings: &mut Vec<Finding>,
-    ) {
-        self.observe(event, world, names, findings);
-    }
+    /// Looks at one event, its payload (the arguments of a call, the bytes of a transfer) and the world after it.
+    /// Called for every event, so an event that does not concern the rule must cost no more than a `match`.
+    fn observe(&mut self, event: &Event, payload: &[u8], world: &World, names: &Names, findings: &mut Vec<Finding>);
 
     /// Looks at the world at the end of the run. Of one that was cut off it does not count what is left: it
     /// might still have been tidied up.
@@ -172,7 +160,7 @@ impl Watch {
     ) {
         let from = findings.len();
         for rule in &mut self.rules {
-            rule.observe_with(event, payload, world, names, findings);
+            rule.observe(event, payload, world, names, findings);
         }
         if findings.len() > from {
             self.keep_new(findings, from);

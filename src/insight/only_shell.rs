@@ -104,7 +104,7 @@ impl Rule for OnlyShellKilled {
         "A process that waited for its child is killed, and the child goes on."
     }
 
-    fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+    fn observe(&mut self, event: &Event, _: &[u8], world: &World, names: &Names, findings: &mut Vec<Finding>) {
         self.lineage.observe(event, world);
         match event.kind {
             Kind::Block { why: Why::Child, .. } | Kind::Spawn { .. } => {

@@ -105,7 +105,7 @@ impl Rule for Orphan {
         "A process ends before its child, which init or a subreaper adopts."
     }
 
-    fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+    fn observe(&mut self, event: &Event, _: &[u8], world: &World, names: &Names, findings: &mut Vec<Finding>) {
         match event.kind {
             Kind::Spawn { child, .. } => self.born(child, world),
             Kind::Open { fd: 1 | 2, channel, .. }

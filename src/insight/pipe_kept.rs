@@ -189,7 +189,7 @@ impl Rule for PipeKeptOpen {
         "Somebody waits for the end of a pipe that a process left behind by its writer still holds."
     }
 
-    fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+    fn observe(&mut self, event: &Event, _: &[u8], world: &World, names: &Names, findings: &mut Vec<Finding>) {
         self.lineage.observe(event, world);
         match event.kind {
             Kind::Exec { .. } if !event.failed() => {

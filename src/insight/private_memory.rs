@@ -72,7 +72,7 @@ impl Rule for PrivateMemory {
         "A process waits for a semaphore or a lock in memory that no other process shares with it."
     }
 
-    fn observe(&mut self, event: &Event, world: &World, names: &Names, _: &mut Vec<Finding>) {
+    fn observe(&mut self, event: &Event, _: &[u8], world: &World, names: &Names, _: &mut Vec<Finding>) {
         match event.kind {
             Kind::Spawn { how: How::Thread, .. } => {
                 self.threaded.insert(process_of(event.task, world));

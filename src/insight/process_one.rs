@@ -97,7 +97,7 @@ impl Rule for ProcessOne {
         "Process 1 of a PID namespace was sent a signal that it has no handler for, or does not wait for orphans."
     }
 
-    fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+    fn observe(&mut self, event: &Event, _: &[u8], world: &World, names: &Names, findings: &mut Vec<Finding>) {
         self.lineage.observe(event, world);
         match event.kind {
             Kind::Signal { phase: Phase::Discarded, signal, from, .. } => {

@@ -59,7 +59,7 @@ impl Rule for SelfHeldWriteEnd {
         "A process waits for the end of a pipe of which it holds the last write end itself."
     }
 
-    fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+    fn observe(&mut self, event: &Event, _: &[u8], world: &World, names: &Names, findings: &mut Vec<Finding>) {
         let found = self.sleepers.observe(event, world, names);
         findings.extend(found.into_iter().flat_map(|found| self.check_all(&found, world, names)));
     }

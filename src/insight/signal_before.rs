@@ -87,7 +87,7 @@ impl Rule for SignalBeforeHandler {
         "A signal was delivered before the process had set the handler for it."
     }
 
-    fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+    fn observe(&mut self, event: &Event, _: &[u8], world: &World, names: &Names, findings: &mut Vec<Finding>) {
         match event.kind {
             Kind::Spawn { child, how, .. } if how != How::Thread => {
                 let maker = process_of(event.task, world);

@@ -155,16 +155,7 @@ impl Rule for StatusLost {
         "A process waits for a child whose exit status is gone: SIGCHLD was ignored, or another wait took it."
     }
 
-    fn observe(&mut self, _: &Event, _: &World, _: &Names, _: &mut Vec<Finding>) {}
-
-    fn observe_with(
-        &mut self,
-        event: &Event,
-        payload: &[u8],
-        world: &World,
-        names: &Names,
-        findings: &mut Vec<Finding>,
-    ) {
+    fn observe(&mut self, event: &Event, payload: &[u8], world: &World, names: &Names, findings: &mut Vec<Finding>) {
         match event.kind {
             Kind::Spawn { child, pid, .. } if world.task(child).is_some_and(crate::model::Task::is_process) => {
                 let maker = process_of(event.task, world);

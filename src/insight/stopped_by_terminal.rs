@@ -37,7 +37,7 @@ impl Rule for StoppedByTerminal {
         "A process in the background uses the terminal, is stopped for it, and nobody continues it."
     }
 
-    fn observe(&mut self, event: &Event, world: &World, _: &Names, _: &mut Vec<Finding>) {
+    fn observe(&mut self, event: &Event, _: &[u8], world: &World, _: &Names, _: &mut Vec<Finding>) {
         if let Kind::Signal { phase: Phase::Default, signal, .. } = event.kind
             && matches!(signal.number(), SIGTTIN | SIGTTOU)
         {

@@ -115,7 +115,7 @@ impl Rule for TornRead {
         "A reader of shared memory got part of an old record and part of a new one."
     }
 
-    fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+    fn observe(&mut self, event: &Event, _: &[u8], world: &World, names: &Names, findings: &mut Vec<Finding>) {
         let at = world.applied();
         match event.kind {
             Kind::Load { channel, offset, data } => {

@@ -44,7 +44,7 @@ impl Rule for UnreceivedMessage {
         "A message queue is removed, or the run ends, while messages are inside that nobody received."
     }
 
-    fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+    fn observe(&mut self, event: &Event, _: &[u8], world: &World, names: &Names, findings: &mut Vec<Finding>) {
         if let Kind::Destroy { channel } = event.kind
             && let Some(channel) = world.channel(channel)
         {

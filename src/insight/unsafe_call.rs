@@ -79,7 +79,7 @@ impl Rule for UnsafeCallInHandler {
         "A handler calls a function that is not async-signal-safe."
     }
 
-    fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+    fn observe(&mut self, event: &Event, _: &[u8], world: &World, names: &Names, findings: &mut Vec<Finding>) {
         let finding = match event.kind {
             Kind::Line { text, .. } => self.line(event, names.get(text), world, names),
             Kind::Block { why: Why::Lock | Why::Futex | Why::Other, channel: None, .. } => {

@@ -131,7 +131,7 @@ impl Rule for Zombie {
         "A process has ended, but its parent does not wait for it."
     }
 
-    fn observe(&mut self, event: &Event, world: &World, names: &Names, findings: &mut Vec<Finding>) {
+    fn observe(&mut self, event: &Event, _: &[u8], world: &World, names: &Names, findings: &mut Vec<Finding>) {
         if !self.unseen.is_empty() {
             self.calls(event, world, names);
         }
