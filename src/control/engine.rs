@@ -75,6 +75,8 @@ pub(super) struct Engine {
     pub(super) postponed: Option<TaskId>,
     /// Whether it was said that the kernel asks for connections again by itself.
     pub(super) told_retry: bool,
+    /// When the kernel is asked once more who sleeps, if it could not be told for somebody was on the move.
+    pub(super) ask_again: Option<Instant>,
     pub(super) paused_by: Option<String>,
     pub(super) answer: Option<Answer>,
     pub(super) limit: Limit,
@@ -154,6 +156,7 @@ impl Engine {
             passing: None,
             postponed: None,
             told_retry: false,
+            ask_again: None,
             paused_by: None,
             answer: None,
             limit,
@@ -397,11 +400,14 @@ impl Engine {
 
     /// Waits until a stop comes, a command, or the time.
     pub(super) fn wait_for_anything(&mut self, until: Option<Instant>) -> sys::Result<()> {
-        let until = [until, self.deadline(), self.tracer.rings_at()].into_iter().flatten().min();
+        let until = [until, self.deadline(), self.tracer.rings_at(), self.ask_again].into_iter().flatten().min();
         self.pulse.rest_until(until);
         self.tell_who_goes_on(true);
         if self.take_stop()?.is_some() {
             self.settle()?;
+            self.look_for_stuck();
+            self.after_step();
+        } else if self.ask_again.is_some_and(|time| time <= Instant::now()) {
             self.look_for_stuck();
             self.after_step();
         }

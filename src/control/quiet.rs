@@ -1,11 +1,15 @@
 //! Whether those who sleep will ever wake: asked of the kernel when the log says that they will not.
 
+use std::time::{Duration, Instant};
+
 use super::engine::Engine;
 use crate::insight::{may_be_stuck, stuck};
 use crate::model::TaskId;
 
 /// How often the kernel is asked, should somebody have been woken and have gone to sleep once more meanwhile.
 const TRIES: usize = 3;
+/// When it is asked once more, where all of these found somebody on the move.
+const ONCE_MORE: Duration = Duration::from_millis(20);
 
 impl Engine {
     /// Writes who sleeps for ever, if there is somebody new: everybody beside them sleeps too.
@@ -21,6 +25,7 @@ impl Engine {
     }
 
     fn confirm_stuck(&mut self, at_end: bool) {
+        self.ask_again = None;
         for _ in 0..TRIES {
             let found = stuck(self.tracer.world(), self.tracer.recorder().names(), at_end);
             let tasks: Vec<TaskId> = found.circle.into_keys().collect();
@@ -34,6 +39,7 @@ impl Engine {
             }
         }
         self.tracer.recorder_mut().stir();
+        self.ask_again = Some(Instant::now() + ONCE_MORE);
     }
 
     /// Whether everybody that is left sleeps for ever, as the kernel has said.
