@@ -140,3 +140,19 @@ fn pages_that_a_thread_serves() {
         assert_eq!(count(&log, "write", "\"bytes\":4096"), 1, "what was not looked at is counted");
     }
 }
+
+/// Nor may it ask a file system that a process of the run serves: who serves would see it, and the lab may hold it.
+#[test]
+fn files_that_a_process_serves() {
+    let fuse = foreign::compile("fuse");
+    let may = std::process::Command::new(fuse.path()).output().expect("it starts");
+    if may.status.code() == Some(77) {
+        println!("skipped: no file system can be mounted here");
+        return;
+    }
+    for options in [&[][..], &["--all"], &["--serial"], &["--watch-memory"]] {
+        let options: Vec<&str> = options.iter().copied().chain(["--timeout", "60"]).collect();
+        let log = foreign::compare_with(&options, &[fuse.path().to_str().expect("a path")]);
+        assert_eq!(count(&log, "read", "\"bytes\":6,"), 1);
+    }
+}

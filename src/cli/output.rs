@@ -6,6 +6,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::Failure;
 use crate::sys::spawn;
@@ -15,6 +16,9 @@ use crate::text;
 const INTERPRETERS: usize = 4;
 /// The longest first line of a script (`BINPRM_BUF_SIZE`).
 const FIRST_LINE: u64 = 256;
+
+/// How long the files that a run reads are looked for.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a run reads.
 #[derive(Debug, Default)]
@@ -37,7 +41,7 @@ pub fn open(path: &Path, inputs: &Inputs<'_>) -> Result<File, Failure> {
     let refused = |why: &str| {
         Failure::usage(format!("cannot write the log to {}: {why}; give -o another name", text::path(path)))
     };
-    if let Some(what) = inputs.what_is(&facts) {
+    if let Some(what) = inputs.what_is_in_time(&facts) {
         return Err(refused(&format!("it is {what}, which would be lost")));
     }
     match file.try_lock() {
@@ -50,6 +54,17 @@ pub fn open(path: &Path, inputs: &Inputs<'_>) -> Result<File, Failure> {
 }
 
 impl Inputs<'_> {
+    /// The same as `what_is`. A file system that does not answer is not where the log has been opened just now.
+    fn what_is_in_time(&self, file: &Metadata) -> Option<&'static str> {
+        let (scenario, command) = (self.scenario.map(Path::to_owned), self.command.to_vec());
+        let (file, (found, waiting)) = (file.clone(), std::sync::mpsc::channel());
+        std::thread::spawn(move || {
+            let inputs = Inputs { scenario: scenario.as_deref(), command: &command };
+            found.send(inputs.what_is(&file))
+        });
+        waiting.recv_timeout(PATIENCE).ok().flatten()
+    }
+
     /// What of the run's the file is, if it is something.
     fn what_is(&self, file: &Metadata) -> Option<&'static str> {
         let is = |path: &Path| path.metadata().is_ok_and(|it| (it.dev(), it.ino()) == (file.dev(), file.ino()));

@@ -11,11 +11,15 @@ use std::time::{Duration, Instant};
 use super::engine::Engine;
 use crate::model::{Status, TaskId};
 use crate::sys::ptrace::{self, Stopped, Wait, Why};
-use crate::sys::{self, procfs};
+use crate::sys::{self, look, procfs};
 
 /// How long a step may compute before the others go on without it: time that it had a CPU, because on
 /// a busy machine nothing can be said of any other.
 const PATIENCE: Duration = Duration::from_millis(50);
+/// How long a step waits for a task that sleeps uninterruptibly or on its way out. That passes by itself on a disk;
+/// but who serves a file system may be a task of the run, which makes no step meanwhile.
+const DISK: Duration = Duration::from_secs(10);
+const SERVED: Duration = Duration::from_millis(20);
 /// How long a step waits for the kernel to bring a sleeper what was sent to it: on a busy machine that is left to
 /// a thread of the kernel.
 const DELIVERY: Duration = Duration::from_millis(500);
@@ -57,7 +61,14 @@ struct Patience {
 impl Patience {
     fn is_over(&mut self, tid: i32) -> bool {
         // Asking is dear; before this much time has passed the answer is no.
-        if self.since.get_or_insert_with(Instant::now).elapsed() < PATIENCE && self.began.contains_key(&tid) {
+        let waited = self.since.get_or_insert_with(Instant::now).elapsed();
+        if waited >= SERVED {
+            let limit = if look::may_be_served() { SERVED } else { DISK };
+            if waited >= limit && matches!(procfs::state(tid), Some(b'S' | b'D')) && procfs::has_left_the_cpu(tid) {
+                return true;
+            }
+        }
+        if waited < PATIENCE && self.began.contains_key(&tid) {
             return false;
         }
         let had = procfs::cpu_time(tid).unwrap_or(0);

@@ -6,11 +6,15 @@
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use super::error::{Error, Result, check};
-use super::served;
+use super::{look, served};
 
-/// Borrows descriptor `fd` of process `pid` (pidfd_getfd(2)).
+/// Borrows descriptor `fd` of process `pid` (pidfd_getfd(2)); EBUSY where a process serves the file, which would be
+/// told when it is closed.
 pub fn borrow(pid: i32, fd: i32) -> Result<OwnedFd> {
     let target = || format!("descriptor {fd} of process {pid}");
+    if look::is_served(pid, fd) {
+        return Err(Error::new("pidfd_getfd", target(), libc::EBUSY));
+    }
     // SAFETY: system calls on numbers; each result is checked before it is owned.
     unsafe {
         let process = check(libc::syscall(libc::SYS_pidfd_open, pid, 0), "pidfd_open", target)?;
@@ -93,17 +97,12 @@ pub fn position(fd: &OwnedFd) -> Option<u64> {
 }
 
 /// What stands in a regular file from `offset` on, at most `limit` bytes; nothing of any other file, and
-/// nothing where asking could wait for somebody (FUSE) or change something (files without a size, as those
-/// of `/proc`). The file position stays.
+/// nothing where asking could change something (files without a size, as those of `/proc`). The file position stays.
 pub fn file_contents(fd: &OwnedFd, offset: u64, limit: usize) -> Vec<u8> {
-    const FUSE: i64 = 0x6573_5546;
-    let size = nix::sys::stat::fstat(fd)
-        .ok()
-        .filter(|facts| facts.st_mode & libc::S_IFMT == libc::S_IFREG)
-        .map_or(0, |facts| u64::try_from(facts.st_size).unwrap_or(0));
+    let is_regular = |facts: &look::Facts| facts.mode & libc::S_IFMT == libc::S_IFREG;
+    let size = look::of(fd).filter(is_regular).map_or(0, |facts| facts.size);
     let (left, offset) = (size.saturating_sub(offset), libc::off_t::try_from(offset).unwrap_or(libc::off_t::MAX));
-    let on_fuse = || nix::sys::statfs::fstatfs(fd).is_ok_and(|facts| facts.filesystem_type().0 == FUSE);
-    if left == 0 || on_fuse() {
+    if left == 0 {
         return Vec::new();
     }
     let mut bytes = vec![0; limit.min(usize::try_from(left).unwrap_or(usize::MAX))];

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::look;
 use crate::model::SignalSet;
 
 /// The state letter of a task (`R`, `S`, `D`, `t`, `Z` …); `None` if it is gone.
@@ -170,21 +171,21 @@ pub fn terminal(tid: i32) -> Option<(u64, i32)> {
 pub fn fd(tid: i32, fd: i32) -> Option<FdFacts> {
     let path = format!("/proc/{tid}/fd/{fd}");
     let link = fs::read_link(&path).ok()?;
-    let facts = fs::metadata(&path).ok()?;
+    let facts = look::at_fd(tid, fd)?;
     let info = fs::read_to_string(format!("/proc/{tid}/fdinfo/{fd}")).ok()?;
     let field = |key: &str| info.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
-    let is_regular = facts.mode() & libc::S_IFMT == libc::S_IFREG;
-    let filesystem = is_regular.then(|| nix::sys::statfs::statfs(path.as_str()).ok()).flatten();
-    super::served::note(link.as_os_str().as_bytes(), filesystem.map_or(0, |it| it.filesystem_type().0));
+    let is_regular = facts.mode & libc::S_IFMT == libc::S_IFREG;
+    let filesystem = if is_regular { look::filesystem(tid, fd, &facts) } else { 0 };
+    super::served::note(link.as_os_str().as_bytes(), filesystem);
     Some(FdFacts {
         fd,
-        identity: (facts.dev(), facts.ino()),
-        mode: facts.mode(),
-        size: facts.size(),
-        rdev: facts.rdev(),
+        identity: facts.identity,
+        mode: facts.mode,
+        size: facts.size,
+        rdev: facts.rdev,
         flags: field("flags:").and_then(|text| i32::from_str_radix(text, 8).ok()).unwrap_or(0),
         position: field("pos:").and_then(|text| text.parse().ok()).unwrap_or(0),
-        filesystem: filesystem.map_or(0, |facts| facts.filesystem_type().0),
+        filesystem,
         pty: pty(tid, &facts, &link, field("tty-index:")),
         link,
     })
@@ -192,22 +193,22 @@ pub fn fd(tid: i32, fd: i32) -> Option<FdFacts> {
 
 /// Which pseudo-terminal a descriptor is a side of: the kernel says the number of a master in
 /// `/proc/PID/fdinfo`; that of a slave is its minor number.
-fn pty(tid: i32, facts: &fs::Metadata, link: &Path, index: Option<&str>) -> Option<(u64, u32)> {
+fn pty(tid: i32, facts: &look::Facts, link: &Path, index: Option<&str>) -> Option<(u64, u32)> {
     /// `UNIX98_PTY_SLAVE_MAJOR` of linux/major.h.
     const SLAVE: u32 = 136;
-    if facts.mode() & libc::S_IFMT != libc::S_IFCHR {
+    if facts.mode & libc::S_IFMT != libc::S_IFCHR {
         return None;
     }
-    let (major, minor) = (libc::major(facts.rdev()), libc::minor(facts.rdev()));
+    let (major, minor) = (libc::major(facts.rdev), libc::minor(facts.rdev));
     if major == SLAVE {
-        return Some((facts.dev(), minor));
+        return Some((facts.identity.0, minor));
     }
     let index = index?.parse().ok()?;
     // The kernel finds the slaves of a master in `pts` beside it (`devpts_acquire` in fs/devpts/inode.c);
     // the node `ptmx` in a devpts itself belongs to that.
     let slaves = link.parent().map(|parent| parent.join("pts"));
     let beside = slaves.and_then(|path| file_at(tid, path.as_os_str().as_bytes()));
-    Some((beside.map_or(facts.dev(), |(device, _)| device), index))
+    Some((beside.map_or(facts.identity.0, |(device, _)| device), index))
 }
 
 /// What a pidfd refers to (pidfd_open(2)).
@@ -329,11 +330,7 @@ pub fn working_directory(tid: i32) -> Option<PathBuf> {
 
 /// Device and inode of the file that a path leads a process to; `None` if there is none.
 pub fn file_at(tid: i32, path: &[u8]) -> Option<(u64, u64)> {
-    let place = if path.starts_with(b"/") { "root" } else { "cwd" };
-    let relative: Vec<u8> = path.iter().copied().skip_while(|byte| *byte == b'/').collect();
-    let path = PathBuf::from(format!("/proc/{tid}/{place}")).join(std::ffi::OsStr::from_bytes(&relative));
-    let facts = fs::metadata(path).ok()?;
-    Some((facts.dev(), facts.ino()))
+    look::at(tid, None, path, look::Links::Follow).map(|facts| facts.identity)
 }
 
 /// What is mapped at `address` (`/proc/PID/maps`): device and inode, and how many bytes.
@@ -353,12 +350,7 @@ pub fn mapping(tid: i32, address: u64) -> Option<((u64, u64), u64)> {
     })
 }
 
-/// The program that a process runs; `None` if it is gone or not ours.
-pub fn program(tid: i32) -> Option<PathBuf> {
-    fs::read_link(format!("/proc/{tid}/exe")).ok()
-}
-
 /// How many bytes the file behind a descriptor has; `None` if it is not there.
 pub fn size_of_fd(tid: i32, fd: i32) -> Option<u64> {
-    fs::metadata(format!("/proc/{tid}/fd/{fd}")).ok().map(|facts| facts.len())
+    look::at_fd(tid, fd).map(|facts| facts.size)
 }

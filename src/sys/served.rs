@@ -10,19 +10,30 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::look;
+
 /// Bits of `/proc/PID/pagemap` (Documentation/admin-guide/mm/pagemap.rst).
 const PRESENT: u64 = 1 << 63;
 const WRITE_PROTECTED: u64 = 1 << 57;
 const PAGE: u64 = 4096;
-/// `FUSE_SUPER_MAGIC` of linux/magic.h.
-const FUSE: i64 = 0x6573_5546;
 
 /// Whether pages may have to be served. One lab has one run at a time, and looking once too often does no harm.
 static EXPECTED: AtomicBool = AtomicBool::new(false);
 
 /// Notes where a descriptor of the run leads, by its link and the type of its file system.
 pub(super) fn note(link: &[u8], filesystem: i64) {
-    if filesystem == FUSE || matches!(link, b"anon_inode:[userfaultfd]" | b"/dev/userfaultfd" | b"/dev/fuse") {
+    if link == b"/dev/fuse" {
+        look::note_server();
+    }
+    let serves = matches!(link, b"anon_inode:[userfaultfd]" | b"/dev/userfaultfd" | b"/dev/fuse");
+    if serves || look::is_user_space(filesystem) {
+        EXPECTED.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Notes which program a task runs: its pages are mapped without a descriptor.
+pub fn note_program(tid: i32) {
+    if look::is_program_served(tid) {
         EXPECTED.store(true, Ordering::Relaxed);
     }
 }
@@ -70,7 +81,7 @@ fn mapping(pid: i32, address: u64, writes: bool) -> Option<(std::ops::Range<u64>
         if let Some(flags) = line.strip_prefix("VmFlags:") {
             if let Some((range, device)) = found.take() {
                 let tracked = |flag: &str| matches!(flag, "um" | "ui") || (writes && flag == "uw");
-                return Some((range, flags.split_ascii_whitespace().any(tracked) || is_fuse(pid, device)));
+                return Some((range, flags.split_ascii_whitespace().any(tracked) || look::is_fuse(pid, device)));
             }
         } else if let Some((range, device)) = heading(line).filter(|(range, _)| range.contains(&address)) {
             found = Some((range, device));
@@ -80,22 +91,12 @@ fn mapping(pid: i32, address: u64, writes: bool) -> Option<(std::ops::Range<u64>
 }
 
 /// Range and device of a mapping: `55e0-55f0 r--p 00000000 fd:01 1234 /bin/true`.
-fn heading(line: &str) -> Option<(std::ops::Range<u64>, (u64, u64))> {
+fn heading(line: &str) -> Option<(std::ops::Range<u64>, u64)> {
     let mut words = line.split_ascii_whitespace();
     let (start, end) = words.next()?.split_once('-')?;
     let (major, minor) = words.nth(2)?.split_once(':')?;
     let hex = |word| u64::from_str_radix(word, 16).ok();
-    Some((hex(start)?..hex(end)?, (hex(major)?, hex(minor)?)))
-}
-
-/// Whether a device is a file system of FUSE. Its server is not asked.
-fn is_fuse(pid: i32, (major, minor): (u64, u64)) -> bool {
-    let device = format!("{major}:{minor}");
-    let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
-    mounts.lines().any(|line| {
-        line.split_ascii_whitespace().nth(2) == Some(&device)
-            && line.split_once(" - ").is_some_and(|(_, kind)| kind.starts_with("fuse"))
-    })
+    Some((hex(start)?..hex(end)?, libc::makedev(hex(major)? as u32, hex(minor)? as u32)))
 }
 
 #[cfg(test)]
@@ -105,7 +106,7 @@ mod tests {
     #[test]
     fn mappings_are_found() {
         let line = "7f00-7f10 r--p 00000000 fd:1f 1234       /bin/true";
-        assert_eq!(heading(line), Some((0x7f00..0x7f10, (0xfd, 0x1f))));
+        assert_eq!(heading(line), Some((0x7f00..0x7f10, libc::makedev(0xfd, 0x1f))));
         assert_eq!(heading("Size:                  4 kB"), None);
         let here = std::ptr::from_ref(&EXPECTED) as u64;
         let (range, served) = mapping(std::process::id() as i32, here, true).expect("this program's own");

@@ -7,10 +7,10 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::model::ChannelKind;
+use crate::sys::look::{self, Facts, Links};
 
 /// Something that outlives its processes until somebody removes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,12 +24,12 @@ pub enum Made {
 }
 
 impl Made {
-    /// The file that is at `path` now, as the run calls it from `seen` on; nothing else than a FIFO, a
-    /// socket, or a segment or semaphore in `/dev/shm` is of interest.
-    pub fn file(seen: &Path, path: &Path) -> Option<Self> {
-        let facts = std::fs::symlink_metadata(seen).ok()?;
-        let wanted = Self::is_of_interest(facts.mode() & libc::S_IFMT, path);
-        wanted.then(|| Self::File(path.to_owned(), facts.dev(), facts.ino()))
+    /// The file that the run finds at `path` now; nothing else than a FIFO, a socket, or a segment or semaphore in
+    /// `/dev/shm` is of interest.
+    pub fn file(facts: &Facts, path: &Path) -> Option<Self> {
+        let wanted = Self::is_of_interest(facts.mode & libc::S_IFMT, path);
+        let (device, inode) = facts.identity;
+        wanted.then(|| Self::File(path.to_owned(), device, inode))
     }
 
     /// Whether a file of this kind (`S_IFMT`) at that path is one that a run has to remove.
@@ -100,7 +100,8 @@ impl Journal {
             Made::Object(..) | Made::Queue(..) => self.ipc,
             // What lies on a file system of the run's own is not found at that path here.
             Made::File(path, device, inode) => {
-                std::fs::symlink_metadata(path).is_ok_and(|facts| (facts.dev(), facts.ino()) == (*device, *inode))
+                let here = look::at(std::process::id() as i32, None, path.as_os_str().as_bytes(), Links::Keep);
+                here.is_some_and(|facts| facts.identity == (*device, *inode))
             }
         };
         if !outlives {

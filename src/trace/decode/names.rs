@@ -1,9 +1,7 @@
 //! Names under which processes find channels: in the file system, and of IPC objects.
 
-use std::ffi::{CString, OsStr};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::ffi::CString;
+use std::path::Path;
 
 use super::super::calls::Family;
 use super::super::channels::{Identity, New};
@@ -12,28 +10,25 @@ use super::super::tracee::{Ahead, Call};
 use super::super::tracer::Tracer;
 use super::Ended;
 use crate::model::{ChannelId, ChannelKind};
+use crate::sys::look::{self, Facts, Links};
 use crate::sys::{ipc, memory, procfs};
 
 const MAX_PATH: usize = 4096;
 /// Where the C library keeps segments and semaphores that have a name (shm_overview(7)).
 const SHARED: &[u8] = b"/dev/shm/";
 
-/// Where the lab finds what a task calls `path`, relative to `directory` as the `…at` calls take it.
-fn place(tid: i32, directory: Option<i32>, path: &[u8]) -> PathBuf {
-    let base = match directory {
-        _ if path.starts_with(b"/") => format!("/proc/{tid}/root"),
-        None | Some(libc::AT_FDCWD) => format!("/proc/{tid}/cwd"),
-        Some(fd) => format!("/proc/{tid}/fd/{fd}"),
-    };
-    let relative: Vec<u8> = path.iter().copied().skip_while(|byte| *byte == b'/').collect();
-    PathBuf::from(base).join(OsStr::from_bytes(&relative))
-}
-
-/// The same for a call whose argument number `path` is a path; the one before it is the directory.
-fn place_of(tid: i32, call: &Call, path: usize) -> Option<(PathBuf, Vec<u8>)> {
+/// The path that is argument number `path` of a call, and what the task finds there; the argument before it is the
+/// directory.
+fn file_of(tid: i32, call: &Call, path: usize, links: Links) -> Option<(Vec<u8>, Option<Facts>)> {
     let text = memory::read_string(tid, call.args[path], MAX_PATH)?;
     let directory = path.checked_sub(1).map(|before| call.args[before] as i32);
-    Some((place(tid, directory, &text), text))
+    let facts = look::at(tid, directory, &text, links);
+    Some((text, facts))
+}
+
+fn inode(facts: &Facts) -> Identity {
+    let (device, inode) = facts.identity;
+    Identity::Inode(device, inode)
 }
 
 impl Tracer {
@@ -63,9 +58,9 @@ impl Tracer {
 
     /// The channel whose last name the call removes, if it does.
     fn last_name(&self, tid: i32, call: &Call, path: usize) -> Ahead {
-        let facts = place_of(tid, call, path).and_then(|(place, _)| std::fs::symlink_metadata(place).ok());
-        let Some(facts) = facts.filter(|facts| facts.nlink() == 1) else { return Ahead::Nothing };
-        let known = self.channels.known(Identity::Inode(facts.dev(), facts.ino()));
+        let facts = file_of(tid, call, path, Links::Keep).and_then(|(_, facts)| facts);
+        let Some(facts) = facts.filter(|facts| facts.links == 1) else { return Ahead::Nothing };
+        let known = self.channels.known(inode(&facts));
         let alive = known.filter(|known| self.world().channel(*known).is_some_and(|channel| channel.alive));
         alive.map_or(Ahead::Nothing, Ahead::LastName)
     }
@@ -80,11 +75,9 @@ impl Tracer {
     /// A FIFO is there from now on; other kinds of nodes are no channels yet.
     pub(super) fn mknod(&mut self, ended: &Ended<'_>, path: usize) {
         let is_fifo = ended.call.args[path + 1] as u32 & libc::S_IFMT == libc::S_IFIFO;
-        let Some((place, text)) = place_of(ended.tid, ended.call, path).filter(|_| is_fifo && !ended.failed()) else {
-            return self.plain_call(ended);
-        };
-        let Ok(facts) = std::fs::symlink_metadata(&place) else { return self.plain_call(ended) };
-        let identity = Identity::Inode(facts.dev(), facts.ino());
+        let made = (is_fifo && !ended.failed()).then(|| file_of(ended.tid, ended.call, path, Links::Keep)).flatten();
+        let Some((text, Some(facts))) = made else { return self.plain_call(ended) };
+        let identity = inode(&facts);
         if self.channels.known(identity).and_then(|known| self.world().channel(known)).is_some_and(|it| it.alive) {
             return self.plain_call(ended);
         }
@@ -129,8 +122,8 @@ impl Tracer {
 
     /// The channel that a task finds at a path, if it is one that is known.
     pub(in crate::trace) fn channel_at(&self, tid: i32, call: &Call, path: usize) -> Option<ChannelId> {
-        let facts = std::fs::metadata(place_of(tid, call, path)?.0).ok()?;
-        self.channels.known(Identity::Inode(facts.dev(), facts.ino()))
+        let (_, facts) = file_of(tid, call, path, Links::Follow)?;
+        self.channels.known(inode(&facts?))
     }
 }
 
@@ -159,8 +152,8 @@ fn is_object_there(tid: i32, call: &Call, kind: ChannelKind) -> Ahead {
 
 /// The file that a call has made at the path that is its argument number `path`.
 fn made_at(ended: &Ended<'_>, path: usize) -> Option<Made> {
-    let (seen, text) = place_of(ended.tid, ended.call, path)?;
-    Made::file(&seen, Path::new(&full_name(ended.tid, &text)))
+    let (text, facts) = file_of(ended.tid, ended.call, path, Links::Keep)?;
+    Made::file(&facts?, Path::new(&full_name(ended.tid, &text)))
 }
 
 /// The file of a Unix socket that got an address: `struct sockaddr_un` is a family and a path.
@@ -171,14 +164,16 @@ fn bound(ended: &Ended<'_>) -> Option<Made> {
     }
     let length = usize::try_from(ended.call.args[2]).ok()?.checked_sub(2)?;
     let text = memory::read_string(ended.tid, ended.call.args[1] + 2, length.min(108))?;
-    Made::file(&place(ended.tid, None, &text), Path::new(&full_name(ended.tid, &text)))
+    let facts = look::at(ended.tid, None, &text, Links::Keep)?;
+    Made::file(&facts, Path::new(&full_name(ended.tid, &text)))
 }
 
 /// Whether a call will find what it opens. Only of what lies under `/dev/shm` it matters if it makes it.
 fn is_file_there(tid: i32, call: &Call, path: usize) -> Ahead {
     // openat2 keeps its flags in a structure; no C library opens segments with it.
     let makes = call.args[path + 1] as i32 & libc::O_CREAT != 0
-        && place_of(tid, call, path).is_some_and(|(place, text)| text.starts_with(SHARED) && !place.exists());
+        && memory::read_string(tid, call.args[path], SHARED.len()).is_some_and(|text| text == SHARED)
+        && file_of(tid, call, path, Links::Follow).is_some_and(|(_, facts)| facts.is_none());
     if makes { Ahead::Nothing } else { Ahead::Found }
 }
 

@@ -7,7 +7,7 @@ use super::super::tracer::{Result, Tracer};
 use super::Ended;
 use crate::model::{Kind, Signal, State, Status, Task, TaskId};
 use crate::sys::ptrace::{Resume, Stopped};
-use crate::sys::{Error, memory, procfs};
+use crate::sys::{Error, memory, procfs, served};
 
 /// How many bytes of a path and of all arguments are kept.
 const MAX_PATH: usize = 4096;
@@ -46,6 +46,7 @@ impl Tracer {
     /// Another program is loaded. If another thread than the leader did it, that thread has become
     /// the leader, and all others are gone.
     pub(in crate::trace) fn at_exec(&mut self, tid: i32, stopped: Stopped) -> Result<()> {
+        served::note_program(tid);
         let old = stopped.message()? as i32;
         let exec = if old == tid { self.tracees.get_mut(&tid) } else { self.tracees.get_mut(&old) }
             .and_then(|tracee| tracee.exec.take().zip(tracee.call.take()));
