@@ -161,6 +161,50 @@ fn the_directories_of_another_user_are_left_alone() {
     }
 }
 
+/// A link of somebody else leads where its owner wants, also to a directory of the user's.
+#[test]
+fn links_of_another_user_are_not_followed() {
+    for users in users().into_iter().filter(|users| users.intruder != users.victim) {
+        let there = "mkdir -p /tmp/victim/closed/proclab; chmod 700 /tmp/victim/closed; \
+                     chown -R $VICTIM:$VICTIM /tmp/victim/closed; ln -s /tmp/victim/closed /tmp/link; chown -h $INTRUDER /tmp/link";
+        for way in [
+            "XDG_RUNTIME_DIR=/tmp/link",
+            "XDG_RUNTIME_DIR=/tmp/link/",
+            "XDG_RUNTIME_DIR=/tmp/link/.",
+            "XDG_STATE_HOME=/tmp/link",
+            "XDG_STATE_HOME=/tmp/link/.",
+        ] {
+            let script = format!(
+                "{there}\nexport {way}\nlab : check pipes/one-pipe\nstat -c 'mode %a' /tmp/victim/closed/proclab\n\
+                 echo \"entries $(ls -A /tmp/victim/closed/proclab)\""
+            );
+            let said = inside(users, &script);
+            assert!(said.contains("mode 755\nentries \n"), "{users:?}, {way}: {said}");
+        }
+    }
+}
+
+/// Who owns a directory on the way to "your" scenarios could lead two looks at it to different places.
+#[test]
+fn scenarios_behind_a_directory_of_another_user_are_not_yours() {
+    for users in users().into_iter().filter(|users| users.intruder != users.victim) {
+        let script = "
+mkdir -p /tmp/victim/data/proclab/scenarios/mine /tmp/other/proclab
+printf 'title \"Mine\"\ntopic pipes\nlevel 1\nstory \"s\"\nprocess a {\n exit 0\n}\n' >/tmp/victim/data/proclab/scenarios/mine/own.kdl
+chown -R $VICTIM:$VICTIM /tmp/victim/data
+ln -s /tmp/victim/data/proclab/scenarios /tmp/other/proclab/scenarios
+chown -Rh $INTRUDER /tmp/other
+export XDG_DATA_HOME=/tmp/victim/data
+lab : list >/tmp/own
+export XDG_DATA_HOME=/tmp/other
+lab : list >/tmp/foreign
+grep -c yours /tmp/own /tmp/foreign || :
+";
+        let said = inside(users, script);
+        assert!(said.contains("/tmp/own:1\n") && said.contains("/tmp/foreign:0\n"), "{users:?}: {said}");
+    }
+}
+
 /// What runs make for themselves is nobody else's to read: the directory, the lock, the journal.
 #[test]
 fn what_a_run_makes_is_closed_to_others() {

@@ -7,7 +7,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use etcetera::BaseStrategy as _;
 
@@ -68,6 +68,8 @@ fn places() -> Vec<Place> {
 /// The directory of the session (XDG Base Directory Specification). A relative path is to be ignored.
 fn runtime() -> Option<Place> {
     let base = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|base| base.is_absolute())?;
+    // A slash at the end would have a symbolic link followed.
+    let base = base.components().collect();
     Some(Place { base, rule: not_private, follow: false, foreign: Vec::new(), own: &["proclab"] })
 }
 
@@ -115,7 +117,7 @@ impl Place {
     /// Goes there; why that cannot be done, or is not safe, as a part of a sentence.
     fn reach(&self, make: bool) -> Result<Home, String> {
         let mut path = self.base.clone();
-        let opened = Directory::open(&path, self.follow).map_err(|error| refused(&path, &error))?;
+        let opened = walk(&path, self.follow).map_err(|error| refused(&path, &error))?;
         let mut directory = checked(opened, &path, self.rule)?;
         for name in &self.foreign {
             path.push(name);
@@ -134,7 +136,19 @@ impl Place {
     }
 }
 
-/// The next directory on the way. With `follow` it may be a symbolic link that the user has made.
+/// Opens the directory at a path. A symbolic link on the way must be the user's or the administrator's: another one
+/// leads where its owner wants. The last one is followed only with `follow`.
+fn walk(path: &Path, follow: bool) -> io::Result<Directory> {
+    let mut parts = path.components().peekable();
+    let first = parts.next().map_or(OsStr::new("."), Component::as_os_str);
+    let mut directory = Directory::open(Path::new(first), follow || parts.peek().is_some())?;
+    while let Some(part) = parts.next() {
+        directory = step(&directory, part.as_os_str(), false, follow || parts.peek().is_some())?;
+    }
+    Ok(directory)
+}
+
+/// The next directory on the way. With `follow` it may be a symbolic link that the user or the administrator has made.
 fn step(from: &Directory, name: &OsStr, make: bool, follow: bool) -> io::Result<Directory> {
     if make {
         match from.make(name) {
@@ -143,7 +157,7 @@ fn step(from: &Directory, name: &OsStr, make: bool, follow: bool) -> io::Result<
         }
     }
     let facts = from.facts_of(name)?;
-    from.enter(name, follow && facts.kind == libc::S_IFLNK && facts.is_own())
+    from.enter(name, follow && facts.kind == libc::S_IFLNK && (facts.is_own() || facts.owner == 0))
 }
 
 fn checked(directory: Directory, path: &Path, rule: fn(&Facts) -> Option<String>) -> Result<Directory, String> {

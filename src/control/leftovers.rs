@@ -32,7 +32,7 @@ fn describe(made: &Made) -> String {
         Made::Object(ChannelKind::Msg, id) => format!("message queue {id}"),
         Made::Object(ChannelKind::Shm, id) => format!("shared memory segment {id}"),
         Made::Object(_, id) => format!("semaphore set {id}"),
-        Made::Queue(name, ..) => format!("message queue /{}", String::from_utf8_lossy(name)),
+        Made::Queue(name, ..) => format!("message queue /{}", text::clean(&String::from_utf8_lossy(name))),
         Made::File(path, ..) => text::path(path),
     }
 }

@@ -5,10 +5,11 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs;
-use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -16,10 +17,14 @@ use etcetera::BaseStrategy as _;
 use include_dir::{Dir, include_dir};
 
 use super::{MAX_FILE, Problem, Scenario, parse, render_all, words};
+use crate::sys::directory::{Directory, Facts};
 use crate::text;
 
 /// What is said of a file that is no text.
 const NOT_UTF8: &str = "it is not UTF-8 text";
+
+/// The user's own folder in the data directory (XDG Base Directory Specification).
+const YOURS: &str = "proclab/scenarios";
 
 static EMBEDDED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/scenarios");
 
@@ -327,18 +332,17 @@ impl Library {
     }
 
     fn add_folder(&mut self, folder: &Folder) {
-        let files = match files_of(&folder.path) {
-            Ok(files) => files,
+        match files_of(folder) {
+            Ok(files) => {
+                for (path, text) in files {
+                    let text = text.map(Cow::Owned).map_err(|why| Error::Unreadable { path: path.clone(), why });
+                    let shown = path.display().to_string();
+                    self.add(Entry::new(name_of(&path), shown, Origin::File(path), text).of(folder.source));
+                }
+            }
             // Nobody has asked for what lies in this directory.
-            Err(_) if folder.source == Source::Here => return,
-            Err(error) => return self.errors.push(error),
-        };
-        let trusted =
-            |path: &Path| folder.source != Source::Yours || (path.parent().is_none_or(is_safe) && is_safe(path));
-        for path in files.into_iter().filter(|path| trusted(path)) {
-            let text = read(&path).map(Cow::Owned).map_err(|why| Error::Unreadable { path: path.clone(), why });
-            let shown = path.display().to_string();
-            self.add(Entry::new(name_of(&path), shown, Origin::File(path), text).of(folder.source));
+            Err(_) if folder.source == Source::Here => {}
+            Err(error) => self.errors.push(error),
         }
     }
 
@@ -350,7 +354,7 @@ impl Library {
 /// The folders that are looked through besides the binary, in the order of their weight: the user's
 /// data directory and `./scenarios` where they exist, then `extra`, which the user asked for.
 pub fn standard_folders(extra: &[PathBuf]) -> Vec<Folder> {
-    let yours = etcetera::choose_base_strategy().ok().map(|base| base.data_dir().join("proclab/scenarios"));
+    let yours = etcetera::choose_base_strategy().ok().map(|base| base.data_dir().join(YOURS));
     let yours = yours.filter(|path| is_yours(path)).map(|path| Folder { path, source: Source::Yours });
     let asked = extra.iter().map(|path| Folder { path: path.clone(), source: Source::Asked });
     let mut folders: Vec<Folder> = yours.into_iter().collect();
@@ -367,17 +371,23 @@ pub fn standard_folders(extra: &[PathBuf]) -> Vec<Folder> {
 /// Whether a folder is there and the user's own, or the administrator's: with the variables of somebody else,
 /// as after `sudo -E`, it can be another's, and so can one that everybody may write to.
 pub fn is_yours(path: &Path) -> bool {
-    path.is_dir() && is_safe(path)
+    open_yours(path).is_ok()
 }
 
-/// Whether nobody but the user and the administrator can have written what is there. A group of the user's own
-/// number is the user.
-fn is_safe(path: &Path) -> bool {
-    let user = nix::unistd::geteuid().as_raw();
-    fs::metadata(path).is_ok_and(|facts| {
-        let others = if facts.gid() == user { 0o002 } else { 0o022 };
-        (facts.uid() == user || facts.uid() == 0) && facts.mode() & others == 0
-    })
+/// Opens the user's folder. Each directory from the data directory on is looked at when it is open: who may write to
+/// one of them could lead two looks to different places.
+fn open_yours(path: &Path) -> io::Result<Directory> {
+    let checked = |directory: Directory| -> io::Result<Directory> {
+        let is_safe = directory.facts()?.is_safe() && !directory.is_served()?;
+        is_safe.then_some(directory).ok_or_else(|| io::Error::from_raw_os_error(libc::EPERM))
+    };
+    let steps = Path::new(YOURS).components().count();
+    let base = path.ancestors().nth(steps).unwrap_or(path);
+    let mut directory = checked(Directory::open(base, true)?)?;
+    for part in Path::new(YOURS) {
+        directory = checked(directory.enter(part, true)?)?;
+    }
+    Ok(directory)
 }
 
 fn of_file(path: &Path) -> Result<Found, Error> {
@@ -399,14 +409,20 @@ fn understood(name: &str, file: &str, text: &str) -> Result<Scenario, Error> {
 }
 
 fn read(path: &Path) -> Result<String, String> {
-    let meta = fs::metadata(path).map_err(|error| plain(&error))?;
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| plain(&error))?;
+    read_open(file)
+}
+
+/// Reads a file that may turn out to be anything.
+fn read_open(file: fs::File) -> Result<String, String> {
+    let meta = file.metadata().map_err(|error| plain(&error))?;
     if meta.is_dir() {
         return Err("it is a directory".to_owned());
     }
     if !meta.is_file() {
         return Err("it is no ordinary file".to_owned());
     }
-    let file = fs::File::open(path).map_err(|error| plain(&error))?;
     let mut bytes = Vec::new();
     file.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes).map_err(|error| plain(&error))?;
     if bytes.len() > MAX_FILE {
@@ -416,30 +432,52 @@ fn read(path: &Path) -> Result<String, String> {
 }
 
 /// What an error says, without the number that Rust adds.
-fn plain(error: &std::io::Error) -> String {
+fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
-/// The scenario files of `dir` and of the folders in it, sorted.
-fn files_of(dir: &Path) -> Result<Vec<PathBuf>, Error> {
-    let list = |dir: &Path| -> Result<Vec<PathBuf>, Error> {
-        let unreadable = |error: &std::io::Error| Error::Unreadable { path: dir.to_owned(), why: plain(error) };
-        let entries = fs::read_dir(dir).map_err(|error| unreadable(&error))?;
-        let paths: Result<Vec<_>, _> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
-        let mut paths = paths.map_err(|error| unreadable(&error))?;
-        paths.sort();
-        Ok(paths)
-    };
+/// The text of a file, or why there is none.
+type Text = Result<String, String>;
+
+/// The scenario files of a folder and of the folders in it, sorted, with their texts. Of the user's own folder only
+/// what nobody else can have written.
+fn files_of(folder: &Folder) -> Result<Vec<(PathBuf, Text)>, Error> {
+    let unreadable = |path: &Path, error: &io::Error| Error::Unreadable { path: path.to_owned(), why: plain(error) };
+    let is_trusted = |facts: io::Result<Facts>| folder.source != Source::Yours || facts.is_ok_and(|it| it.is_safe());
+    let opened =
+        if folder.source == Source::Yours { open_yours(&folder.path) } else { Directory::open(&folder.path, true) };
+    let directory = opened.map_err(|error| unreadable(&folder.path, &error))?;
     let mut files = Vec::new();
-    for path in list(dir)? {
-        if path.is_dir() {
-            files.extend(list(&path)?.into_iter().filter(|path| is_scenario(path)));
-        } else if is_scenario(&path) {
-            files.push(path);
+    let mut add = |directory: &Directory, path: PathBuf, name: &OsStr| match directory.file(name) {
+        Ok(file) if is_trusted(Facts::of(&file)) => files.push((path, read_open(file))),
+        Ok(_) => {}
+        Err(error) => files.push((path, Err(plain(&error)))),
+    };
+    for name in sorted(&directory).map_err(|error| unreadable(&folder.path, &error))? {
+        let path = folder.path.join(&name);
+        let Ok(topic) = directory.enter(&name, true) else {
+            if is_scenario(Path::new(&name)) {
+                add(&directory, path, &name);
+            }
+            continue;
+        };
+        if !is_trusted(topic.facts()) {
+            continue;
+        }
+        for name in sorted(&topic).map_err(|error| unreadable(&path, &error))? {
+            if is_scenario(Path::new(&name)) {
+                add(&topic, path.join(&name), &name);
+            }
         }
     }
     Ok(files)
+}
+
+fn sorted(directory: &Directory) -> io::Result<Vec<OsString>> {
+    let mut names = directory.names()?;
+    names.sort();
+    Ok(names)
 }
 
 fn is_scenario(path: &Path) -> bool {

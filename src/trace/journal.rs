@@ -36,7 +36,8 @@ impl Made {
     pub fn is_of_interest(kind: u32, path: &Path) -> bool {
         match kind {
             libc::S_IFIFO | libc::S_IFSOCK => true,
-            libc::S_IFREG => path.starts_with("/dev/shm"),
+            // The C library makes them in the directory itself; a longer path could lead elsewhere.
+            libc::S_IFREG => path.parent() == Some(Path::new("/dev/shm")),
             _ => false,
         }
     }
@@ -51,8 +52,6 @@ impl Made {
     }
 
     fn from_line(line: &[u8]) -> Option<Self> {
-        // A line that was cut off has no end mark.
-        let line = line.strip_suffix(b"\0")?;
         let mut words = line.splitn(4, |byte| *byte == b' ');
         let kind = std::str::from_utf8(words.next()?).ok()?;
         let mut number = || std::str::from_utf8(words.next()?).ok()?.parse::<u64>().ok();
@@ -118,7 +117,11 @@ impl Journal {
 
     /// What stands in a journal, as far as it is whole; the last that was made first.
     pub fn parse(text: &[u8]) -> Vec<Made> {
-        let mut made: Vec<Made> = text.split(|byte| *byte == b'\n').filter_map(Made::from_line).collect();
+        // A name can hold any byte but NUL. Behind the last one stands what was cut off.
+        let mut lines: Vec<&[u8]> = text.split(|byte| *byte == 0).collect();
+        lines.pop();
+        let lines = lines.into_iter().map(|line| line.strip_prefix(b"\n").unwrap_or(line));
+        let mut made: Vec<Made> = lines.filter_map(Made::from_line).collect();
         made.reverse();
         made
     }
@@ -141,5 +144,20 @@ mod tests {
         read.reverse();
         assert_eq!(read, made);
         assert_eq!(Journal::parse(b"\0\nwhat\0\nmsg x\0\nfile 1\0\n"), []);
+    }
+
+    #[test]
+    fn a_name_cannot_add_a_line() {
+        let made = Made::File("/tmp/x\nfile 1 2 /dev/shm/victim".into(), 25, 4711);
+        let queue = Made::Queue(b"q\nfile 1 2 /dev/shm/victim".to_vec(), 19, 4712);
+        let text = [made.to_line(), queue.to_line()].concat();
+        assert_eq!(Journal::parse(&text), [queue, made]);
+    }
+
+    #[test]
+    fn ordinary_files_are_removed_in_one_directory_only() {
+        let is = |path: &str| Made::is_of_interest(libc::S_IFREG, Path::new(path));
+        assert!(is("/dev/shm/segment") && is("/dev/shm/sem.a"));
+        assert!(!is("/dev/shm/../../etc/passwd") && !is("/dev/shm/a/b") && !is("/dev/shm") && !is("/tmp/a"));
     }
 }

@@ -87,17 +87,18 @@ fn what_lies_in_this_directory_takes_no_other_ones_place() {
         ("evil/forgotten-write-end.kdl", other.as_bytes()),
         ("mine/own.kdl", other.as_bytes()),
     ]);
-    let yours = dir_with(&[("mine/own.kdl", SMALL.as_bytes())]);
-    let folder = |dir: &tempfile::TempDir, source| Folder { path: dir.path().to_owned(), source };
-    let library = Library::load(&[folder(&yours, Source::Yours), folder(&here, Source::Here)]);
+    let yours = dir_with(&[("proclab/scenarios/mine/own.kdl", SMALL.as_bytes())]);
+    let yours = Folder { path: yours.path().join(YOURS), source: Source::Yours };
+    let here = Folder { path: here.path().to_owned(), source: Source::Here };
+    let library = Library::load(&[yours, here]);
     let found = |what: &str| library.look_up(what).map(|found| (found.source, found.scenario.title));
-    let here = || Ok((Some(Source::Here), "Here".to_owned()));
+    let of_here = || Ok((Some(Source::Here), "Here".to_owned()));
     for name in ["pipes/one-pipe", "one-pipe", "forgotten-write-end"] {
         assert_eq!(found(name).expect(name).0, Some(Source::BuiltIn), "{name}");
     }
     assert_eq!(found("own"), Ok((Some(Source::Yours), "Mine".to_owned())));
     for name in ["./pipes/one-pipe", "./one-pipe", "./forgotten-write-end", "./own"] {
-        assert_eq!(found(name), here(), "{name}");
+        assert_eq!(found(name), of_here(), "{name}");
     }
     let help = Some("one of this directory is called `./evil/forgotten-write-end`".to_owned());
     let name = "evil/forgotten-write-end".to_owned();
@@ -111,8 +112,18 @@ fn what_lies_in_this_directory_takes_no_other_ones_place() {
 #[test]
 fn a_folder_that_others_may_write_to_is_not_yours() {
     use std::os::unix::fs::PermissionsExt as _;
-    let dir = dir_with(&[]);
-    assert!(is_yours(dir.path()) && !is_yours(&dir.path().join("none")));
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).expect("chmod");
-    assert!(!is_yours(dir.path()));
+    let dir = dir_with(&[("proclab/scenarios/mine/own.kdl", SMALL.as_bytes()), ("proclab/scenarios/a.kdl", b"")]);
+    let path = dir.path().join(YOURS);
+    assert!(is_yours(&path) && !is_yours(dir.path()));
+    let files = |path: &Path| files_of(&Folder { path: path.to_owned(), source: Source::Yours }).map(|it| it.len());
+    assert_eq!(files(&path), Ok(2));
+    // Whoever may write to the folder around it could put another in its place.
+    for (part, left) in [("", None), ("proclab", None), (YOURS, None), ("proclab/scenarios/mine", Some(1))] {
+        let set = |mode| fs::set_permissions(dir.path().join(part), fs::Permissions::from_mode(mode)).expect("chmod");
+        set(0o777);
+        assert_eq!((is_yours(&path), files(&path).ok()), (left.is_some(), left), "{part}");
+        set(0o700);
+    }
+    fs::set_permissions(path.join("a.kdl"), fs::Permissions::from_mode(0o666)).expect("chmod");
+    assert_eq!(files(&path), Ok(1));
 }
