@@ -3,6 +3,8 @@
 mod common;
 #[path = "screens/meetings.rs"]
 mod meetings;
+#[path = "screens/numbers.rs"]
+mod numbers;
 #[path = "screens/picker.rs"]
 mod picker;
 #[path = "screens/terminal.rs"]

@@ -33,8 +33,8 @@ struct Access {
 impl Access {
     fn touches(&self, other: &Self) -> bool {
         self.channel == other.channel
-            && self.offset < other.offset + other.bytes
-            && other.offset < self.offset + self.bytes
+            && self.offset < other.offset.saturating_add(other.bytes)
+            && other.offset < self.offset.saturating_add(self.bytes)
     }
 }
 

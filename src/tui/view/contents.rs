@@ -103,11 +103,11 @@ impl Piece {
             }
             Self::Hex(at, all) => {
                 let row = all.chunks(ROW).nth(n).unwrap_or_default();
-                bytes(cards::hex_row(at + (n * ROW) as u64, row, ROW, None))
+                bytes(cards::hex_row(at.saturating_add((n * ROW) as u64), row, ROW, None))
             }
             Self::Memory(range, changed) => {
-                let at = range.start + (n * ROW) as u64;
-                let row = channel.memory.read(at, (range.end - at).min(ROW as u64) as usize);
+                let at = range.start.saturating_add((n * ROW) as u64);
+                let row = channel.memory.read(at, range.end.saturating_sub(at).min(ROW as u64) as usize);
                 bytes(cards::hex_row(at, &row, ROW, changed.as_ref()))
             }
         }
@@ -225,15 +225,12 @@ fn memory(memory: &Memory, last: Option<&Range<u64>>) -> Vec<Piece> {
         }
         seen = stretch.end;
         let bytes = memory.read(stretch.start, (stretch.end - stretch.start) as usize);
-        let changes = |at: u64| last.is_some_and(|it| it.start < at + ROW as u64 && at < it.end);
-        let dull: Vec<bool> = (stretch.start..)
-            .step_by(ROW)
-            .zip(bytes.chunks(ROW))
-            .map(|(at, row)| row.iter().all(|byte| *byte == 0) && !changes(at))
-            .collect();
+        let changes = |at: u64| last.is_some_and(|it| it.start < at.saturating_add(ROW as u64) && at < it.end);
+        let at = |row: usize| stretch.start.saturating_add((row * ROW) as u64);
+        let is_dull = |(row, bytes): (usize, &[u8])| bytes.iter().all(|byte| *byte == 0) && !changes(at(row));
+        let dull: Vec<bool> = bytes.chunks(ROW).enumerate().map(is_dull).collect();
         let mut row = 0;
         for run in dull.chunk_by(|a, b| a == b) {
-            let at = |row: usize| stretch.start + (row * ROW) as u64;
             let range = at(row)..at(row + run.len());
             row += run.len();
             pieces.push(match run {

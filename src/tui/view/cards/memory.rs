@@ -92,7 +92,7 @@ pub fn hex_row(at: u64, bytes: &[u8], row: usize, changed: Option<&Range<u64>>) 
     let mut out = format!("{at:06} ");
     for n in 0..row {
         let here = at.saturating_add(n as u64);
-        let before = n.checked_sub(1).is_some_and(|n| n < bytes.len() && is_changed(at + n as u64));
+        let before = n.checked_sub(1).is_some_and(|n| n < bytes.len() && is_changed(at.saturating_add(n as u64)));
         let now = n < bytes.len() && is_changed(here);
         out.push(match (before, now) {
             (false, true) => '[',
