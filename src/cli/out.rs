@@ -1,10 +1,21 @@
 //! What commands print. A reader who has enough is no error; anything else that goes wrong is.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::Failure;
 use super::failure::out_of;
 use crate::text;
+
+/// How long a sentence waits for a reader of standard error.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Nobody reads standard error: one sentence has waited for it in vain.
+static DEAF: AtomicBool = AtomicBool::new(false);
 
 /// Prints for people, to standard output. Nothing in it can steer the terminal.
 pub fn print(text: &str) -> Result<(), Failure> {
@@ -39,13 +50,13 @@ pub fn unless_broken(result: io::Result<()>) -> Result<(), Failure> {
 
 /// Says one sentence on standard error. If nobody can hear it there is nobody to tell.
 pub fn say(sentence: &str) {
-    drop(writeln!(io::stderr(), "proclab: {}", text::clean(sentence)));
+    tell(&format!("proclab: {}\n", text::clean(sentence)));
 }
 
 /// Says a sentence, or shows what is made of several lines as it is.
 pub fn say_lines(text: &str) {
     if text.contains('\n') {
-        drop(writeln!(io::stderr(), "{}", text::clean_lines(text.trim_end())));
+        tell(&format!("{}\n", text::clean_lines(text.trim_end())));
     } else {
         say(text);
     }
@@ -53,7 +64,35 @@ pub fn say_lines(text: &str) {
 
 /// Shows a line on standard error as it is, but for what could steer the terminal.
 pub fn show(line: &str) {
-    drop(writeln!(io::stderr(), "{}", text::clean(line)));
+    tell(&format!("{}\n", text::clean(line)));
+}
+
+/// Writes to standard error as long as somebody reads there: a run has to end, and to hear its signals, also where
+/// nobody does.
+fn tell(text: &str) {
+    let error = io::stderr();
+    for part in text.as_bytes().chunks(libc::PIPE_BUF) {
+        // Where poll(2) finds room, a pipe takes as much as this at once.
+        if !has_room(&error) || (&error).write_all(part).is_err() {
+            return;
+        }
+    }
+}
+
+fn has_room(to: &impl AsFd) -> bool {
+    let patience = if DEAF.load(Ordering::Relaxed) { Duration::ZERO } else { PATIENCE };
+    let until = Instant::now() + patience;
+    loop {
+        let left = PollTimeout::try_from(until.saturating_duration_since(Instant::now())).unwrap_or(PollTimeout::ZERO);
+        match poll(&mut [PollFd::new(to.as_fd(), PollFlags::POLLOUT)], left) {
+            Err(Errno::EINTR) => {}
+            Ok(0) => {
+                DEAF.store(true, Ordering::Relaxed);
+                return false;
+            }
+            _ => return true,
+        }
+    }
 }
 
 /// How lines of results are marked: by a sign, never by colour alone.

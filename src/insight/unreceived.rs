@@ -13,7 +13,8 @@ impl UnreceivedMessage {
             return None;
         }
         let own = || channel.contents.runs().filter(|run| run.from != TaskId::LAB);
-        let (count, bytes) = own().fold((0_u64, 0_u64), |(count, bytes), run| (count + 1, bytes.saturating_add(run.len)));
+        let (count, bytes) =
+            own().fold((0_u64, 0_u64), |(count, bytes), run| (count + 1, bytes.saturating_add(run.len)));
         if count == 0 {
             return None;
         }

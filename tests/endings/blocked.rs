@@ -123,6 +123,25 @@ fn a_log_that_nobody_reads_does_not_keep_the_lab() {
 }
 
 #[test]
+fn sentences_that_nobody_reads_do_not_keep_the_lab() {
+    for (args, signal, code) in [(&["--timeout", "1"][..], None, 1), (&[], Some(libc::SIGTERM), 143)] {
+        let place = Place::new();
+        let (_read, write) = pipe();
+        let full = write.try_clone().expect("a copy");
+        nix::fcntl::fcntl(&full, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK)).expect("set");
+        while nix::unistd::write(&full, &[b'x'; 4096]).is_ok() {}
+        nix::fcntl::fcntl(&full, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::empty())).expect("set");
+        let args = [&["record", "-o", "log"], args, &["--", "sleep", "60"]].concat();
+        let mut lab = place.lab(&args).stderr(write).spawn().expect("started");
+        if let Some(signal) = signal {
+            until_it_listens(&lab);
+            send(pid_of(&lab), signal);
+        }
+        assert_eq!(end_of(&mut lab).code(), Some(code), "{args:?}");
+    }
+}
+
+#[test]
 fn a_reader_that_is_only_slow_gets_the_whole_log() {
     let place = Place::new();
     let (read, write) = pipe();

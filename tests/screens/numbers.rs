@@ -33,7 +33,7 @@ fn fields(lines: &[Value]) -> BTreeSet<(String, String)> {
 
 /// Reads it, and looks at its end in every pane.
 fn look_at(lines: &[Value], what: &str) {
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let text = lines.iter().map(Value::to_string).collect::<Vec<_>>().join("\n") + "\n";
     let Ok(reading) = record::read(Cursor::new(text.as_bytes())) else { return };
     let mut app = recording(reading.log, 100, 30);
     for key in ["end", "1", "2", "3", "4", "5", "6", "z", "x", "tab", "z", "x", "2", "z", "x", "home", "end"] {
