@@ -188,11 +188,12 @@ fn machine() -> Line {
 
 fn terminal() -> [Line; 3] {
     let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
-    let screen = match (is_terminal, crossterm::terminal::size()) {
-        (true, Ok((columns, rows))) if columns >= 80 && rows >= 24 => {
+    // Where there is none, the size would be asked of a program in PATH.
+    let screen = match is_terminal.then(crossterm::terminal::size) {
+        Some(Ok((columns, rows))) if columns >= 80 && rows >= 24 => {
             Line::new(true, "terminal", format!("{columns} columns, {rows} rows"))
         }
-        (true, Ok((columns, rows))) => Line::new(
+        Some(Ok((columns, rows))) => Line::new(
             Mark::Neutral,
             "terminal",
             format!("{columns} columns, {rows} rows; the lab's screen wants 80 and 24 or more"),

@@ -10,6 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::Failure;
 use super::failure::out_of;
+use crate::sys::standard;
 use crate::text;
 
 /// How long a sentence waits for a reader of standard error.
@@ -34,8 +35,17 @@ pub fn print_json(text: &str) -> Result<(), Failure> {
 
 /// Prints to standard output what is made for a program.
 pub fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
+    unless_closed()?;
     let mut out = io::stdout().lock();
     unless_broken(out.write_all(bytes).and_then(|()| out.flush()))
+}
+
+/// What is written to a standard output that is closed would be lost without a word: see [`standard`].
+pub fn unless_closed() -> Result<(), Failure> {
+    if standard::was_closed(1) {
+        return Err(Failure::machine("cannot write to standard output: it is closed"));
+    }
+    Ok(())
 }
 
 /// A broken pipe on standard output is no error.

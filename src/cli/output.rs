@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -29,11 +29,12 @@ pub struct Inputs<'a> {
     pub command: &'a [OsString],
 }
 
-/// Opens a file for a log, and empties it once it is known that nobody needs what is in it. An ordinary
-/// file is locked as long as it is open; devices and FIFOs are everybody's.
+/// Opens a file for a log. What is in it stays, until the run has begun; only an older recording may be in it. An
+/// ordinary file is locked as long as it is open; devices and FIFOs are everybody's.
 pub fn open(path: &Path, inputs: &Inputs<'_>) -> Result<File, Failure> {
     let failed = |error: std::io::Error| Failure::file("write", path, &error);
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(failed)?;
+    let with = |read: bool| OpenOptions::new().read(read).write(true).create(true).truncate(false).open(path);
+    let file = with(true).or_else(|_| with(false)).map_err(failed)?;
     let facts = file.metadata().map_err(failed)?;
     if !facts.is_file() {
         return Ok(file);
@@ -49,8 +50,17 @@ pub fn open(path: &Path, inputs: &Inputs<'_>) -> Result<File, Failure> {
         // Not every file system has locks.
         Ok(()) | Err(TryLockError::Error(_)) => {}
     }
-    file.set_len(0).map_err(failed)?;
+    if facts.len() > 0 && !is_recording(&file) {
+        return Err(refused("it is there already and is no recording of proclab, and would be lost"));
+    }
     Ok(file)
+}
+
+/// Whether a file begins as every recording does.
+fn is_recording(file: &File) -> bool {
+    const START: &[u8] = b"{\"proclab\":";
+    let mut start = [0; START.len()];
+    file.read_exact_at(&mut start, 0).is_ok() && start == START
 }
 
 impl Inputs<'_> {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::failure::out_of;
 use super::interrupts::Interrupts;
+use super::out;
 use super::output::{self, Inputs};
 use super::{Exit, Failure};
 use crate::control::Sink;
@@ -28,6 +29,8 @@ pub struct Target {
     fd: OwnedFd,
     /// A file, which nobody has to read for there to be room.
     is_file: bool,
+    /// A file of this run alone, in which an older recording may stand.
+    is_own: bool,
     path: PathBuf,
 }
 
@@ -42,6 +45,7 @@ impl Target {
     ) -> Result<Self, Failure> {
         let failed = |error: io::Error| Failure::file("write", path, &error);
         let fd: OwnedFd = if path.as_os_str() == "-" {
+            out::unless_closed()?;
             io::stdout().as_fd().try_clone_to_owned().map_err(failed)?
         } else if std::fs::metadata(path).is_ok_and(|facts| facts.file_type().is_fifo()) {
             open_fifo(path, interrupts, timeout)?.into()
@@ -50,7 +54,13 @@ impl Target {
         };
         let file = File::from(fd);
         let is_file = file.metadata().is_ok_and(|facts| facts.is_file());
-        Ok(Self { fd: file.into(), is_file, path: path.to_owned() })
+        let is_own = is_file && path.as_os_str() != "-";
+        Ok(Self { fd: file.into(), is_file, is_own, path: path.to_owned() })
+    }
+
+    /// Throws away what stands there: the run has begun.
+    fn empty(&self) -> io::Result<()> {
+        if self.is_own { nix::unistd::ftruncate(&self.fd, 0).map_err(io::Error::from) } else { Ok(()) }
     }
 }
 
@@ -180,8 +190,9 @@ impl Log {
 impl Sink for Log {
     fn begin(&mut self, header: &Header, pulse: &Pulse) -> bool {
         let Some(target) = self.target.take() else { return true };
+        let emptied = target.empty();
         let out = Out { target, pulse: pulse.clone(), shared: Arc::clone(&self.shared) };
-        let (writer, goes_on) = self.written(Writer::new(out, header));
+        let (writer, goes_on) = self.written(emptied.and_then(|()| Writer::new(out, header)));
         self.writer = writer;
         goes_on
     }

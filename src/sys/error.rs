@@ -1,6 +1,7 @@
 //! Errors of the operating system that name the call and what it was applied to.
 
 use std::fmt;
+use std::path::Path;
 
 /// A system call that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +67,11 @@ impl Error {
                 "ptrace" | "clone" | "fork" | "process_vm_readv" | "process_vm_writev" | "pidfd_open" | "pidfd_getfd",
                 _,
             ) => Some("in a sandbox or a container, it must be allowed"),
+            ("execve", libc::ENOENT) if Path::new(&self.target).is_file() => {
+                Some("what it names as its interpreter is not there: see its first line, or `file` of it")
+            }
             ("execve", libc::ENOENT) => Some("there is no such program; is its name spelled as in PATH?"),
+            ("execve", libc::EACCES) if Path::new(&self.target).is_dir() => Some("it is a directory"),
             ("execve", libc::EACCES) => Some("the file is not executable: `chmod +x` it"),
             ("mkdirat", libc::EPERM) => Some(
                 "set XDG_RUNTIME_DIR to a directory that belongs to you and that nobody else may write to (mode 0700)",

@@ -26,6 +26,7 @@ pub mod served;
 pub mod signal;
 pub mod sockets;
 pub mod spawn;
+pub mod standard;
 pub mod terminal;
 
 pub use error::{Error, Result};

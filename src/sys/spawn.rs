@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::{Error, Result, check};
 use super::seccomp::Filter;
+use super::standard;
 
 /// What execvp(3) gives a file to whose format the kernel does not know (`_PATH_BSHELL` of paths.h).
 const SHELL: &CStr = c"/bin/sh";
@@ -42,7 +43,7 @@ pub struct Start {
     /// The arguments of the shell that gets the program if the kernel does not know its format; none if no shell
     /// could read it either.
     shell: Vec<CString>,
-    /// What becomes descriptors 0, 1 and 2.
+    /// What becomes descriptors 0, 1 and 2; else they are this program's own, or closed if those were.
     pub stdio: [Option<RawFd>; 3],
     /// Installed just before the exec.
     pub filter: Option<Filter>,
@@ -65,6 +66,8 @@ enum Image {
     Path(CString),
     /// An open file (`execveat` with `AT_EMPTY_PATH`).
     Open(OwnedFd),
+    /// Nothing: the process ends where it would load a program.
+    Nothing,
 }
 
 /// Namespaces of its own: user, PID, IPC and mount (namespaces(7)).
@@ -151,6 +154,11 @@ impl Start {
         })?;
         let list = args.iter().map(|arg| c_string(arg.as_bytes())).collect::<Result<_>>()?;
         Ok(Self::new(Image::Open(of_three_digits(file.into())), list))
+    }
+
+    /// No program: what comes before one is tried.
+    pub fn nothing() -> Self {
+        Self::new(Image::Nothing, Vec::new())
     }
 
     fn new(program: Image, argv: Vec<CString>) -> Self {
@@ -279,8 +287,12 @@ impl Child<'_> {
                 libc::personality(libc::ADDR_NO_RANDOMIZE as libc::c_ulong);
             }
             for (target, source) in start.stdio.iter().enumerate() {
-                if let Some(source) = source {
-                    ok(place(*source, target as i32), 7)?;
+                match source {
+                    Some(source) => ok(place(*source, target as i32), 7)?,
+                    None if standard::was_closed(target) => {
+                        libc::close(target as i32);
+                    }
+                    None => {}
                 }
             }
             if start.terminal {
@@ -308,6 +320,7 @@ impl Child<'_> {
                 Image::Open(file) => {
                     libc::execveat(file.as_raw_fd(), c"".as_ptr(), argv.cast(), envp.cast(), libc::AT_EMPTY_PATH);
                 }
+                Image::Nothing => libc::_exit(0),
             }
         }
         9

@@ -251,9 +251,68 @@ fn the_log_takes_the_place_of_nothing_that_the_run_reads() {
     // Of a scenario that is the user's the library knows the file.
     place.write(".local/share/proclab/scenarios/mine/own.kdl", GOOD);
     refuses("the scenario", ".local/share/proclab/scenarios/mine/own.kdl", &["own"]);
-    // What is not read is what -o is for.
-    place.run(&["record", "-o", "data-name", "--", "true"]).code(0);
-    assert!(read_events(&place.path("data")).len() > 2);
+    // Nobody can know what a program reads without being told: so what is no recording stays.
+    for command in [&["true"][..], &["sh", "-c", "cat <data"]] {
+        let ran = place.run(&[&["record", "-o", "data-name", "--"], command].concat()).code(2);
+        assert!(ran.stderr.contains("it is there already and is no recording of proclab"), "{}", ran.stderr);
+        assert_eq!(std::fs::read_to_string(place.path("data")).expect("there"), "data\n");
+    }
+    // An empty file and an older recording are what -o is for.
+    place.write("log", "");
+    for command in ["true", "ls"] {
+        place.run(&["record", "-o", "log", "--", command]).code(0);
+        assert_eq!(read_events(&place.path("log"))[0]["command"][0], command);
+    }
+}
+
+/// Until the run has begun an older recording stays.
+#[test]
+fn a_run_that_does_not_begin_takes_the_place_of_no_recording() {
+    let place = Place::new();
+    place.run(&["record", "-o", "log", "--", "true"]).code(0);
+    let before = std::fs::read(place.path("log")).expect("there");
+    let wrapped = std::process::Command::new(super::refusals::deny())
+        .args([&libc::SYS_ptrace.to_string(), "1", env!("CARGO_BIN_EXE_proclab"), "record", "-o"])
+        .arg(place.path("log"))
+        .args(["--", "true"])
+        .output()
+        .expect("it starts");
+    assert_eq!(wrapped.status.code(), Some(3), "{wrapped:?}");
+    assert_eq!(std::fs::read(place.path("log")).expect("there"), before);
+}
+
+/// A command gets its standard streams as they are, also where they are closed.
+#[test]
+fn closed_streams_stay_closed() {
+    let place = Place::new();
+    let look = "n=0; for i in 0 1 2; do n=$((2*n)); [ -e /proc/$$/fd/$i ] && n=$((n+1)); done; exit $n";
+    for (closed, open) in [("<&-", 3), (">&-", 5), ("2>&-", 6), ("<&- >&- 2>&-", 0), ("", 7)] {
+        let script = format!("exec \"$0\" record -q -o log -- sh -c '{look}' {closed}");
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_proclab")]);
+        place.settle(&mut command);
+        assert_eq!(command.stdin(Stdio::null()).status().expect("it starts").code(), Some(open), "{closed}");
+    }
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "exec \"$0\" record -- true >&-", env!("CARGO_BIN_EXE_proclab")]);
+    place.settle(&mut command);
+    let ran = finish(&mut command).code(3);
+    assert!(ran.stderr.contains("cannot write to standard output: it is closed"), "{}", ran.stderr);
+}
+
+#[test]
+fn what_cannot_be_loaded_is_told_apart() {
+    let place = Place::new();
+    place.write("script", "#!/nonexistent/interpreter\n");
+    std::fs::set_permissions(place.path("script"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("chmod");
+    for (what, why) in [
+        ("./script", "what it names as its interpreter is not there"),
+        ("./none", "there is no such program"),
+        (".", "it is a directory"),
+    ] {
+        let ran = place.run(&["record", "-o", "log", "--", what]).code(2);
+        assert!(ran.stderr.contains(why), "{what}: {}", ran.stderr);
+    }
 }
 
 /// Two labs do not write into one file; devices are everybody's.

@@ -10,7 +10,7 @@ use super::Place;
 const LAB: &str = env!("CARGO_BIN_EXE_proclab");
 
 /// `deny CALL ERRNO PROGRAM …`, compiled once.
-fn deny() -> &'static Path {
+pub fn deny() -> &'static Path {
     static DENY: OnceLock<(tempfile::TempDir, std::path::PathBuf)> = OnceLock::new();
     let (_, path) = DENY.get_or_init(|| {
         let directory = tempfile::tempdir().expect("a directory");
