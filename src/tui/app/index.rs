@@ -4,8 +4,8 @@
 //! for event by event is noted here once, when the event comes in.
 
 use crate::model::{
-    Access, Action, Batch, ChannelId, Disposition, Event, Header, Kind, Log, Names, Phase, Signal, TaskId, Via, Weight,
-    World,
+    Access, Action, Batch, ChannelId, ChannelKind, Disposition, Event, Header, Kind, Log, Names, Phase, Signal, TaskId,
+    Via, Weight, World,
 };
 
 /// Which of the standard streams something went to.
@@ -123,6 +123,7 @@ impl Index {
                 };
                 self.note_stream(channel, stream);
             }
+            Kind::Open { fd, channel, .. } if event.call.is_none() => self.note_inherited(event.task, fd, channel),
             Kind::Write { channel, .. } if !event.failed() => {
                 if self.stream(channel).is_some() {
                     self.output.push(seq);
@@ -273,6 +274,20 @@ impl Index {
         }
     }
 
+    /// A command that is recorded prints to what the lab has as its standard streams.
+    fn note_inherited(&mut self, task: TaskId, fd: i32, channel: ChannelId) {
+        let stream = match fd {
+            1 => Stream::Out,
+            2 => Stream::Error,
+            _ => return,
+        };
+        let is_first = self.world.task(task).is_some_and(|task| task.parent == TaskId::LAB);
+        let keeps = self.world.channel(channel).is_some_and(|channel| channel.kind != ChannelKind::Device);
+        if is_first && keeps && self.stream(channel).is_none() {
+            self.note_stream(channel, Some(stream));
+        }
+    }
+
     /// Which standard stream a channel is.
     pub fn stream(&self, channel: ChannelId) -> Option<Stream> {
         self.streams.get(channel.index()).copied().flatten()
@@ -405,7 +420,7 @@ fn before(list: &[u32], seq: u64) -> &[u32] {
 mod tests {
     use super::*;
     use crate::model::sketch::Sketch;
-    use crate::model::{ChannelKind, Header, MessageType, Queue, SignalSet};
+    use crate::model::{Header, MessageType, Queue, SignalSet};
 
     fn index(sketch: &mut Sketch) -> Index {
         let log = sketch.log();
@@ -424,6 +439,24 @@ mod tests {
         let others: Vec<_> = (7..10).map(|seq| index.other(seq + 1)).collect();
         let (a, b) = (Some(sketch.task("a")), Some(sketch.task("b")));
         assert_eq!((index.other(7), others), (None, vec![b, b, a]));
+    }
+
+    #[test]
+    fn what_a_command_prints_goes_to_the_streams_that_it_was_given() {
+        use crate::model::{End, FdFlags};
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "a").create("a", "pts/0", ChannelKind::Terminal).create("a", "file", ChannelKind::File);
+        for (fd, name) in [(0, "pts/0"), (1, "pts/0"), (2, "file")] {
+            let channel = sketch.channel(name);
+            let (access, flags) = (Access::ReadWrite, FdFlags::default());
+            sketch.event("a", "", 0, Kind::Open { fd, channel, end: End::First, access, flags });
+        }
+        sketch.fork("a", "b").create("b", "other", ChannelKind::File).open("b", 1, "other", Access::Write);
+        sketch.write("a", 1, "out").write("a", 2, "err").write("b", 1, "x");
+        let index = index(&mut sketch);
+        let stream = |name| index.stream(sketch.channel(name));
+        assert_eq!([stream("pts/0"), stream("file"), stream("other")], [Some(Stream::Out), Some(Stream::Error), None]);
+        assert_eq!(index.output_before(u64::MAX).len(), 2);
     }
 
     #[test]
