@@ -53,6 +53,12 @@ pub fn clean_bytes(bytes: &[u8], limit: usize) -> String {
     out
 }
 
+/// What an error says, without the number that Rust adds.
+pub fn io_error(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
 /// A path, as it is called in messages.
 pub fn path(path: &Path) -> String {
     clean_bytes(path.as_os_str().as_bytes(), LONGEST_PATH)

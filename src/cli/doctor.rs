@@ -76,14 +76,14 @@ fn tracing() -> [Line; 2] {
             Line::new(true, seccomp, "calls that are of no interest run at full speed"),
         ],
         Err((call, why)) if call == seccomp => {
-            [Line::new(Mark::Neutral, ptrace, "not tried: the filter comes first"), Line::new(false, seccomp, why)]
+            [Line::new(Mark::Neutral, ptrace, "not tried, because seccomp failed"), Line::new(false, seccomp, why)]
         }
         Err((call, why)) if call == ptrace => {
             [Line::new(false, ptrace, why), Line::new(Mark::Neutral, seccomp, "not tried")]
         }
         Err((call, why)) => [
             Line::new(false, call, why),
-            Line::new(Mark::Neutral, "ptrace and seccomp", format!("not tried: {call} comes first")),
+            Line::new(Mark::Neutral, "ptrace and seccomp", format!("not tried, because {call} failed")),
         ],
     }
 }

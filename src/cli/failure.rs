@@ -33,7 +33,7 @@ impl Failure {
 
     /// A file cannot be read or written.
     pub fn file(doing: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
-        Self::usage(format!("cannot {doing} {}: {}", text::path(path), out_of(error)))
+        Self::usage(format!("cannot {doing} {}: {}", text::path(path), text::io_error(error)))
     }
 
     /// The lab reports how it failed as a sentence; where that is about a program that could not be
@@ -50,12 +50,6 @@ impl Failure {
 fn with_hint(error: &sys::Error) -> String {
     let text = error.with_hint();
     text.strip_prefix("execve ").unwrap_or(&text).to_owned()
-}
-
-/// What an error says, without the number that Rust adds.
-pub fn out_of(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
 impl From<sys::Error> for Failure {

@@ -34,18 +34,20 @@ pub fn lint(args: &Args) -> Result<Exit, Failure> {
     }
     let shown = findings.join("\n");
     let gap = if shown.is_empty() { "" } else { "\n" };
-    print(&format!("{shown}{gap}{}\n", summary(files.len(), findings.len())))?;
+    print(&format!("{shown}{gap}{}\n", summary(files.len(), findings.len(), unreadable.len())))?;
     for sentence in &unreadable {
         say_lines(sentence);
     }
     Ok(if findings.is_empty() && unreadable.is_empty() { Exit::DONE } else { Exit::INVALID })
 }
 
-fn summary(files: usize, findings: usize) -> String {
+fn summary(files: usize, findings: usize, unreadable: usize) -> String {
     let plural = |count: usize, one: &str| if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") };
-    match findings {
-        0 => format!("{}, nothing to complain about", plural(files, "file")),
-        _ => format!("{}, {}", plural(files, "file"), plural(findings, "finding")),
+    let read = plural(files, "file");
+    match (findings, unreadable) {
+        (0, 0) => format!("{read}, nothing to complain about"),
+        (_, 0) => format!("{read}, {}", plural(findings, "finding")),
+        _ => format!("{read}, {}, {unreadable} could not be read", plural(findings, "finding")),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::text::clean;
 /// List the scenarios by topic, with level and title
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// How
+    /// How the list is printed
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
     #[command(flatten)]

@@ -9,7 +9,6 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::Failure;
-use super::failure::out_of;
 use crate::sys::standard;
 use crate::text;
 
@@ -52,7 +51,7 @@ pub fn unless_closed() -> Result<(), Failure> {
 pub fn unless_broken(result: io::Result<()>) -> Result<(), Failure> {
     match result {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::machine(format!("cannot write to standard output: {}", out_of(&error))))
+            Err(Failure::machine(format!("cannot write to standard output: {}", text::io_error(&error))))
         }
         _ => Ok(()),
     }

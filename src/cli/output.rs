@@ -33,15 +33,18 @@ pub struct Inputs<'a> {
 /// ordinary file is locked as long as it is open; devices and FIFOs are everybody's.
 pub fn open(path: &Path, inputs: &Inputs<'_>) -> Result<File, Failure> {
     let failed = |error: std::io::Error| Failure::file("write", path, &error);
+    let refused = |why: &str| {
+        Failure::usage(format!("cannot write the log to {}: {why}; give -o another name", text::path(path)))
+    };
+    if let Some(owner) = foreign_link(path) {
+        return Err(refused(&format!("it is a symbolic link of user {owner}")));
+    }
     let with = |read: bool| OpenOptions::new().read(read).write(true).create(true).truncate(false).open(path);
     let file = with(true).or_else(|_| with(false)).map_err(failed)?;
     let facts = file.metadata().map_err(failed)?;
     if !facts.is_file() {
         return Ok(file);
     }
-    let refused = |why: &str| {
-        Failure::usage(format!("cannot write the log to {}: {why}; give -o another name", text::path(path)))
-    };
     if let Some(what) = inputs.what_is_in_time(&facts) {
         return Err(refused(&format!("it is {what}, which would be lost")));
     }
@@ -54,6 +57,14 @@ pub fn open(path: &Path, inputs: &Inputs<'_>) -> Result<File, Failure> {
         return Err(refused("it is there already and is no recording of proclab, and would be lost"));
     }
     Ok(file)
+}
+
+/// Whose symbolic link it is, if it is one of somebody else, who wants the log to take the place of a file of this
+/// user's: in `/tmp`, say.
+fn foreign_link(path: &Path) -> Option<u32> {
+    let facts = path.symlink_metadata().ok().filter(Metadata::is_symlink)?;
+    let own = [0, nix::unistd::geteuid().as_raw()];
+    (!own.contains(&facts.uid())).then(|| facts.uid())
 }
 
 /// Whether a file begins as every recording does.

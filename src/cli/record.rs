@@ -36,10 +36,10 @@ pub struct Args {
     /// A program and its arguments
     #[arg(value_name = "CMD", last = true)]
     command: Vec<OsString>,
-    /// Where the log goes; - is standard output. A file that the run reads is refused, and so is one that another run is just recorded into
+    /// Where the log goes; - is standard output. A file that is neither empty nor an older recording is refused, and so is one that another run is being recorded into
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
-    /// Print neither the schedule nor how the run ended
+    /// Print neither the schedule, nor how the run ended, nor who goes on after the command
     #[arg(short, long)]
     quiet: bool,
     /// Whether processes that the command leaves behind are waited for, or ended when it ends

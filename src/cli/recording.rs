@@ -9,7 +9,6 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::failure::out_of;
 use super::interrupts::Interrupts;
 use super::out;
 use super::output::{self, Inputs};
@@ -177,7 +176,7 @@ impl Log {
             io::ErrorKind::BrokenPipe => {}
             io::ErrorKind::TimedOut => shared.given_up = true,
             _ => {
-                let why = out_of(&error);
+                let why = text::io_error(&error);
                 let message = format!("cannot write the log to {}: {why}; the run was ended", self.name);
                 shared.failure = Some(Failure::machine(message));
                 return (None, false);

@@ -112,7 +112,7 @@ impl Engine {
             compared => compared?,
         };
         let Some((known, queued)) = compared else {
-            return Ok(format!("{name} is in a call: only of who stands still does the kernel tell what is queued"));
+            return Ok(format!("{name} is in a call: the kernel tells only of a stopped task what is queued"));
         };
         if known == queued {
             return Ok(format!("the kernel has the same {} in the queues of {name}", known.len()));

@@ -410,13 +410,14 @@ fn understood(name: &str, file: &str, text: &str) -> Result<Scenario, Error> {
 
 fn read(path: &Path) -> Result<String, String> {
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-    let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| plain(&error))?;
+    let file =
+        fs::OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| text::io_error(&error))?;
     read_open(file)
 }
 
 /// Reads a file that may turn out to be anything.
 fn read_open(file: fs::File) -> Result<String, String> {
-    let meta = file.metadata().map_err(|error| plain(&error))?;
+    let meta = file.metadata().map_err(|error| text::io_error(&error))?;
     if meta.is_dir() {
         return Err("it is a directory".to_owned());
     }
@@ -424,17 +425,11 @@ fn read_open(file: fs::File) -> Result<String, String> {
         return Err("it is no ordinary file".to_owned());
     }
     let mut bytes = Vec::new();
-    file.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes).map_err(|error| plain(&error))?;
+    file.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes).map_err(|error| text::io_error(&error))?;
     if bytes.len() > MAX_FILE {
         return Err(format!("it is larger than {MAX_FILE} bytes"));
     }
     String::from_utf8(bytes).map_err(|_| NOT_UTF8.to_owned())
-}
-
-/// What an error says, without the number that Rust adds.
-fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
 /// The text of a file, or why there is none.
@@ -443,7 +438,8 @@ type Text = Result<String, String>;
 /// The scenario files of a folder and of the folders in it, sorted, with their texts. Of the user's own folder only
 /// what nobody else can have written.
 fn files_of(folder: &Folder) -> Result<Vec<(PathBuf, Text)>, Error> {
-    let unreadable = |path: &Path, error: &io::Error| Error::Unreadable { path: path.to_owned(), why: plain(error) };
+    let unreadable =
+        |path: &Path, error: &io::Error| Error::Unreadable { path: path.to_owned(), why: text::io_error(error) };
     let is_trusted = |facts: io::Result<Facts>| folder.source != Source::Yours || facts.is_ok_and(|it| it.is_safe());
     let opened =
         if folder.source == Source::Yours { open_yours(&folder.path) } else { Directory::open(&folder.path, true) };
@@ -452,7 +448,7 @@ fn files_of(folder: &Folder) -> Result<Vec<(PathBuf, Text)>, Error> {
     let mut add = |directory: &Directory, path: PathBuf, name: &OsStr| match directory.file(name) {
         Ok(file) if is_trusted(Facts::of(&file)) => files.push((path, read_open(file))),
         Ok(_) => {}
-        Err(error) => files.push((path, Err(plain(&error)))),
+        Err(error) => files.push((path, Err(text::io_error(&error)))),
     };
     for name in sorted(&directory).map_err(|error| unreadable(&folder.path, &error))? {
         let path = folder.path.join(&name);

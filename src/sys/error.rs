@@ -56,6 +56,7 @@ impl Error {
             }
             ("clone" | "fork", libc::EAGAIN) => Some("the limit on processes is reached: see `ulimit -u`"),
             ("mmap", libc::ENOMEM) => Some("the limit on memory is too low: see `ulimit -v`"),
+            (_, libc::EFBIG) => Some("the limit on the size of files is too low: see `ulimit -f`"),
             (_, libc::EMFILE) => Some("the limit on open files is too low: see `ulimit -n`"),
             ("open", libc::ENOENT) if self.target.starts_with("/proc") => {
                 Some("/proc has to be there: mount -t proc proc /proc")

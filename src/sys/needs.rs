@@ -84,7 +84,11 @@ fn descriptors_are_left() -> Result<()> {
     let (first, _write) = super::spawn::pipe()?;
     let copies: std::result::Result<Vec<_>, _> = (0..DESCRIPTORS).map(|_| first.as_fd().try_clone_to_owned()).collect();
     let failed = |error: std::io::Error| {
-        Error::new("dup", format!("{DESCRIPTORS} times"), error.raw_os_error().unwrap_or(libc::EMFILE))
+        Error::new(
+            "dup",
+            format!("(the lab needs {DESCRIPTORS} descriptors)"),
+            error.raw_os_error().unwrap_or(libc::EMFILE),
+        )
     };
     copies.map(drop).map_err(failed)
 }

@@ -240,11 +240,11 @@ impl Lab {
 fn write(log: &Log, path: &Path) -> String {
     let file = match File::create_new(path) {
         Ok(file) => file,
-        Err(error) => return format!("cannot write {}: {error}", text::path(path)),
+        Err(error) => return format!("cannot write {}: {}", text::path(path), text::io_error(&error)),
     };
     match record::write(BufWriter::new(file), log) {
         Ok(_) => format!("{} events written; proclab replay {}", log.len(), text::path(path)),
-        Err(error) => format!("cannot write {}: {error}", text::path(path)),
+        Err(error) => format!("cannot write {}: {}", text::path(path), text::io_error(&error)),
     }
 }
 

@@ -366,18 +366,6 @@ pub fn is_phase(name: &str) -> bool {
     Phase::parse(name).is_some() || Phase::ALL.iter().any(|phase| phase.as_str().starts_with(name))
 }
 
-/// A phase after "is".
-pub const fn phase_word(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Handler => "at the entry of its handler",
-        Phase::Returned => "at the return of its handler",
-        Phase::Left => "leaving its handler without a return",
-        Phase::Dequeued => "taken out of its queue",
-        Phase::Default => "acted on by default",
-        phase => phase.as_str(),
-    }
-}
-
 /// `break [TASK] SIGNAL|signal PHASE`, completed.
 fn phases(words: &[&str], open: bool) -> Vec<Entry> {
     let (begun, last) = match words {

@@ -141,8 +141,21 @@ pub fn describe(breakpoint: &Breakpoint) -> String {
             let signal = signal.map_or_else(|| "a signal".to_owned(), |signal| signal.to_string());
             let task = task.as_deref().unwrap_or("any task");
             match phase {
+                Phase::Generated => format!("stop when {signal} is sent to {task}"),
+                Phase::Pending => format!("stop when {signal} becomes pending for {task}"),
+                Phase::Dequeued => format!("stop when {signal} is taken out of the queue of {task}"),
                 Phase::Delivered => format!("stop before {signal} is delivered to {task}"),
-                phase => format!("stop when {signal} is {} at {task}", hands::phase_word(*phase)),
+                Phase::Handler => format!("stop when {task} enters its handler of {signal}"),
+                Phase::Returned => format!("stop when {task} returns from its handler of {signal}"),
+                Phase::Left => format!("stop when {task} leaves its handler of {signal} without returning"),
+                Phase::Ignored => format!("stop when {task} ignores {signal}"),
+                Phase::Default => format!("stop when {task} takes the default action of {signal}"),
+                Phase::Suppressed => format!("stop when you suppress {signal} for {task}"),
+                Phase::Replaced => format!("stop when you replace {signal} for {task}"),
+                Phase::Coalesced => format!("stop when {signal} is sent to {task} while one is pending"),
+                Phase::Accepted => format!("stop when {task} accepts {signal} in a call"),
+                Phase::Discarded => format!("stop when {signal} to {task} is thrown away"),
+                Phase::NoFrame => format!("stop when {task} has no room for the frame of its handler of {signal}"),
             }
         }
         Breakpoint::Task(name) => format!("stop when {name} is about to move"),

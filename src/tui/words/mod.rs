@@ -341,7 +341,9 @@ fn flags(fd: i32, flags: crate::model::FdFlags) -> String {
 
 fn mask(how: MaskHow, set: SignalSet, blocked: SignalSet) -> String {
     match how {
+        MaskHow::Block if set.is_empty() => "blocks no more signals".to_owned(),
         MaskHow::Block => format!("blocks {}", signals(set)),
+        MaskHow::Unblock if set.is_empty() => "unblocks no signal".to_owned(),
         MaskHow::Unblock => format!("unblocks {}", signals(set)),
         MaskHow::Set if blocked.is_empty() => "blocks no signal".to_owned(),
         MaskHow::Set => format!("mask is {}", signals(blocked)),
