@@ -16,7 +16,7 @@ use common::Writer;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use insta::assert_snapshot;
 use proclab::control::{self, Ending, Next, Outcome, Pace, Status};
-use proclab::model::{ChannelKind, Log, TaskId, Why};
+use proclab::model::{ChannelKind, Log, Phase, Signal, SignalSet, TaskId, Why};
 use proclab::tui::app::{Pane, Tab};
 use proclab::tui::update::{Action, Effect, update};
 use proclab::tui::{App, LabExit, Look, Theme, view};
@@ -162,6 +162,33 @@ fn signals() {
     assert_snapshot!("signals_table", screen(&app));
     press(&mut app, "pgdn pgdn pgdn pgdn pgdn");
     assert!(screen(&app).contains("64  SIGRTMIN+30"), "{}", screen(&app));
+}
+
+#[test]
+fn signals_that_come_to_nothing() {
+    let mut writer = Writer::new(common::header("signals/lost", ""));
+    let one = writer.start("one", 1);
+    let other = writer.start("other", 2);
+    for (task, phase, signal) in [
+        (one, Phase::Discarded, Signal::TERM),
+        (other, Phase::Discarded, Signal::STOP),
+        (other, Phase::NoFrame, Signal::ALRM),
+    ] {
+        writer.signal(task, phase, signal, None, SignalSet::EMPTY);
+    }
+    let mut app = recording(writer.finish(), 160, 40);
+    // The calls of each task, over the whole screen.
+    press(&mut app, "end 5 z");
+    let mut shown = screen(&app);
+    press(&mut app, ": 'seek_3 enter");
+    shown += &screen(&app);
+    for words in [
+        "SIGTERM discarded: process 1 has no handler for it",
+        "SIGSTOP discarded: undone by another signal",
+        "SIGALRM: no room for the handler's frame; the kernel forces SIGSEGV",
+    ] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
 }
 
 #[test]
