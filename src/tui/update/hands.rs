@@ -315,6 +315,9 @@ fn nobody(app: &App, typed: &str) -> String {
     match app.world().tasks().rev().find(ended).map(|task| task.state) {
         Some(State::Zombie) => format!("{typed} has ended: a zombie takes no signals"),
         Some(_) => format!("{typed} is gone"),
+        None if app.is_live() && !app.following() => {
+            format!("no task is called {typed} at this event: G goes to where the processes stand")
+        }
         None => {
             let names: Vec<String> = app.world().living().take(4).map(|task| words.task(task.id)).collect();
             format!("no task is called {typed}: there are {}", names.join(", "))
