@@ -103,8 +103,10 @@ pub(super) struct IgnoreInheritedOverExec {
 struct Unheeded {
     signal: Signal,
     from: TaskId,
-    /// Since when who has sent it sleeps until the program ends.
-    waits: Option<u64>,
+    /// When it was sent.
+    since: u64,
+    /// Whether who has sent it has slept until the program ends.
+    waits: bool,
 }
 
 impl IgnoreInheritedOverExec {
@@ -165,6 +167,7 @@ impl IgnoreInheritedOverExec {
 
     /// A signal was ignored. Who sets a signal to be ignored for the program that it loads itself means it.
     fn ignored(&mut self, process: TaskId, signal: Signal, from: TaskId, world: &World) {
+        let since = world.t_ns();
         let from = process_of(from, world);
         let ends = matches!(signal.default_action(), DefaultAction::Terminate | DefaultAction::Core);
         let meant = |by: Setter| by.meant && by.process == process;
@@ -172,9 +175,10 @@ impl IgnoreInheritedOverExec {
             && signal != Signal::PIPE
             && from != process
             && from != TaskId::LAB
-            && self.inherited.setter(process, signal).is_some_and(|by| !meant(by))
+            // The signal may be faster than the news of the exec.
+            && self.inherited.set_by.get(&(process, signal)).is_some_and(|by| !meant(*by))
         {
-            self.unheeded.insert(process, Unheeded { signal, from, waits: None });
+            self.unheeded.insert(process, Unheeded { signal, from, since, waits: false });
         }
     }
 
@@ -184,7 +188,7 @@ impl IgnoreInheritedOverExec {
         for (process, it) in self.unheeded.iter_mut().filter(|(_, it)| it.from == sleeper) {
             let child = world.task(*process).is_some_and(|child| child.parent == sleeper);
             if child && on.is_none_or(|on| on == *process) {
-                it.waits.get_or_insert(event.t_ns);
+                it.waits = true;
             }
         }
     }
@@ -223,7 +227,7 @@ impl IgnoreInheritedOverExec {
         if failed > 0 && status != Status::Code(0) {
             findings.extend(self.report(process, failed, world, names));
         }
-        let long = |it: &Unheeded| it.waits.is_some_and(|since| event.t_ns.saturating_sub(since) >= LONG);
+        let long = |it: &Unheeded| it.waits && event.t_ns.saturating_sub(it.since) >= LONG;
         if self.unheeded.get(&process).is_some_and(long) {
             findings.extend(self.unheeded(process, true, world, names));
         }
@@ -280,7 +284,7 @@ impl Rule for IgnoreInheritedOverExec {
             Kind::Signal { phase: Phase::Generated, signal, .. } if !self.unheeded.is_empty() => {
                 let process = process_of(event.task, world);
                 // What comes after it may end the program.
-                if !self.inherited.ignores(process, signal) {
+                if !self.inherited.set_by.contains_key(&(process, signal)) {
                     self.unheeded.remove(&process);
                 }
             }
@@ -301,8 +305,8 @@ impl Rule for IgnoreInheritedOverExec {
             world.living().any(|task| task.process == of && waits(task))
         };
         for (process, it) in self.unheeded.clone() {
-            let Some(since) = it.waits.filter(|_| sleeps(it.from)) else { continue };
-            if ended == Ended::Stuck || world.t_ns().saturating_sub(since) >= LONG {
+            let long = ended == Ended::Stuck || world.t_ns().saturating_sub(it.since) >= LONG;
+            if it.waits && long && sleeps(it.from) {
                 findings.extend(self.unheeded(process, false, world, names));
             }
         }
@@ -378,6 +382,23 @@ mod tests {
         assert_eq!(texts.len(), 1, "{texts:?}");
         assert_eq!(texts[0].0, Weight::Fault);
         assert!(texts[0].1.starts_with(start), "{texts:?}");
+    }
+
+    #[test]
+    fn a_signal_that_is_faster_than_the_news_of_the_exec() {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "parent").action("parent", Signal::TERM, Disposition::Ignore).fork("parent", "job");
+        sketch.signal("job", Phase::Generated, Signal::TERM, Some("parent"));
+        sketch.signal("job", Phase::Ignored, Signal::TERM, Some("parent"));
+        let waits = |sketch: &mut Sketch| {
+            sketch.block_on("parent", "wait4", Why::Child, "job").ended(Ended::Stuck);
+        };
+        waits(&mut sketch);
+        assert_eq!(found(&mut sketch), [], "its own code");
+        let (path, argv, name) = (sketch.intern("/bin/sleep"), sketch.keep(b"sleep\0"), sketch.intern("job"));
+        sketch.event("job", "execve", 0, Kind::Exec { path, argv, name });
+        waits(&mut sketch);
+        assert_eq!(found(&mut sketch).len(), 1);
     }
 
     #[test]

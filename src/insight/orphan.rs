@@ -6,9 +6,8 @@ use super::lineage::{Lineage, process_of};
 use super::{Finding, Rule, channel_name, name};
 use crate::model::{Channel, ChannelId, ChannelKind, Ended, Event, Kind, Names, Task, TaskId, Weight, World};
 
-const ENOENT: i32 = 2;
-/// How many files that were not there are remembered.
-const MISSED: usize = 128;
+/// How many words of command lines are remembered.
+const WORDS: usize = 256;
 
 /// A living process got another parent. That by itself is worth knowing and no more: it may end soon, or be meant
 /// to go on alone. It is wrong when the process that was started as the run's own has ended, and what it left behind
@@ -40,8 +39,8 @@ pub(super) struct Orphan {
     openers: BTreeMap<ChannelId, [TaskId; 2]>,
     /// Files that nobody else has to do with.
     private: BTreeSet<ChannelId>,
-    /// The names of files that a root has looked for in vain.
-    missed: VecDeque<String>,
+    /// What may be names of files in the arguments of programs, and whose.
+    words: VecDeque<(TaskId, String)>,
 }
 
 impl Orphan {
@@ -146,7 +145,7 @@ impl Orphan {
         self.goes_on(child, Some((writer, channel)), world, names)
     }
 
-    /// Whether a file is one that others than `child` and its descendants have opened, or looked for; also if it was
+    /// Whether a file is one that others than `child` and its descendants have opened, or are told of in their arguments; also if it was
     /// removed and made anew since.
     fn is_awaited(&mut self, file: &Channel, child: TaskId, world: &World, names: &Names) -> bool {
         if file.kind != ChannelKind::File || self.private.contains(&file.id) {
@@ -158,22 +157,21 @@ impl Orphan {
             |it: &ChannelId| self.openers.get(it).is_some_and(|openers| openers.iter().any(|it| !is_kin(*it)));
         let mut same = world.channels().filter(|it| path_of(names.get(it.name)) == path).map(|it| it.id);
         let last = path.rsplit('/').next().unwrap_or_default();
-        let awaited = same.any(|it| of_others(&it)) || self.missed.iter().any(|missed| missed == last);
+        let awaited = same.any(|it| of_others(&it)) || self.words.iter().any(|(of, word)| word == last && !is_kin(*of));
         if !awaited {
             self.private.insert(file.id);
         }
         awaited
     }
 
-    /// A root looks for a file that is not there.
-    fn missed(&mut self, payload: &[u8]) {
-        let text = String::from_utf8_lossy(payload);
-        let Some(path) = text.split('"').nth(1) else { return };
-        let name = path.rsplit('/').next().unwrap_or_default().to_owned();
-        if self.missed.len() >= MISSED {
-            self.missed.pop_front();
+    /// Remembers what a program is told, without the folders of paths.
+    fn loaded(&mut self, process: TaskId, argv: &[u8]) {
+        for word in String::from_utf8_lossy(argv).split('\0').skip(1).filter(|word| !word.is_empty()) {
+            if self.words.len() >= WORDS {
+                self.words.pop_front();
+            }
+            self.words.push_back((process, word.rsplit('/').next().unwrap_or_default().to_owned()));
         }
-        self.missed.push_back(name);
     }
 
     fn ended(&mut self, process: TaskId, world: &World, names: &Names) -> Option<Finding> {
@@ -234,13 +232,13 @@ impl Rule for Orphan {
                 self.acts(process_of(event.task, world), false);
                 findings.extend(self.wrote(event, channel, world, names));
             }
-            Kind::Syscall { .. }
-                if event.errno() == Some(ENOENT) && self.roots.get(&event.task) == Some(&event.task) =>
-            {
-                self.missed(payload);
-            }
             Kind::Reparent { to } => findings.extend(self.reparented(event.task, to, world, names)),
-            Kind::Reap { .. } | Kind::Exec { .. } => self.acts(process_of(event.task, world), false),
+            Kind::Exec { .. } if !event.failed() => {
+                let process = process_of(event.task, world);
+                self.loaded(process, payload);
+                self.acts(process, false);
+            }
+            Kind::Reap { .. } => self.acts(process_of(event.task, world), false),
             Kind::Exit { .. } => {
                 let process = process_of(event.task, world);
                 if !super::lineage::lives(process, world) {
