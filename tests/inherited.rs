@@ -9,14 +9,16 @@ use std::sync::OnceLock;
 use foreign::{Fixture, compare, events};
 
 /// The rules about what is inherited.
-const RULES: [&str; 13] = [
+const RULES: [&str; 15] = [
     "address-in-use",
+    "broken-pipe",
     "buffer-copied-by-fork",
     "goes-on-after-failed-exec",
     "ignore-inherited-over-exec",
     "lock-outlives-owner",
     "message-of-another-type",
     "only-shell-killed",
+    "orphan",
     "pipe-kept-open",
     "private-memory",
     "process-one",
@@ -202,6 +204,59 @@ fn memory_of_which_each_has_a_copy() {
     let found = faults(&cut(&path, &["--timeout", "2"]));
     assert_eq!(found.len(), 1, "{found:?}");
     assert_says(&found[0], "private-memory", &["in memory that only inherited has", "inherited and inherited#2"]);
+}
+
+#[test]
+fn a_reader_that_has_had_enough() {
+    for role in ["cut-write", "raises"] {
+        assert_eq!(faults(&compare(&fixture().role(role))), [], "{role}");
+    }
+    let log = compare(&fixture().role("cut-write"));
+    let is_it = |event: &serde_json::Value| event["event"] == "diagnosis" && event["rule"] == "broken-pipe";
+    let noted: Vec<_> = events(&log).filter(is_it).collect();
+    assert_eq!(noted.len(), 1, "{noted:?}");
+    assert_eq!(noted[0]["channels"].as_array().map(Vec::len), Some(1), "{noted:?}");
+    for words in
+        ["cat /dev/zero | head -c 10000 | wc -c", "yes 2>&1 | head -1; dd if=/dev/zero bs=1M | head -c 1 | wc -c"]
+    {
+        assert_eq!(faults(&compare(&["sh", "-c", words])), [], "{words}");
+    }
+}
+
+#[test]
+fn children_that_are_left_behind() {
+    assert_eq!(faults(&compare(&fixture().role("helper"))), []);
+    let found = wrong_and_right("late");
+    assert_says(&found, "orphan", &["inherited ended before inherited#2 was done, which then wrote to stdout"]);
+    let passes =
+        "(while sleep 0.2; do :; done) & k=$!; trap 'kill $k; wait $k 2>/dev/null' EXIT; sleep 0.5; echo worked";
+    assert_eq!(faults(&compare(&["bash", "-c", passes])), []);
+}
+
+#[test]
+fn programs_that_do_not_know_what_they_have() {
+    let found = wrong_and_right("pipe-unknown");
+    let parts = ["inherited waited for the end of pipe", "held by sleep as descriptor 4", "never used", "O_CLOEXEC"];
+    assert_says(&found, "pipe-kept-open", &parts);
+    let found = wrong_and_right("lock-again");
+    assert_says(
+        &found,
+        "lock-outlives-owner",
+        &["that it had itself", "sleep has inherited the lock with descriptor 3"],
+    );
+    let found = wrong_and_right("unheeded");
+    let parts = ["inherited sent SIGTERM to sleep and waited for its end", "inherited has set SIGTERM to SIG_IGN"];
+    assert_says(&found, "ignore-inherited-over-exec", &parts);
+    assert_eq!(faults(&compare(&["sh", "-c", "nohup sleep 0.1 & kill -HUP $!; wait"])), []);
+}
+
+#[test]
+fn a_child_that_its_parent_has_stopped() {
+    let path = fixture().role("halted");
+    assert_eq!(faults(&compare(&[path[0], "halted", "right"])), []);
+    let found = faults(&cut(&path, &["--timeout", "2"]));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_says(&found[0], "stopped-by-terminal", &["stopped by SIGSTOP from inherited, which waits for the end"]);
 }
 
 #[test]

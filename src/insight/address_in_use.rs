@@ -1,4 +1,4 @@
-//! An address that somebody has already (bind(2), EADDRINUSE): who, and how they came to it.
+//! An address that somebody has already (bind(2), listen(2), EADDRINUSE): who, and how they came to it.
 //!
 //! Whoever tries another address, or tries again until it works, has handled it: so the rule speaks when the
 //! process ends, or the run.
@@ -13,7 +13,7 @@ use crate::model::{
 
 const EADDRINUSE: i32 = 98;
 
-/// `bind` failed, because the address is in use.
+/// `bind` or `listen` failed, because the address is in use.
 #[derive(Debug, Default)]
 pub(super) struct AddressInUse {
     /// Who gave each socket its address, and which it was; sockets that are gone included.
@@ -24,6 +24,8 @@ pub(super) struct AddressInUse {
 /// What a process could not bind to, as it was when it tried first.
 #[derive(Debug)]
 struct Failure {
+    /// What it could not do there.
+    does: &'static str,
     address: String,
     tries: usize,
     /// Who has it, and what would help.
@@ -46,17 +48,22 @@ fn clash(kind: ChannelKind, wanted: &str, other: &str) -> bool {
 
 impl AddressInUse {
     fn failed(&mut self, event: &Event, payload: &[u8], world: &World, names: &Names) {
-        let process = process_of(event.task, world);
         let text = String::from_utf8_lossy(payload);
-        let Some((fd, address)) = text.split_once(", ") else { return };
+        let Some((fd, rest)) = text.split_once(", ") else { return };
         let Some(entry) = fd.parse().ok().and_then(|fd| world.fd(event.task, fd)) else { return };
-        let Some(kind) = world.channel(entry.channel).map(|channel| channel.kind) else { return };
-        if let Some(known) = self.failed.get_mut(&process).filter(|known| known.address == address) {
-            known.tries += 1;
+        let Some(channel) = world.channel(entry.channel) else { return };
+        // Two sockets may be bound to one port (SO_REUSEADDR), but only one listens.
+        let listens = event.call.is_some_and(|call| names.get(call) == "listen");
+        let own = channel.socket.as_ref().and_then(|socket| socket.addresses[0]).map(|address| names.get(address));
+        let Some(address) = (if listens { own } else { Some(rest) }) else { return };
+        let process = process_of(event.task, world);
+        let does = if listens { "listen" } else { "bind" };
+        if let Some(known) = self.failed.get_mut(&process).filter(|it| it.address == address && it.does == does) {
+            known.tries = known.tries.saturating_add(1);
             return;
         }
-        let (why, tasks, channels) = self.explain(event.task, entry.channel, kind, address, world, names);
-        self.failed.insert(process, Failure { address: address.to_owned(), tries: 1, why, tasks, channels });
+        let (why, tasks, channels) = self.explain(event.task, entry.channel, channel.kind, address, world, names);
+        self.failed.insert(process, Failure { does, address: address.to_owned(), tries: 1, why, tasks, channels });
     }
 
     /// Who has the address, and what would help.
@@ -128,7 +135,10 @@ impl AddressInUse {
         let listens = if channel.backlog().is_some() { "listening socket" } else { "socket" };
         let why = match binder {
             _ if holder == process_of(task, world) => {
-                format!("{by} itself has it already, as descriptor {fd}: close that first, or bind once only")
+                format!(
+                    "{by} holds it itself, with the {listens} that is its descriptor {fd}: close that one first, or go on \
+                     with it instead of another"
+                )
             }
             Some(binder) => {
                 let from = name(binder, world, names);
@@ -154,10 +164,11 @@ impl AddressInUse {
     }
 
     fn report(&mut self, process: TaskId, weight: Weight, world: &World, names: &Names) -> Option<Finding> {
-        let Failure { address, tries, why, tasks, channels } = self.failed.remove(&process)?;
+        let Failure { does, address, tries, why, tasks, channels } = self.failed.remove(&process)?;
         let who = name(process, world, names);
         let times = if tries == 1 { String::new() } else { format!(", {tries} times") };
-        let text = format!("{who} cannot bind to {address} (EADDRINUSE{times}), because the address is in use: {why}");
+        let does = if does == "listen" { "listen at" } else { "bind to" };
+        let text = format!("{who} cannot {does} {address} (EADDRINUSE{times}), because the address is in use: {why}");
         let mut all = vec![process];
         all.extend(tasks.into_iter().filter(|task| *task != process));
         Some(Finding { rule: "address-in-use", weight, text, tasks: all, channels })
@@ -180,8 +191,15 @@ impl Rule for AddressInUse {
                 self.bound.insert(channel, (process, address));
                 findings.extend(self.report(process, Weight::Note, world, names));
             }
+            Kind::Listen { .. } if !event.failed() => {
+                let process = process_of(event.task, world);
+                if self.failed.get(&process).is_some_and(|failure| failure.does == "listen") {
+                    findings.extend(self.report(process, Weight::Note, world, names));
+                }
+            }
             Kind::Syscall { .. }
-                if event.errno() == Some(EADDRINUSE) && event.call.is_some_and(|call| names.get(call) == "bind") =>
+                if event.errno() == Some(EADDRINUSE)
+                    && event.call.is_some_and(|call| matches!(names.get(call), "bind" | "listen")) =>
             {
                 self.failed(event, payload, world, names);
             }
@@ -250,6 +268,20 @@ mod tests {
         let expected = "new cannot bind to 0.0.0.0:80 (EADDRINUSE), because the address is in use: it is held by worker, \
                         which has inherited the listening socket as descriptor 3 from old, which has ended: close \
                         descriptor 3 in worker after the fork (close(2)), or end worker first";
+        assert_eq!(found(&mut sketch), [(Weight::Fault, expected.to_owned())]);
+    }
+
+    #[test]
+    fn two_that_are_bound_and_one_that_listens() {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "old").fork("init", "new");
+        bind(&mut sketch, "old", "s", ChannelKind::Tcp, "127.0.0.1:80");
+        bind(&mut sketch, "new", "t", ChannelKind::Tcp, "127.0.0.1:80");
+        let channel = sketch.channel("s");
+        sketch.event("old", "listen", 0, Kind::Listen { channel, backlog: 5 });
+        sketch.syscall("new", "listen", -98, "3, 5").exit("new", 1);
+        let expected = "new cannot listen at 127.0.0.1:80 (EADDRINUSE), because the address is in use: it is held by old, \
+                        which has bound it as descriptor 3: end old first, or choose another address";
         assert_eq!(found(&mut sketch), [(Weight::Fault, expected.to_owned())]);
     }
 

@@ -2,32 +2,43 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::ignore_over_exec::Inherited;
+use super::lineage::process_of;
 use super::{Finding, Rule, channel_name, name};
 use crate::model::{
     ChannelId, ChannelKind, Disposition, Ended, Event, Kind, Names, Phase, Signal, Status, TaskId, Via, Weight, World,
 };
 
 const EPIPE: i32 = 32;
+/// `si_code` of what the kernel sends a writer, which it shares with kill(2), and of all else that it sends.
+const SI_USER: i32 = 0;
+const SI_KERNEL: i32 = 128;
 
 /// After so many writes that failed nobody can say that the program looks at their results.
 const DEAF: u32 = 3;
 
 /// A write failed with EPIPE, or SIGPIPE came. The signal belongs to the write before it: the two
-/// are one finding.
+/// are one finding. A write that slept when its reader left does not fail but returns what it had written, and
+/// SIGPIPE comes all the same (`pipe_write` in fs/pipe.c). What a process sends itself, or another sends it, comes from
+/// no write.
 ///
 /// That a reader has had enough is how pipelines end: a filter that SIGPIPE ends at its standard output, as under
-/// head(1), has done its work, and so has a program that ignores SIGPIPE and looks at the error. Wrong is what dies of
-/// a reader that it did not count on, or does not look.
+/// head(1), has done its work, and so has a program that ignores SIGPIPE and looks at the error, and who writes into
+/// what others have made for it. Wrong is what dies of a reader that it did not count on, or does not look.
 #[derive(Debug, Default)]
 pub(super) struct BrokenPipe {
     /// The failed writes of each task to each channel.
     writes: BTreeMap<(TaskId, ChannelId), u32>,
-    /// Where each task has failed to write last, and through which descriptor.
+    /// Where each task has written last, and through which descriptor.
     last: BTreeMap<TaskId, (ChannelId, Via)>,
+    /// The processes that the kernel has sent SIGPIPE for a write.
+    sent: BTreeSet<TaskId>,
     /// Whose signal was told.
     signalled: BTreeSet<TaskId>,
     /// Whose write has failed so that SIGPIPE should follow: not after `MSG_NOSIGNAL`.
     expected: BTreeMap<TaskId, ChannelId>,
+    /// Who has not chosen to ignore SIGPIPE: that it goes on writing is told of whoever has set it so.
+    inherited: Inherited,
 }
 
 impl BrokenPipe {
@@ -41,7 +52,7 @@ impl BrokenPipe {
     ) -> Option<Finding> {
         self.last.insert(task, (channel, via));
         let times = self.writes.entry((task, channel)).or_default();
-        *times += 1;
+        *times = times.saturating_add(1);
         let (who, p) = (name(task, world, names), channel_name(channel, world, names));
         let (weight, text) = match *times {
             // What becomes of it, the signal tells.
@@ -49,9 +60,13 @@ impl BrokenPipe {
                 self.expected.insert(task, channel);
                 return None;
             }
-            1 => return Some(Self::lives_on(task, channel, world, names)),
+            1 => return Some(Self::lives_on(task, channel, "the write fails with EPIPE", world, names)),
             DEAF => (
-                Weight::Fault,
+                if self.inherited.ignores(process_of(task, world), Signal::PIPE) {
+                    Weight::Note
+                } else {
+                    Weight::Fault
+                },
                 format!(
                     "{who} goes on writing to {p}, but nobody can read from it any more: {DEAF} writes have failed with \
                      EPIPE; look at what write(2) returns, and stop"
@@ -62,30 +77,29 @@ impl BrokenPipe {
         Some(Finding { rule: self.name(), weight, text, tasks: vec![task], channels: vec![channel] })
     }
 
-    /// A write has failed, and the program knows.
-    fn lives_on(task: TaskId, channel: ChannelId, world: &World, names: &Names) -> Finding {
-        let text = format!("{}: the write fails with EPIPE", in_vain(task, channel, world, names));
+    /// A write has failed, or was cut short, and the program knows.
+    fn lives_on(task: TaskId, channel: ChannelId, how: &str, world: &World, names: &Names) -> Finding {
+        let text = format!("{}: {how}", in_vain(task, channel, world, names));
         Finding { rule: "broken-pipe", weight: Weight::Note, text, tasks: vec![task], channels: vec![channel] }
+    }
+
+    /// SIGPIPE has come to a handler: if the write did not fail, nobody has told yet.
+    fn handled(&self, task: TaskId, world: &World, names: &Names) -> Option<Finding> {
+        let (channel, _) = *self.last.get(&task)?;
+        let how = "the write is cut short, and SIGPIPE comes to a handler";
+        let told = self.writes.contains_key(&(task, channel));
+        (!told).then(|| Self::lives_on(task, channel, how, world, names))
     }
 
     /// SIGPIPE has ended a task.
     fn died(&mut self, task: TaskId, world: &World, names: &Names) -> Option<Finding> {
         self.expected.remove(&task);
+        let (channel, via) = *self.last.get(&task)?;
         if !self.signalled.insert(task) {
             return None;
         }
-        let who = name(task, world, names);
-        let Some((channel, via)) = self.last.get(&task).copied() else {
-            let text = format!(
-                "{who} was killed by SIGPIPE, because it wrote where nobody can read any more: keep a reader until all \
-                 is written, or ignore SIGPIPE and check for EPIPE"
-            );
-            let (weight, tasks) = (Weight::Fault, vec![task]);
-            return Some(Finding { rule: self.name(), weight, text, tasks, channels: Vec::new() });
-        };
-        let p = channel_name(channel, world, names);
-        let is_pipe = world.channel(channel).is_some_and(|channel| channel.kind == ChannelKind::Pipe);
-        let (weight, text) = if is_pipe && via == Via::Fd(1) {
+        let (who, p) = (name(task, world, names), channel_name(channel, world, names));
+        let (weight, text) = if is_done(task, channel, via, world) {
             (Weight::Note, format!("{who} writes to {p}, whose reader closed it early: SIGPIPE ends {who}"))
         } else {
             let cure = if is_shut(task, channel, world) {
@@ -98,6 +112,23 @@ impl BrokenPipe {
         };
         Some(Finding { rule: self.name(), weight, text, tasks: vec![task], channels: vec![channel] })
     }
+}
+
+/// Whether who is ended by SIGPIPE has done its work: it writes its output, or into what it was given by who has made
+/// it, and a reader has taken from there what it wanted.
+fn is_done(task: TaskId, channel: ChannelId, via: Via, world: &World) -> bool {
+    let Some(at) = world.channel(channel) else { return false };
+    if at.kind == ChannelKind::Pipe && matches!(via, Via::Fd(1 | 2)) {
+        return true;
+    }
+    let born = world.task(process_of(task, world)).map_or(0, |process| process.born);
+    let given = via.fd().and_then(|fd| world.fd(task, fd)).is_some_and(|fd| fd.description < born);
+    given && at.read > 0 && !is_shut(task, channel, world)
+}
+
+/// Whether it is something that ends with its last reader.
+fn can_break(channel: ChannelId, world: &World) -> bool {
+    world.channel(channel).is_some_and(|channel| channel.kind.is_pipe() || channel.kind.is_socket())
 }
 
 /// Whether SIGPIPE, which comes with a write that fails so, ends the process.
@@ -133,25 +164,44 @@ impl Rule for BrokenPipe {
     }
 
     fn observe(&mut self, event: &Event, _: &[u8], world: &World, names: &Names, findings: &mut Vec<Finding>) {
+        self.inherited.observe(event, world);
         match event.kind {
             Kind::Write { channel, via, .. } if event.errno() == Some(EPIPE) => {
                 findings.extend(self.write_failed(event.task, channel, via, world, names));
             }
-            // The kernel sends SIGPIPE in the writer's own name; anybody else's was sent with kill.
-            Kind::Signal { phase: Phase::Default, signal: Signal::PIPE, from, .. }
-                if from.is_none_or(|from| from == event.task) =>
+            Kind::Write { channel, via, .. } if !event.failed() && can_break(channel, world) => {
+                self.last.insert(event.task, (channel, via));
+            }
+            // The kernel sends SIGPIPE in the writer's own name, and in no call of it.
+            Kind::Signal { phase: Phase::Generated, signal: Signal::PIPE, from, code: SI_USER | SI_KERNEL, .. }
+                if event.call.is_none() =>
             {
-                findings.extend(self.died(event.task, world, names));
+                let process = process_of(event.task, world);
+                if from.is_none_or(|from| process_of(from, world) == process) {
+                    self.sent.insert(process);
+                }
+            }
+            Kind::Signal { phase: Phase::Default, signal: Signal::PIPE, .. } => {
+                if self.sent.remove(&process_of(event.task, world)) {
+                    findings.extend(self.died(event.task, world, names));
+                }
+                self.expected.remove(&event.task);
+            }
+            Kind::Signal { phase: Phase::Handler, signal: Signal::PIPE, .. }
+                if self.sent.remove(&process_of(event.task, world)) =>
+            {
+                findings.extend(self.handled(event.task, world, names));
             }
             Kind::Exit { status: Status::Signal { signal: Signal::PIPE, .. } }
-                if self.last.contains_key(&event.task) =>
+                if self.expected.contains_key(&event.task) =>
             {
                 findings.extend(self.died(event.task, world, names));
             }
             Kind::Signal { signal: Signal::PIPE, .. } => {}
             _ if event.call.is_some() && !self.expected.is_empty() => {
                 let task = event.task;
-                findings.extend(self.expected.remove(&task).map(|at| Self::lives_on(task, at, world, names)));
+                let fails = "the write fails with EPIPE";
+                findings.extend(self.expected.remove(&task).map(|at| Self::lives_on(task, at, fails, world, names)));
             }
             _ => {}
         }
@@ -227,12 +277,76 @@ mod tests {
         assert_eq!(found.iter().map(|finding| finding.text.as_str()).collect::<Vec<_>>(), [expected]);
     }
 
-    #[test]
-    fn the_signal_alone_is_enough() {
+    /// A child writes into what its parent has made, and another one reads from it.
+    fn given() -> Sketch {
         let mut sketch = Sketch::new();
-        sketch.fork("init", "parent").signal("parent", Phase::Default, Signal::PIPE, Some("parent"));
-        let found = found(&mut sketch);
-        assert_eq!((found.len(), found[0].weight), (1, Weight::Fault));
+        sketch.fork("init", "parent").pipe("parent", "p", 3).fork("parent", "writer").fork("parent", "reader");
+        sketch.close("parent", 3).close("parent", 4).close("writer", 3).close("reader", 4);
+        sketch
+    }
+
+    #[test]
+    fn a_write_that_is_cut_short_when_its_reader_leaves() {
+        for fd in [1, 4] {
+            let mut sketch = given();
+            if fd == 1 {
+                sketch.open("writer", 1, "p", Access::Write).close("writer", 4);
+            }
+            sketch.block_at("writer", "write", crate::model::Why::Full, "p").read("reader", 3, 5000);
+            sketch.exit("reader", 0).unblock("writer").write_kept("writer", fd, 69632, "");
+            killed(&mut sketch, "writer");
+            let found = found(&mut sketch);
+            let expected = "writer writes to p, whose reader closed it early: SIGPIPE ends writer";
+            assert_eq!(
+                found.iter().map(|it| (it.weight, it.text.as_str())).collect::<Vec<_>>(),
+                [(Weight::Note, expected)]
+            );
+            assert_eq!(found[0].channels, [sketch.channel("p")]);
+        }
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "parent").pipe("parent", "p", 3).fork("parent", "reader").close("parent", 3);
+        sketch.read("reader", 3, 5000).exit("reader", 0).write_kept("parent", 4, 69632, "");
+        killed(&mut sketch, "parent");
+        assert_eq!(found(&mut sketch)[0].weight, Weight::Fault, "it has made the pipe itself");
+    }
+
+    #[test]
+    fn a_handler_that_ends_the_process_with_the_same_signal() {
+        let mut sketch = given();
+        sketch.action("writer", Signal::PIPE, Disposition::Handler).exit("reader", 0).write_kept("writer", 4, 9, "");
+        for phase in [Phase::Generated, Phase::Delivered, Phase::Handler] {
+            sketch.signal("writer", phase, Signal::PIPE, Some("writer"));
+        }
+        sketch.action("writer", Signal::PIPE, Disposition::Default);
+        raises(&mut sketch);
+        assert_eq!(found(&mut sketch).iter().map(|it| it.weight).collect::<Vec<_>>(), [Weight::Note]);
+    }
+
+    /// `raise(SIGPIPE)`.
+    fn raises(sketch: &mut Sketch) {
+        let (signal, from) = (Signal::PIPE, Some(sketch.task("writer")));
+        let (queue, blocked) = (crate::model::Queue::Thread, crate::model::SignalSet::EMPTY);
+        let kind = |phase| Kind::Signal { phase, signal, queue, from, code: -6, value: 0, blocked };
+        sketch.event("writer", "tgkill", 0, kind(Phase::Generated)).event("writer", "", 0, kind(Phase::Default));
+        sketch.killed("writer", Signal::PIPE);
+    }
+
+    #[test]
+    fn what_a_process_sends_itself_comes_from_no_write() {
+        let mut sketch = given();
+        sketch.write("writer", 4, "line\n").read("reader", 3, 5).exit("reader", 0);
+        raises(&mut sketch);
+        assert_eq!(found(&mut sketch), []);
+    }
+
+    #[test]
+    fn who_has_not_chosen_to_ignore_it() {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "shell").action("shell", Signal::PIPE, Disposition::Ignore).fork("shell", "yes");
+        let (path, argv, name) = (sketch.intern("/bin/yes"), sketch.keep(b"yes\0"), sketch.intern("yes"));
+        sketch.event("yes", "execve", 0, Kind::Exec { path, argv, name }).pipe("yes", "p", 3).close("yes", 3);
+        sketch.write_fails("yes", 4, 32).write_fails("yes", 4, 32).write_fails("yes", 4, 32);
+        assert!(found(&mut sketch).iter().all(|it| it.weight == Weight::Note), "another rule tells who has");
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::lineage::{Lineage, lives, process_of};
 use super::{Finding, Rule, channel_name, name};
 use crate::model::{
-    Blocked, ChannelId, Ended, Event, Kind, Lock, LockKind, LockMode, Names, Owner, State, Status, TaskId, Wanted,
-    Weight, Why, World,
+    Blocked, ChannelId, Ended, Event, Kind, Lock, LockKind, LockMode, Names, Owner, State, Status, Task, TaskId,
+    Wanted, Weight, Why, World,
 };
 
 const EAGAIN: i32 = 11;
@@ -25,6 +25,8 @@ pub(super) struct LockOutlivesOwner {
     /// Who sleeps for a lock, since when.
     waits: BTreeMap<TaskId, u64>,
     told: BTreeSet<TaskId>,
+    /// Who sleeps for a lock that it had itself and that a program of its own still holds, since when.
+    own: BTreeMap<TaskId, (Inherited, u64)>,
     /// Who was refused one.
     refused: BTreeMap<TaskId, Inherited>,
 }
@@ -68,6 +70,53 @@ impl LockOutlivesOwner {
             found = found.or(Some(Inherited { channel, holder: task.id, fd: fd.fd, owner: opener, loaded }));
         }
         found
+    }
+
+    /// The lock in the way of `task` that it has taken itself, through a descriptor that it has closed and that another
+    /// program has inherited.
+    fn left_to_a_program(&self, task: TaskId, world: &World) -> Option<Inherited> {
+        let waiter = world.task(task)?;
+        let (State::Blocked(Blocked { channel: Some(channel), .. }), Wanted::Lock { mode, .. }) =
+            (waiter.state, &waiter.wanted)
+        else {
+            return None;
+        };
+        let excludes = |lock: &&Lock| {
+            let both = lock.mode == LockMode::Write || *mode == LockMode::Write;
+            both && lock.kind == LockKind::Flock && process_of(lock.by, world) == waiter.process
+        };
+        world.channel(channel)?.locks.iter().filter(excludes).find_map(|lock| {
+            let Owner::Description(description) = lock.owner else { return None };
+            let mut holders = world.holders(channel).filter(|(_, fd)| fd.description == description);
+            let (task, fd) = holders.next()?;
+            let inherits = |task: &Task| {
+                task.loaded > description
+                    && task.born > description
+                    && self.lineage.maker(task.id) == Some(waiter.process)
+                    && task.loaded > task.born
+            };
+            let all = inherits(task) && holders.all(|(task, _)| inherits(task));
+            let owner = waiter.process;
+            all.then_some(Inherited { channel, holder: task.id, fd: fd.fd, owner, loaded: true })
+        })
+    }
+
+    /// The wait for such a lock is over, or the run. What passes within a moment is told of no one.
+    fn had_itself(&mut self, waiter: TaskId, over: bool, world: &World, names: &Names) -> Option<Finding> {
+        let (Inherited { channel, holder, fd, .. }, since) = self.own.remove(&waiter)?;
+        if world.t_ns().saturating_sub(since) < LONG || !self.told.insert(waiter) {
+            return None;
+        }
+        let called = |task| name(task, world, names);
+        let (who, by, file) = (called(waiter), called(holder), channel_name(channel, world, names));
+        let waits = if over { "waited" } else { "waits" };
+        let text = format!(
+            "{who} {waits} for the lock on {file} that it had itself: it has closed its descriptor, but {by} has inherited \
+             the lock with descriptor {fd}, and the lock belongs to the open file description: it is held until the last \
+             descriptor is closed; open it with O_CLOEXEC in {who}, or unlock it before the close (flock(2), LOCK_UN)"
+        );
+        let (rule, tasks) = ("lock-outlives-owner", vec![waiter, holder]);
+        Some(Finding { rule, weight: Weight::Fault, text, tasks, channels: vec![channel] })
     }
 
     fn report(waiter: TaskId, lock: Inherited, refused: bool, weight: Weight, world: &World, names: &Names) -> Finding {
@@ -187,9 +236,12 @@ impl Rule for LockOutlivesOwner {
             Kind::Block { why: Why::Lock, channel: Some(_), .. } => {
                 self.waits.insert(event.task, event.t_ns);
                 findings.extend(self.asleep(event.task, true, Weight::Fault, world, names));
+                let own = self.left_to_a_program(event.task, world);
+                self.own.extend(own.map(|lock| (event.task, (lock, event.t_ns))));
             }
             Kind::Unblock { .. } if !self.waits.is_empty() => {
                 self.waits.remove(&event.task);
+                findings.extend(self.had_itself(event.task, true, world, names));
             }
             Kind::Lock { channel, mode, .. } if event.errno() == Some(EAGAIN) => {
                 let lock = self.inherited(event.task, channel, mode, world);
@@ -203,6 +255,7 @@ impl Rule for LockOutlivesOwner {
                 }
                 let process = process_of(event.task, world);
                 self.waits.remove(&event.task);
+                self.own.remove(&event.task);
                 let Some(lock) = self.refused.remove(&process) else { return };
                 // A daemon keeps the lock of who has started it to be the only one; another program cannot know.
                 let weight = if lock.loaded && status != Status::Code(0) { Weight::Fault } else { Weight::Note };
@@ -220,6 +273,8 @@ impl Rule for LockOutlivesOwner {
             };
             findings.extend(self.asleep(waiter, false, weight, world, names));
         }
+        let own: Vec<TaskId> = self.own.keys().copied().collect();
+        findings.extend(own.into_iter().filter_map(|waiter| self.had_itself(waiter, false, world, names)));
         let sleepers: Vec<TaskId> = world.living().map(|task| task.id).collect();
         findings.extend(sleepers.into_iter().filter_map(|waiter| self.semaphore(waiter, world, names)));
     }
@@ -278,6 +333,33 @@ mod tests {
         wants(&mut sketch);
         sketch.exit("script", 0).exit("daemon", 0).unblock("next").exit("next", 0);
         assert_eq!(found(&mut sketch), []);
+    }
+
+    #[test]
+    fn the_owner_waits_for_what_its_own_program_holds() {
+        let again = |unlocks: bool, program: bool, seconds: u64| {
+            let mut sketch = locked();
+            if program {
+                exec(&mut sketch, "daemon");
+            }
+            if unlocks {
+                let (channel, kind, mode) = (sketch.channel("f"), LockKind::Flock, LockMode::Unlock);
+                sketch.event("script", "flock", 0, Kind::Lock { channel, fd: 9, kind, mode, start: 0, len: 0 });
+            }
+            let wanted = Wanted::Lock { fd: 8, kind: LockKind::Flock, mode: LockMode::Write, start: 0, len: 0 };
+            sketch.close("script", 9).open("script", 8, "f", Access::Write);
+            sketch.wants("script", "flock", Why::Lock, "f", &wanted).passes(seconds * LONG).exit("daemon", 0);
+            sketch.unblock("script").exit("script", 0);
+            found(&mut sketch)
+        };
+        let found = again(false, true, 2);
+        let start = "script waited for the lock on f that it had itself: it has closed its descriptor, but daemon has \
+                     inherited the lock with descriptor 9";
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].0 == Weight::Fault && found[0].1.starts_with(start), "{found:?}");
+        assert_eq!(again(true, true, 2), [], "it has unlocked it");
+        assert_eq!(again(false, false, 2), [], "the child knows that it has it");
+        assert_eq!(again(false, true, 0), [], "a moment");
     }
 
     #[test]

@@ -9,7 +9,13 @@ use crate::model::{
     ChannelId, DefaultAction, Ended, Event, Kind, Names, Phase, Signal, State, Status, Task, TaskId, Weight, Why, World,
 };
 
-/// A process that waited for its child was killed, and the child goes on.
+/// So long the child has outlived who has killed its parent when it can be said that it does not pass by itself: in
+/// nanoseconds.
+const LONG: u64 = 1_000_000_000;
+
+/// A process that waited for its child was killed, and the child goes on. It is wrong when somebody waits for the child
+/// all the same, or it is a program's that was started to be ended so: of a part of its own, as the loop that a script
+/// has put into the background, a program knows what remains, and that it passes.
 #[derive(Debug, Default)]
 pub(super) struct OnlyShellKilled {
     lineage: Lineage,
@@ -26,6 +32,8 @@ struct Survivor {
     killer: TaskId,
     killed: TaskId,
     signal: Signal,
+    /// When the killer has ended.
+    since: Option<u64>,
 }
 
 impl OnlyShellKilled {
@@ -33,6 +41,9 @@ impl OnlyShellKilled {
         let process = process_of(task, world);
         if lives(process, world) {
             return;
+        }
+        if self.survivors.get(&process).is_some_and(|it| outlives(it, world)) {
+            findings.extend(self.report(process, None, world, names));
         }
         self.survivors.remove(&process);
         let waited = self.waiting.remove(&process);
@@ -48,26 +59,17 @@ impl OnlyShellKilled {
                     && !self.sent.contains_key(&child.id)
             };
             let left: Vec<TaskId> = world.living().filter(goes_on).map(|child| child.id).collect();
-            self.survivors.extend(left.into_iter().map(|child| (child, Survivor { killer, killed: process, signal })));
+            self.survivors.extend(
+                left.into_iter().map(|child| (child, Survivor { killer, killed: process, signal, since: None })),
+            );
         }
-        self.report_all(|survivor| survivor.killer == process, world, names, findings);
-    }
-
-    fn report_all(
-        &mut self,
-        of: impl Fn(&Survivor) -> bool,
-        world: &World,
-        names: &Names,
-        findings: &mut Vec<Finding>,
-    ) {
-        let found: Vec<TaskId> = self.survivors.iter().filter(|(_, it)| of(it)).map(|(child, _)| *child).collect();
-        for child in found {
-            findings.extend(self.report(child, None, world, names));
+        for survivor in self.survivors.values_mut().filter(|it| it.killer == process) {
+            survivor.since = Some(world.t_ns());
         }
     }
 
     fn report(&mut self, child: TaskId, at: Option<ChannelId>, world: &World, names: &Names) -> Option<Finding> {
-        let Survivor { killer, killed, signal } = self.survivors.remove(&child)?;
+        let Survivor { killer, killed, signal, .. } = self.survivors.remove(&child)?;
         let called = |task| name(task, world, names);
         let (by, shell, child_name) = (called(killer), called(killed), called(child));
         let what = match at.and_then(|id| world.channel(id)) {
@@ -77,7 +79,7 @@ impl OnlyShellKilled {
                 let end = if channel.kind.is_pipe() { "write end" } else { "other end" };
                 format!("lives on and holds the {end} of {p} as descriptor {fd}, so that {by} waits for {child_name}")
             }
-            None => format!("lives on, and is still there when {by} has ended"),
+            None => format!("lives on, also after {by} has ended"),
         };
         let text = format!(
             "{by} sent {signal} to {shell} alone, and its child {child_name} {what}: start {shell} in a process group \
@@ -147,12 +149,22 @@ impl Rule for OnlyShellKilled {
         }
     }
 
-    fn end(&mut self, world: &World, names: &Names, _: Ended, findings: &mut Vec<Finding>) {
+    fn end(&mut self, world: &World, names: &Names, ended: Ended, findings: &mut Vec<Finding>) {
         let sleeps = |id: TaskId| world.task(id).is_some_and(|task| matches!(task.state, State::Blocked(_)));
-        let asleep: BTreeSet<TaskId> = self.survivors.keys().copied().filter(|child| sleeps(*child)).collect();
-        self.survivors.retain(|child, _| asleep.contains(child));
-        self.report_all(|_| true, world, names, findings);
+        let stays = |(child, it): (&TaskId, &Survivor)| {
+            (sleeps(*child) && (ended == Ended::Stuck || outlives(it, world))).then_some(*child)
+        };
+        let found: Vec<TaskId> = self.survivors.iter().filter_map(stays).collect();
+        for child in found {
+            findings.extend(self.report(child, None, world, names));
+        }
     }
+}
+
+/// Whether the child of a program that was killed has outlived the killer for long.
+fn outlives(survivor: &Survivor, world: &World) -> bool {
+    let program = world.task(survivor.killed).is_some_and(|task| task.loaded > task.born);
+    program && survivor.since.is_some_and(|since| world.t_ns().saturating_sub(since) >= LONG)
 }
 
 #[cfg(test)]
@@ -188,12 +200,25 @@ mod tests {
 
     #[test]
     fn the_child_outlives_who_has_killed() {
+        let outlived = |program: bool, seconds: u64| {
+            let mut sketch = family();
+            if program {
+                let (path, argv, name) = (sketch.intern("/bin/sh"), sketch.keep(b"sh\0"), sketch.intern("sh"));
+                sketch.unblock("sh").event("sh", "execve", 0, Kind::Exec { path, argv, name });
+                sketch.block("sh", "wait4", Why::Child);
+            }
+            sketch.signal("sh", Phase::Generated, Signal::TERM, Some("parent")).unblock("sh");
+            sketch.killed("sh", Signal::TERM).reparent("sleep", "init").reap("parent", "sh").exit("parent", 0);
+            sketch.passes(seconds * 1_000_000_000).exit("sleep", 0);
+            found(&mut sketch).len()
+        };
+        assert_eq!(outlived(true, 2), 1);
+        assert_eq!(outlived(true, 0), 0, "it passes by itself");
+        assert_eq!(outlived(false, 2), 0, "a part of the program itself");
         let mut sketch = family();
         sketch.signal("sh", Phase::Generated, Signal::TERM, Some("parent")).unblock("sh").killed("sh", Signal::TERM);
-        sketch.reparent("sleep", "init").reap("parent", "sh").exit("parent", 0);
-        assert_eq!(found(&mut sketch).len(), 1);
-        sketch.exit("sleep", 0);
-        assert_eq!(found(&mut sketch).len(), 1);
+        sketch.reparent("sleep", "init").reap("parent", "sh").exit("parent", 0).ended(Ended::Stuck);
+        assert_eq!(found(&mut sketch).len(), 1, "it will never end");
     }
 
     #[test]

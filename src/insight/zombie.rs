@@ -101,6 +101,15 @@ fn ending(status: Option<Status>) -> String {
     }
 }
 
+/// Whether a process waits for what another one must do.
+fn is_held_up(process: TaskId, world: &World) -> bool {
+    let by_others = |task: &Task| match task.state {
+        State::Blocked(Blocked { why, .. }) => !matches!(why, Why::Signal | Why::Time),
+        _ => false,
+    };
+    all_blocked(process, world) && world.living().any(|task| task.process == process && by_others(task))
+}
+
 /// Whether the process of `task` sleeps in something that has nothing to do with its children.
 fn sleeps_elsewhere(task: &Task, world: &World) -> bool {
     let State::Blocked(blocked) = task.state else { return false };
@@ -215,10 +224,11 @@ impl Rule for Zombie {
         }
         let parents: BTreeSet<TaskId> =
             world.tasks().filter(|task| task.state == State::Zombie).map(|task| task.parent).collect();
-        let mut parents: Vec<TaskId> = parents.into_iter().filter(|parent| *parent != TaskId::LAB).collect();
-        parents.sort_unstable();
-        for parent in parents {
-            findings.extend(self.report(Weight::Fault, parent, world, names, |parent, child| {
+        for parent in parents.into_iter().filter(|parent| *parent != TaskId::LAB) {
+            // Who waits in vain for something else cannot come to it: that is what is wrong then.
+            let held_up = ended == Ended::Stuck && is_held_up(parent, world) && self.merged(parent, world).is_none();
+            let weight = if held_up { Weight::Note } else { Weight::Fault };
+            findings.extend(self.report(weight, parent, world, names, |parent, child| {
                 format!("nobody waited for {child}, which is a zombie at the end of the run: {parent} must wait for it")
             }));
         }
@@ -305,6 +315,14 @@ mod tests {
         let expected = "nobody waited for child (killed by SIGKILL), which is a zombie at the end of the run: \
                         parent must wait for it";
         assert_eq!(found(&mut sketch), [expected]);
+    }
+
+    #[test]
+    fn a_parent_that_is_held_up_cannot_come_to_it() {
+        let mut sketch = family();
+        sketch.pipe("parent", "p", 3).exit("parent.child", 0).block_at("parent", "read", Why::Empty, "p");
+        sketch.ended(Ended::Stuck);
+        assert!(weights(&mut sketch).iter().all(|weight| *weight == Weight::Note), "{:?}", found(&mut sketch));
     }
 
     #[test]

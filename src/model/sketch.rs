@@ -10,6 +10,8 @@ use super::{
 pub(crate) struct Sketch {
     pen: Pen,
     log: Log,
+    /// Nanoseconds that have passed besides the time that each event takes.
+    passed: u64,
 }
 
 /// One phase of a signal that was sent to a process by kill(2).
@@ -25,7 +27,7 @@ impl Sketch {
 
     /// A run with that header.
     pub(crate) fn with(header: Header) -> Self {
-        Self { pen: Pen::new(&header), log: Log::new(header) }
+        Self { pen: Pen::new(&header), log: Log::new(header), passed: 0 }
     }
 
     pub(crate) fn world(&self) -> &World {
@@ -51,7 +53,7 @@ impl Sketch {
     pub(crate) fn event(&mut self, task: &str, call: &str, ret: i64, kind: Kind) -> &mut Self {
         let task = self.task(task);
         let call = (!call.is_empty()).then(|| self.pen.intern(call));
-        let t_ns = self.pen.next_seq() * 1000;
+        let t_ns = self.pen.next_seq() * 1000 + self.passed;
         self.pen.write(Event { t_ns, ret, task, call, kind });
         self
     }
@@ -96,6 +98,12 @@ impl Sketch {
     pub(crate) fn pipe(&mut self, task: &str, name: &str, fd: i32) -> &mut Self {
         self.create(task, name, ChannelKind::Pipe);
         self.open(task, fd, name, Access::Read).open(task, fd + 1, name, Access::Write)
+    }
+
+    /// Time passes.
+    pub(crate) fn passes(&mut self, nanoseconds: u64) -> &mut Self {
+        self.passed += nanoseconds;
+        self
     }
 
     /// How the run ended.
