@@ -79,7 +79,7 @@ stuck! {
     a_write_end_kept_while_waiting: "keeper",
         ["stuck must close descriptor 4 (the write end of pipe) before it waits for its children"];
     both_pipes_full: "crosswise-pipes", ["stuck must read from pipe#2 (descriptor 5) before it writes to pipe"];
-    a_connection_that_nobody_shuts: "no-shutdown", ["or call shutdown(2)"];
+    a_connection_that_nobody_shuts: "no-shutdown", ["stuck must call shutdown(2) on descriptor"];
     a_mutex_locked_twice: "twice", ["stuck waits for a mutex that it has locked itself"];
     mutexes_locked_crosswise: "crosswise", ["lock mutexes in the same order everywhere"];
     a_condition_that_nobody_signals: "nobody-signals", ["to be woken in the memory of its process"];
@@ -91,8 +91,8 @@ stuck! {
 #[test]
 fn a_reader_that_holds_the_last_write_end_is_told_so() {
     let (log, _) = stuck("forgotten", false);
-    let expected = "stuck#2 reads pipe until end-of-file while it holds a write end of pipe itself (descriptor 4): \
-                    close it before reading";
+    let expected = "stuck#2 reads pipe, of which only stuck#2 itself holds a write end (descriptor 4): nobody else can \
+                    write, and no end-of-file comes; close it before reading";
     assert_eq!(found(&log, "self-held-write-end"), [expected]);
 }
 

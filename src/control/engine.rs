@@ -400,6 +400,7 @@ impl Engine {
 
     /// Waits until a stop comes, a command, or the time.
     pub(super) fn wait_for_anything(&mut self, until: Option<Instant>) -> sys::Result<()> {
+        self.look_again_at_timed();
         let until = [until, self.deadline(), self.tracer.rings_at(), self.ask_again].into_iter().flatten().min();
         self.pulse.rest_until(until);
         self.tell_who_goes_on(true);
@@ -408,7 +409,7 @@ impl Engine {
             self.look_for_stuck();
             self.after_step();
         } else if self.ask_again.is_some_and(|time| time <= Instant::now()) {
-            self.look_for_stuck();
+            self.ask_once_more();
             self.after_step();
         }
         self.pulse.beat();

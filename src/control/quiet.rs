@@ -11,7 +11,25 @@ const TRIES: usize = 3;
 /// When it is asked once more, where all of these found somebody on the move.
 const ONCE_MORE: Duration = Duration::from_millis(20);
 
+/// How long after it has found everybody asleep, some for a while only, the lab looks whether those sleep without end
+/// by now.
+const TIMED: Duration = Duration::from_millis(200);
+
 impl Engine {
+    /// Sees to it that somebody who now sleeps for a while in a call that does not stop is looked at again.
+    pub(super) fn look_again_at_timed(&mut self) {
+        if self.ask_again.is_none() && may_be_stuck(self.tracer.world()) && self.tracer.has_timed() {
+            self.ask_again = Some(Instant::now() + TIMED);
+        }
+    }
+
+    /// The time to ask again has come.
+    pub(super) fn ask_once_more(&mut self) {
+        self.ask_again = None;
+        self.tracer.look_at_timed();
+        self.look_for_stuck();
+    }
+
     /// Writes who sleeps for ever, if there is somebody new: everybody beside them sleeps too.
     pub(super) fn look_for_stuck(&mut self) {
         if self.tracer.recorder_mut().has_stirred() && may_be_stuck(self.tracer.world()) {

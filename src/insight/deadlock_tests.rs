@@ -30,7 +30,7 @@ fn the_forgotten_write_end() {
     sketch.close("parent", 3).block_at("parent.child", "read", Why::Empty, "p");
     assert_eq!(found(&mut sketch), [""; 0], "the parent may still write");
     sketch.close("parent", 4).block_on("parent", "wait4", Why::Child, "parent.child");
-    let both = "parent waits for child to end; child waits for bytes from p, which only itself could write: \
+    let both = "parent waits for child to end; child waits for bytes from p, which only it could write: \
                 child must close descriptor 4 (the write end of p) before it reads";
     assert_eq!(found(&mut sketch), [both]);
 }
@@ -210,7 +210,7 @@ fn who_has_something_to_read_is_about_to_move() {
 fn an_end_that_was_not_closed_keeps_its_holder_waiting() {
     let mut sketch = connection();
     sketch.close("b", 4).block_at("a", "recvfrom", Why::Empty, "s");
-    let expected = "a waits for bytes from s, which only itself could write: \
+    let expected = "a waits for bytes from s, which only it could write: \
                     a must close the end of s that it does not use (it holds both: descriptors 3 and 4) before it reads";
     assert_eq!(found(&mut sketch), [expected]);
 }
@@ -247,7 +247,8 @@ fn semaphores_held_crosswise() {
     sketch.wait_for_value("parent.a", "s", "parent.b").wait_for_value("parent.b", "s", "parent.a");
     let found = replay(&sketch.log());
     let text = "parent waits for a to end; a waits for the value of s, which only b could change; b waits for the \
-                value of s, which only a could change: take semaphores in the same order everywhere, and give each back";
+                value of s, which only a could change: take semaphores in the same order everywhere, \
+                for example by their numbers, and give each back";
     assert_eq!(found.iter().map(|finding| finding.text.as_str()).collect::<Vec<_>>(), [text]);
 }
 
@@ -276,7 +277,7 @@ fn at_a_terminal_only_what_the_kernel_says_counts() {
     sketch.event("a", "", 0, told(3, [true, false]));
     assert_eq!(found(&mut sketch), [""; 0], "it may be the master that is read, and there is an echo");
     sketch.event("a", "", 0, told(0, [false, false]));
-    let expected = "a waits for bytes from t, which only itself could write: \
+    let expected = "a waits for bytes from t, which only it could write: \
                     a must write to t (descriptors 3 and 4) before it reads from t";
     assert_eq!(found(&mut sketch), [expected]);
 }
@@ -409,9 +410,8 @@ fn a_word_of_its_own_memory_only_its_threads_could_wake() {
     at_word(&mut sketch, "p.t", Word::Semaphore, None);
     assert_eq!(found(&mut sketch), [""; 0], "p may still post it");
     sketch.block_on("p", "futex", Why::Join, "p.t");
-    let expected = "p waits for the thread t to end; t waits for a post of the semaphore in the memory of its \
-                    process, which only p could do: p must call sem_post(3) on the semaphore in the memory of its \
-                    process before it waits for t";
+    let expected = "p waits for the thread t to end; t waits for a post of a semaphore in the memory of its \
+                    process, which only p could do: p must call sem_post(3) on the semaphore before it waits for t";
     assert_eq!(found(&mut sketch), [expected]);
 }
 
@@ -558,8 +558,10 @@ fn sentences_stay_short_and_polls_are_cured_too() {
     sketch.block_on("p", "futex", Why::Join, "p.t");
     let texts = found(&mut sketch);
     assert_eq!(texts.len(), 1);
-    assert!(texts[0].contains("which only p, t2, t3, t4 and 10 others could do"), "{texts:?}");
-    assert!(texts[0].contains("; 7 more wait for each other likewise: one of "), "{texts:?}");
+    let expected = "p waits for the thread t to end; t, t2, t3, t4 and 10 others wait to be woken in the memory of their \
+                    process (futex(2): a lock, a condition or a barrier), which only another thread of their process \
+                    could do: whoever is to wake them";
+    assert!(texts[0].starts_with(expected) && texts[0].contains("here 14 "), "{texts:?}");
 
     let mut sketch = two_pipes();
     for (task, fd, channel) in [("a", 5, "y"), ("b", 3, "x")] {
@@ -586,4 +588,231 @@ fn who_waits_for_the_signal_of_a_child_waits_for_the_child() {
     };
     assert_eq!((told("rt_sigsuspend", None), told("rt_sigtimedwait", None)), (1, 0));
     assert_eq!(told("rt_sigsuspend", Some(Signal::TERM)), 0);
+}
+
+/// A FIFO that is open for both holds tokens: nobody waits for its end.
+#[test]
+fn who_takes_tokens_needs_one_put_back() {
+    let mut sketch = Sketch::new();
+    sketch.fork("init", "a").create("a", "f", ChannelKind::Fifo).open("a", 8, "f", Access::ReadWrite);
+    sketch.write("a", 8, "\n").line("a", 3, "read f").read("a", 8, 1).block_at("a", "read", Why::Empty, "f");
+    let expected = "a waits for bytes from f, which only it could write: somebody must write to f before a reads once \
+                    more (descriptor 8 of a is open for both): whoever takes a byte or a line from it must put one back";
+    assert_eq!(found(&mut sketch), [expected]);
+}
+
+/// Who has sent something, and waits for the answer, should have said that there is no more.
+#[test]
+fn the_one_that_has_sent_must_shut_its_half() {
+    let mut sketch = connection();
+    sketch.close("a", 4).write("a", 3, "text").read("b", 4, 4);
+    sketch.block_at("a", "read", Why::Empty, "s").block_at("b", "read", Why::Empty, "s");
+    let texts = found(&mut sketch);
+    let cure = ": a must call shutdown(2) on descriptor 3 of s, or write more, before it reads from s";
+    assert!(texts.len() == 1 && texts[0].ends_with(cure), "{texts:?}");
+}
+
+/// What waits to be accepted has nothing to say yet.
+#[test]
+fn a_server_that_serves_one_client_at_a_time() {
+    let mut sketch = Sketch::new();
+    sketch.fork("init", "server").create("server", "l", ChannelKind::Unix).open("server", 3, "l", Access::ReadWrite);
+    let listener = sketch.channel("l");
+    sketch.event("server", "listen", 0, Kind::Listen { channel: listener, backlog: 5 }).pipe("server", "p", 8);
+    for (client, own) in [("one", "c"), ("two", "d")] {
+        sketch.fork("server", client).close(client, 3).create(client, own, ChannelKind::Unix);
+        sketch.open(client, 4, own, Access::ReadWrite);
+        let connect = Kind::Connect { channel: sketch.channel(own), to: Some(listener), address: None };
+        sketch.event(client, "connect", 0, connect);
+    }
+    let (channel, access, flags) = (sketch.channel("c"), Access::ReadWrite, FdFlags::default());
+    sketch.event("server", "accept", 4, Kind::Accept { channel: listener, connection: channel });
+    sketch.event("server", "accept", 4, Kind::Open { fd: 4, channel, end: End::Second, access, flags });
+    sketch.close("server", 8).close("server", 9).close("one", 9).close("two", 8);
+    sketch.block_at("server", "read", Why::Empty, "c").block_at("one", "read", Why::Empty, "p");
+    sketch.block_at("two", "read", Why::Empty, "d");
+    let texts = found(&mut sketch);
+    assert_eq!(texts.len(), 1, "{texts:?}");
+    let cure = ": server must accept d at l before it reads from c, so that no client has to wait for another (poll(2), or \
+                a process or a thread for each), or one must write to c (descriptor 4), or call shutdown(2), before it \
+                reads from p";
+    assert!(texts[0].ends_with(cure), "{texts:?}");
+}
+
+/// A shell that waits for its pipeline has forgotten nothing, though it has a write end.
+#[test]
+fn who_only_waits_for_the_writers_is_not_told_to_close() {
+    let mut sketch = Sketch::new();
+    sketch.fork("init", "bash").pipe("bash", "p", 3).pipe("bash", "q", 5).fork("bash", "sub").fork("sub", "sort");
+    for (task, fds) in [("bash", [4, 5]), ("sub", [3, 6]), ("sort", [3, 6])] {
+        for fd in fds {
+            sketch.close(task, fd);
+        }
+    }
+    sketch.close("sub", 5).write("bash", 6, "b\n").read("sort", 5, 2);
+    sketch.block_at("sort", "read", Why::Empty, "q").block("sub", "wait4", Why::Child);
+    sketch.block_at("bash", "read", Why::Empty, "p");
+    let texts = found(&mut sketch);
+    let cure = ": bash must close descriptor 6 (the write end of q), or write more, before it reads from p";
+    assert!(texts.len() == 1 && texts[0].ends_with(cure), "{texts:?}");
+}
+
+/// Of locks on files the bytes are named, and who has set the one in the way, not who has inherited it.
+#[test]
+fn locks_are_named_with_their_bytes_and_owners() {
+    use crate::model::{LockKind, LockMode};
+    let mut sketch = Sketch::new();
+    sketch.fork("init", "a").create("a", "f", ChannelKind::File).open("a", 3, "f", Access::ReadWrite).fork("a", "b");
+    let (channel, mode, kind) = (sketch.channel("f"), LockMode::Write, LockKind::Process);
+    for (task, start) in [("a", 0), ("b", 10)] {
+        sketch.event(task, "fcntl", 0, Kind::Lock { channel, fd: 3, kind, mode, start, len: 10 });
+    }
+    for (task, start) in [("a", 10), ("b", 0)] {
+        sketch.wants(task, "fcntl", Why::Lock, "f", &Wanted::Lock { fd: 3, kind, mode, start, len: 10 });
+    }
+    let expected = "a waits to lock bytes 10 to 19 of f, which b has locked; b waits to lock bytes 0 to 9 of f, which a \
+                    has locked: lock them in the same order everywhere, for example bytes 0 to 9 of f before bytes 10 \
+                    to 19 of f";
+    assert_eq!(found(&mut sketch), [expected]);
+
+    let mut sketch = Sketch::new();
+    sketch.fork("init", "sh").create("sh", "f", ChannelKind::File).open("sh", 3, "f", Access::ReadWrite);
+    let channel = sketch.channel("f");
+    let lock = |fd| Kind::Lock { channel, fd, kind: LockKind::Flock, mode, start: 0, len: 0 };
+    sketch.event("sh", "flock", 0, lock(3)).fork("sh", "child").open("child", 4, "f", Access::ReadWrite);
+    sketch.wants(
+        "child",
+        "flock",
+        Why::Lock,
+        "f",
+        &Wanted::Lock { fd: 4, kind: LockKind::Flock, mode, start: 0, len: 0 },
+    );
+    sketch.block_on("sh", "wait4", Why::Child, "child");
+    let expected = "sh waits for child to end; child waits to lock f, which sh has locked: sh must unlock f before it waits \
+                    for child";
+    assert_eq!(found(&mut sketch), [expected]);
+}
+
+/// Any one of many can send, and messages are no bytes.
+#[test]
+fn who_waits_for_messages() {
+    let mut sketch = Sketch::new();
+    sketch.fork("init", "a").create("a", "q", ChannelKind::Msg).get("a", "q").fork("a", "b").fork("a", "c");
+    sketch.wants("b", "msgrcv", Why::Empty, "q", &Wanted::Message(0));
+    sketch.wants("c", "msgrcv", Why::Empty, "q", &Wanted::Message(0)).block("a", "wait4", Why::Child);
+    let texts = found(&mut sketch);
+    let cure = "one of a, b and c must send a message to q (msgsnd(2)) before it waits itself";
+    assert!(texts.len() == 1 && texts[0].ends_with(cure), "{texts:?}");
+    assert!(texts[0].contains("b waits for a message from q, which only a and c could send"), "{texts:?}");
+}
+
+/// Nobody else has it any more, and nobody can find it.
+#[test]
+fn what_only_the_dead_had() {
+    let alone = |kind, name: &str, unlinked: bool, found_before: bool| {
+        let mut sketch = Sketch::new();
+        let (channel, sym) = (crate::model::ChannelId::from_index(0), sketch.intern(name));
+        let create = Kind::Create { channel, kind, name: sym, capacity: 4096, messages: false, found: found_before };
+        let attach = Kind::Attach { channel, address: 4096, bytes: 4096, offset: 0, access: Access::ReadWrite };
+        sketch.fork("init", "p").event("p", "", 0, create).event("p", "mmap", 0, attach);
+        if unlinked {
+            sketch.event("p", "unlink", 0, Kind::Unlink { channel });
+        }
+        sketch.fork("p", "c").exit("c", 1);
+        let wanted = Wanted::Word { of: Word::Mutex, at: 0 };
+        let (why, wanted) = match kind {
+            ChannelKind::Sem => (Why::Value, Wanted::Operation { index: 0, delta: -1 }),
+            _ => (Why::Futex, wanted),
+        };
+        let wanted = sketch.keep(&wanted.to_bytes());
+        sketch.event("p", "futex", 0, Kind::Block { channel: Some(channel), on: None, why, timeout: false, wanted });
+        found(&mut sketch)
+    };
+    let texts = alone(ChannelKind::Shm, "mmap#2", false, false);
+    let expected =
+        "p waits for a mutex at byte 0 of mmap#2, and no other process is left that has mmap#2: whoever locks";
+    assert!(texts.len() == 1 && texts[0].starts_with(expected), "{texts:?}");
+    assert_eq!(alone(ChannelKind::Sem, "/s", true, false).len(), 1);
+    assert_eq!(alone(ChannelKind::Sem, "/s", false, false), [""; 0], "strangers may open it");
+    assert_eq!(alone(ChannelKind::Sem, "/s", true, true), [""; 0], "strangers may have opened it");
+    assert_eq!(alone(ChannelKind::Shm, "/m", false, false), [""; 0], "strangers may open it");
+}
+
+#[test]
+fn a_timer_that_is_not_armed_never_expires() {
+    let armed = |left| {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "a").create("a", "t", ChannelKind::Timerfd).open("a", 3, "t", Access::ReadWrite);
+        let channel = sketch.channel("t");
+        sketch.event(
+            "a",
+            "timerfd_settime",
+            0,
+            Kind::Monitor { channel, told: Told::Timer { left, interval: 9, ticks: 0 } },
+        );
+        found(sketch.block_at("a", "read", Why::Empty, "t")).len()
+    };
+    assert_eq!((armed(0), armed(5)), (1, 0));
+}
+
+/// An event loop waits for the end of a child that waits for it to read: the key that gives it up is no help.
+#[test]
+fn a_child_whose_output_the_loop_does_not_poll() {
+    let told = |signals: &[Signal]| {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "loop").pipe("loop", "own", 3).pipe("loop", "out", 5).fork("loop", "child");
+        sketch.close("loop", 6).close("child", 3).close("child", 4).close("child", 5);
+        for signal in signals {
+            sketch.action("loop", *signal, Disposition::Handler);
+        }
+        let polled = vec![Polled { fd: 3, channel: Some(sketch.channel("own")), access: Access::Read }];
+        sketch.wants("loop", "epoll_wait", Why::Poll, "own", &Wanted::Ready { polled });
+        found(sketch.block_at("child", "write", Why::Full, "out"))
+    };
+    let texts = told(&[Signal::CHLD, Signal::INT]);
+    let cure = ": loop must read from out (descriptor 5) too, which it does not poll";
+    assert!(texts.len() == 1 && texts[0].ends_with(cure), "{texts:?}");
+    assert_eq!(told(&[Signal::TERM]), [""; 0], "it may wait for that signal");
+}
+
+/// Node has handlers of its own; what a script asks for comes with `SA_RESTART`.
+#[test]
+fn node_has_handlers_in_any_case() {
+    let node = |flags: u32| {
+        let mut sketch = Sketch::new();
+        let (path, name) = (sketch.intern("/usr/bin/node"), sketch.intern("p"));
+        sketch.fork("init", "p").event("p", "execve", 0, Kind::Exec { path, argv: crate::model::Blob::EMPTY, name });
+        let (signal, disposition, mask) = (Signal::TERM, Disposition::Handler, SignalSet::EMPTY);
+        sketch.event("p", "rt_sigaction", 0, Kind::Action { signal, disposition, flags, mask });
+        at_word(&mut sketch, "p", Word::Unknown, None);
+        found(&mut sketch).len()
+    };
+    assert_eq!((node(libc::SA_RESETHAND as u32), node(libc::SA_RESTART as u32)), (1, 0));
+}
+
+/// A read that a handler has interrupted, and that goes on.
+#[test]
+fn a_handler_that_was_to_end_the_read() {
+    let mut sketch = Sketch::new();
+    sketch.fork("init", "a").pipe("a", "p", 3).action("a", Signal::ALRM, Disposition::Handler);
+    sketch.block_at("a", "read", Why::Empty, "p").unblock("a");
+    let then = crate::model::Then::Restart;
+    sketch.event("a", "read", 0, Kind::Interrupted { signal: Signal::ALRM, then });
+    sketch.block_at("a", "read", Why::Empty, "p");
+    let cure = "; or, if the handler of SIGALRM is to end the read of a, set it without SA_RESTART (sigaction(2)), with which \
+                the call begins anew";
+    let texts = found(&mut sketch);
+    assert!(texts.len() == 1 && texts[0].ends_with(cure), "{texts:?}");
+}
+
+/// What one rule says of copied memory the other says too.
+#[test]
+fn memory_that_each_has_for_itself() {
+    let mut sketch = Sketch::new();
+    sketch.fork("init", "a").fork("a", "b");
+    at_word(&mut sketch, "a", Word::Semaphore, None);
+    at_word(&mut sketch, "b", Word::Semaphore, None);
+    let all = replay(&sketch.asleep(&["a", "b"]).ended(Ended::Stuck).log());
+    let cures: Vec<_> = all.iter().filter_map(|it| it.text.split_once(": ")).map(|(_, cure)| cure).collect();
+    assert!(cures.len() == 2 && cures[0] == cures[1] && cures[0].contains("MAP_SHARED"), "{all:?}");
 }

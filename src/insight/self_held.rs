@@ -7,7 +7,7 @@ use super::stuck::Stuck;
 use super::{Finding, Rule, channel_name, listed, name};
 use crate::model::{Access, Blocked, ChannelId, Ended, Event, Names, State, TaskId, Weight, Why, World};
 
-/// A task waits for bytes from a pipe or FIFO that only itself could write.
+/// A task waits for bytes from a pipe or FIFO that only it could write.
 #[derive(Debug, Default)]
 pub(super) struct SelfHeldWriteEnd {
     told: BTreeSet<(TaskId, ChannelId)>,
@@ -29,16 +29,20 @@ impl SelfHeldWriteEnd {
         let only_writes: Vec<_> =
             held.iter().filter(|fd| fd.access == Access::Write).map(|fd| fd.fd.to_string()).collect();
         let text = if only_writes.is_empty() {
+            // What was written to it before is taken and put back, as the tokens of a limiter are.
+            if channel.written > 0 {
+                return None;
+            }
             let fds: Vec<_> = held.iter().map(|fd| fd.fd.to_string()).collect();
             format!(
-                "{who} reads {p} until end-of-file while it holds {p} open for writing too ({}): \
-                 open it for reading only",
+                "{who} has {p} open for reading and writing ({}), and nobody else can write: no end-of-file comes; open \
+                 it for reading only",
                 descriptors(&fds)
             )
         } else {
             format!(
-                "{who} reads {p} until end-of-file while it holds a write end of {p} itself ({}): \
-                 close it before reading",
+                "{who} reads {p}, of which only {who} itself holds a write end ({}): nobody else can write, and no \
+                 end-of-file comes; close it before reading",
                 descriptors(&only_writes)
             )
         };
@@ -97,8 +101,8 @@ mod tests {
         assert_eq!(found(&mut sketch), [""; 0], "the parent may still write");
         sketch.write("parent", 4, "hello").unblock("parent.child").read("parent.child", 3, 5);
         sketch.block_at("parent.child", "read", Why::Empty, "p").close("parent", 4);
-        let expected = "child reads p until end-of-file while it holds a write end of p itself (descriptor 4): \
-                        close it before reading";
+        let expected = "child reads p, of which only child itself holds a write end (descriptor 4): nobody else can \
+                        write, and no end-of-file comes; close it before reading";
         assert_eq!(found(&mut sketch), [expected]);
         sketch.block_on("parent", "wait4", Why::Child, "parent.child");
         assert_eq!(found(&mut sketch).len(), 1, "once is enough");
@@ -110,9 +114,18 @@ mod tests {
         sketch.fork("init", "a").create("a", "fifo", ChannelKind::Fifo).open("a", 5, "fifo", Access::ReadWrite);
         // Nobody outside knows the FIFOs of a scenario.
         sketch.line("a", 3, "read fifo").block_at("a", "read", Why::Empty, "fifo");
-        let expected = "a reads fifo until end-of-file while it holds fifo open for writing too (descriptor 5): \
-                        open it for reading only";
+        let expected = "a has fifo open for reading and writing (descriptor 5), and nobody else can write: no \
+                        end-of-file comes; open it for reading only";
         assert_eq!(found(&mut sketch), [expected]);
+    }
+
+    /// Who has put something into such a FIFO takes it out and puts it back: it does not wait for an end.
+    #[test]
+    fn tokens_in_a_fifo_are_no_file_that_ends() {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "a").create("a", "fifo", ChannelKind::Fifo).open("a", 5, "fifo", Access::ReadWrite);
+        sketch.write("a", 5, "\n").read("a", 5, 1).line("a", 3, "read fifo").block_at("a", "read", Why::Empty, "fifo");
+        assert_eq!(found(&mut sketch), [""; 0]);
     }
 
     #[test]

@@ -16,7 +16,7 @@ mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{ChannelId, Holding, Holdings, Names, State, Task, TaskId, World};
+use crate::model::{Blocked, ChannelId, Holding, Holdings, Names, State, Task, TaskId, Why, World};
 
 /// Tasks that only each other could wake.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -53,7 +53,9 @@ pub(crate) fn stuck(world: &World, names: &Names, at_end: bool) -> Stuck {
     let reached: BTreeSet<TaskId> =
         quiet.keys().copied().filter(|id| signals::tasks_reach(*id, &active, world)).collect();
     let processes: BTreeSet<TaskId> = reached.iter().map(|id| process_of(*id, world)).collect();
-    let by_hand = quiet.keys().filter(|id| signals::people_reach(**id, world, names));
+    let strained = strained(&quiet, world);
+    let gives_up = |id: TaskId| strained.contains(&process_of(id, world));
+    let by_hand = quiet.keys().filter(|id| signals::people_reach(**id, gives_up(**id), world, names));
     let by_hand: BTreeSet<TaskId> = by_hand.map(|id| process_of(*id, world)).collect();
     let stays = |(id, wait): &(TaskId, waits::Wait)| {
         let helps_itself = wait.by_own && by_hand.contains(&process_of(*id, world));
@@ -63,6 +65,17 @@ pub(crate) fn stuck(world: &World, names: &Names, at_end: bool) -> Stuck {
     let sessions: BTreeSet<i32> = circle.keys().filter_map(|id| world.task(*id)).map(|task| task.sid).collect();
     let watched = active.iter().filter_map(|id| world.task(*id)).any(|task| sessions.contains(&task.sid));
     Stuck { circle: circle.into_iter().map(|(id, wait)| (id, wait.wakers)).collect(), watched }
+}
+
+/// The processes of which a child waits for room that they alone could make.
+fn strained(quiet: &Waits, world: &World) -> BTreeSet<TaskId> {
+    let for_parent = |(id, wait): (&TaskId, &waits::Wait)| {
+        let task = world.task(*id)?;
+        let State::Blocked(Blocked { why: Why::Full, .. }) = task.state else { return None };
+        let parent = world.task(task.process)?.parent;
+        wait.wakers.iter().all(|waker| process_of(*waker, world) == parent).then_some(parent)
+    };
+    quiet.iter().filter_map(for_parent).collect()
 }
 
 /// What each sleeper waits for.

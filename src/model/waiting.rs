@@ -256,6 +256,11 @@ impl World {
                 };
                 wakers.outside |= self.fds(sleeper).any(is_other);
             }
+            // One that is not armed never expires until somebody arms it (timerfd_create(2)).
+            ChannelKind::Timerfd => match channel.monitor.as_deref() {
+                Some(Monitor::Timer { due: None, ticks: 0, .. }) => wakers.tasks = held.holders(id, &|_| true),
+                _ => wakers.outside = true,
+            },
             ChannelKind::Pidfd => match channel.monitor.as_deref() {
                 Some(Monitor::Task(Some(task))) => wakers.tasks.push(*task),
                 _ => wakers.outside = true,

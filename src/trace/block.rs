@@ -2,7 +2,7 @@
 
 use super::calls::Family;
 use super::decode::{Wanted, address_at};
-use super::futex::Waits;
+use super::futex::{Waits, is_private};
 use super::tracee::Call;
 use super::tracer::Tracer;
 use crate::model::{
@@ -44,7 +44,7 @@ impl Tracer {
         };
         if let Some(tracee) = self.tracees.get_mut(&tid) {
             tracee.blocked = true;
-            tracee.sleeps_in = Some((call.number, call.args[0]));
+            tracee.sleeps_in = Some((call.number, call.args));
             if tracee.call.is_none() {
                 tracee.hidden.since = Some(std::time::Instant::now());
             }
@@ -64,6 +64,21 @@ impl Tracer {
         if cause.why == Some(Why::Full) {
             self.relieve_output(cause.channel);
         }
+    }
+
+    /// Whether a task sleeps in a call that does not stop, and that does not end by itself.
+    pub(super) fn sleeps_without_end(&mut self, tid: i32) -> bool {
+        let Some((number, args)) = procfs::sleeping_in(tid) else { return false };
+        let family = self.calls.family(number);
+        let Some(task) = self
+            .task_of(tid)
+            .filter(|_| matches!(family, Family::Futex | Family::Poll | Family::Ppoll | Family::Select))
+        else {
+            return false;
+        };
+        let name = self.call_names.sym(&mut self.recorder, number);
+        let call = Call { number, name, family, args };
+        !self.cause(tid, task, &call).timeout && !self.ends_by_itself(task, &call)
     }
 
     fn cause(&self, tid: i32, task: TaskId, call: &Call) -> Cause {
@@ -153,8 +168,21 @@ impl Tracer {
             let wanted = Exactly::Operation { index: 0, delta: -1 };
             return Cause { channel, why: Some(Why::Value), on, wanted, ..Cause::default() };
         }
-        let at = used.map_or(args[0], |used| args[0] - used.address + used.offset);
-        match self.futex_waits(tid, task, args, used.is_some()) {
+        let waits = self.futex_waits(tid, task, args, used.is_some());
+        // Whom `FUTEX_PRIVATE_FLAG` has wait, only threads of its own process wake, wherever the word lies.
+        if used.is_some() && is_private(args) {
+            let own = |thread: &TaskId| self.process_of(*thread) == self.process_of(task);
+            return match waits {
+                Waits::At(of, owner) => {
+                    let on = owner.filter(own);
+                    let why = if on.is_some() { Why::Lock } else { Why::Futex };
+                    Cause { on, why: Some(why), wanted: Exactly::Word { of, at: args[0] }, ..Cause::default() }
+                }
+                _ => Cause { why: Some(Why::Other), ..Cause::default() },
+            };
+        }
+        let at = used.map_or(args[0], |used| args[0].saturating_sub(used.address).saturating_add(used.offset));
+        match waits {
             Waits::For(thread) => Cause { on: Some(thread), why: Some(Why::Join), ..Cause::default() },
             Waits::At(of, owner) => {
                 let why = if owner.is_some() { Why::Lock } else { Why::Futex };

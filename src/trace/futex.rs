@@ -33,6 +33,11 @@ pub(super) enum Waits {
     Otherwise,
 }
 
+/// Whether a call of futex(2) is only about the threads of its own process.
+pub(super) const fn is_private(args: &[u64; 6]) -> bool {
+    args[1] & PRIVATE != 0
+}
+
 impl Tracer {
     /// What a task waits for with these arguments; `shared` if the address lies in shared memory.
     pub(super) fn futex_waits(&self, tid: i32, task: TaskId, args: &[u64; 6], shared: bool) -> Waits {

@@ -2,7 +2,7 @@
 
 use super::calls::Family;
 use super::tracer::Tracer;
-use crate::model::{How, State, TaskId, Why};
+use crate::model::{How, State, Task, TaskId, Why};
 use crate::sys::procfs;
 
 impl Tracer {
@@ -57,6 +57,32 @@ impl Tracer {
         tasks.iter().map(|task| self.sleeps_on(*task)).eq(first)
     }
 
+    /// Who sleeps for some time only, as the log says, in a call that does not stop: when it is over it may go to
+    /// sleep without end, and nobody hears of it.
+    fn timed(&self) -> Vec<i32> {
+        let for_a_while = |task: &&Task| matches!(task.state, State::Blocked(blocked) if blocked.timeout);
+        let tids = self.world().living().filter(for_a_while).filter_map(|task| self.tids.get(&task.id).copied());
+        let unseen = |tid: &i32| {
+            self.tracees.get(tid).is_some_and(|tracee| tracee.call.is_none() && tracee.blocked && !tracee.ended)
+        };
+        tids.filter(unseen).collect()
+    }
+
+    /// Whether there is anybody of whom that has to be asked.
+    pub fn has_timed(&self) -> bool {
+        !self.timed().is_empty()
+    }
+
+    /// Writes of those who sleep without end by now.
+    pub fn look_at_timed(&mut self) {
+        for tid in self.timed() {
+            if self.is_asleep(tid) && self.sleeps_without_end(tid) {
+                self.wake(tid);
+                self.fell_asleep(tid);
+            }
+        }
+    }
+
     /// How often a task has gone to sleep, if it sleeps in the call that the log says.
     fn sleeps_on(&self, task: TaskId) -> Option<u64> {
         if self.blocked(task)?.why == Why::Barrier {
@@ -64,13 +90,15 @@ impl Tracer {
         }
         let tid = *self.tids.get(&task)?;
         let tracee = self.tracees.get(&tid)?;
-        let (number, first) = tracee.sleeps_in?;
+        let (number, args) = tracee.sleeps_in?;
         if !matches!(procfs::state(tid), Some(b'S' | b'D')) {
             return None;
         }
-        let (now_in, args) = procfs::sleeping_in(tid)?;
+        let (now_in, now) = procfs::sleeping_in(tid)?;
         let goes_on = self.calls.family(now_in) == Family::Restart;
-        (goes_on || (now_in, args[0]) == (number, first)).then(|| procfs::naps(tid)).flatten()
+        // Of a call that does not stop only its arguments tell whether it is another one by now, with a timeout.
+        let same = if tracee.call.is_some() { now[0] == args[0] } else { now == args };
+        (goes_on || (now_in == number && same)).then(|| procfs::naps(tid)).flatten()
     }
 
     /// Somebody who was woken in a call that does not stop has not been heard of since.

@@ -126,8 +126,8 @@ pub struct Tracee {
     pub progress: u64,
     /// Whether the log says that it sleeps in that call.
     pub blocked: bool,
-    /// The call that the log says it sleeps in: its number and its first argument.
-    pub sleeps_in: Option<(u64, u64)>,
+    /// The call that the log says it sleeps in: its number and its arguments.
+    pub sleeps_in: Option<(u64, [u64; 6])>,
     /// The statement that it executes.
     pub statement: Option<StatementId>,
     /// The handlers that run, innermost last.

@@ -16,13 +16,14 @@ pub(super) fn tasks_reach(id: TaskId, active: &BTreeSet<TaskId>, world: &World) 
 }
 
 /// Whether people would send it a signal for which it has a handler: with kill(1), or with a key. Nobody outside
-/// knows the processes of a scenario.
-pub(super) fn people_reach(id: TaskId, world: &World, names: &Names) -> bool {
+/// knows the processes of a scenario. With the key they give up a program that keeps a child waiting (`gives_up`).
+pub(super) fn people_reach(id: TaskId, gives_up: bool, world: &World, names: &Names) -> bool {
     // The end of a timer that does not run will not come.
     const UNSENT: [i32; 5] = [libc::SIGALRM, libc::SIGVTALRM, libc::SIGPROF, libc::SIGURG, libc::SIGCHLD];
     let of_scenario = world.task(id).is_some_and(|task| task.line.is_some());
     let sent = |signal: Signal| !is_own(signal) && !UNSENT.contains(&signal.number());
-    let meant = |signal: Signal| signal != Signal::INT || !is_the_interpreters(id, world, names);
+    let gives_up = |signal: Signal| gives_up && signal == Signal::INT;
+    let meant = |signal: Signal| !gives_up(signal) && !is_the_interpreters(id, signal, world, names);
     !of_scenario && handlers(id, world).any(|signal| sent(signal) && meant(signal))
 }
 
@@ -32,8 +33,7 @@ pub(super) fn waits_for_children(id: TaskId, world: &World, names: &Names) -> bo
     let mut any = false;
     handlers(id, world).all(|signal| {
         any |= signal == Signal::CHLD;
-        let key = signal == Signal::INT && is_the_interpreters(id, world, names);
-        signal == Signal::CHLD || is_own(signal) || key
+        signal == Signal::CHLD || is_own(signal) || is_the_interpreters(id, signal, world, names)
     }) && any
 }
 
@@ -47,12 +47,20 @@ fn handlers(id: TaskId, world: &World) -> impl Iterator<Item = Signal> {
     caught.iter().filter(move |signal| !blocked.contains(*signal))
 }
 
-/// Whether the handler for SIGINT is only what an interpreter always has: Python sets one when it starts.
-fn is_the_interpreters(id: TaskId, world: &World, names: &Names) -> bool {
+/// Whether the handler is only what an interpreter always has: Python sets one for SIGINT when it starts. Node has some
+/// to give the terminal back and to wait for a debugger; those that a script asks for come with `SA_RESTART` (libuv).
+fn is_the_interpreters(id: TaskId, signal: Signal, world: &World, names: &Names) -> bool {
     let Some(keeper) = world.actions(id) else { return false };
     let program = world.task(keeper.process).and_then(|leader| leader.program).map(|path| names.get(path));
     let Some(program) = program.and_then(|path| path.rsplit('/').next()) else { return false };
-    SHELLS.contains(&program) || (program.starts_with("python") && keeper.interrupts < 2)
+    match signal.number() {
+        libc::SIGINT if SHELLS.contains(&program) => true,
+        libc::SIGINT if program.starts_with("python") => keeper.interrupts < 2,
+        libc::SIGINT | libc::SIGTERM | libc::SIGUSR1 if matches!(program, "node" | "nodejs") => {
+            keeper.action(signal).flags & libc::SA_RESTART as u32 == 0
+        }
+        _ => false,
+    }
 }
 
 /// Signals that a task causes itself, and those that glibc keeps for its threads (nptl(7)).

@@ -48,14 +48,14 @@ pub(super) fn of(task: &Task, world: &World, names: &Names, held: &Held<'_>, sti
         Why::NoPeer if is_fifo(channel) && (task.line.is_some() || many_wait_for_a_peer(world)) => others(task, world),
         Why::NoPeer => return None,
         Why::Futex if blocked.channel.is_none() && tasks.is_empty() => vec![task.id],
-        Why::Futex | Why::Value | Why::Empty | Why::Full => among_own(task, blocked, channel, tasks, world)?,
+        Why::Futex | Why::Value | Why::Empty | Why::Full => among_own(task, blocked, channel, tasks, world, names)?,
         _ => tasks,
     };
     let all_alive = wakers.iter().all(|waker| world.task(*waker).is_some_and(Task::is_alive));
     (!wakers.is_empty() && all_alive).then_some(Wait {
         wakers,
         of_thread: of_mutex || blocked.why == Why::Join,
-        by_name: blocked.why == Why::NoPeer || channel.is_some_and(|channel| has_name(channel, blocked)),
+        by_name: blocked.why == Why::NoPeer || channel.is_some_and(|channel| has_name(channel, blocked, names)),
         by_own: has_own_means(task, blocked, world),
     })
 }
@@ -90,12 +90,14 @@ fn many_wait_for_a_peer(world: &World) -> bool {
 }
 
 /// What processes meet at by a name, others of the run can find too.
-fn has_name(channel: &Channel, blocked: Blocked) -> bool {
-    let named = matches!(
-        channel.kind,
-        ChannelKind::Fifo | ChannelKind::Mq | ChannelKind::Msg | ChannelKind::Sem | ChannelKind::Shm
-    );
-    named && !channel.unlinked && blocked.on.is_none()
+fn has_name(channel: &Channel, blocked: Blocked, names: &Names) -> bool {
+    let has_one = match channel.kind {
+        ChannelKind::Fifo | ChannelKind::Mq | ChannelKind::Msg | ChannelKind::Sem => true,
+        // A mapping of nothing (`MAP_ANONYMOUS` of mmap(2)) nobody can find.
+        ChannelKind::Shm => !names.get(channel.name).starts_with("mmap"),
+        _ => false,
+    };
+    has_one && !channel.unlinked && blocked.on.is_none()
 }
 
 /// Where a process itself can help, by another thread, it belongs to those who could. Who is alone with something
@@ -106,17 +108,23 @@ fn among_own(
     channel: Option<&Channel>,
     mut tasks: Vec<TaskId>,
     world: &World,
+    names: &Names,
 ) -> Option<Vec<TaskId>> {
     let Some(channel) = channel else { return Some(tasks) };
     // Who opens a FIFO for both never sees its end, and means strangers to come and go (fifo(7)).
     let for_both = |fd: &Fd| fd.channel == channel.id && fd.access == Access::ReadWrite;
     let open_to_all = channel.kind == ChannelKind::Fifo && tasks.iter().any(|other| world.fds(*other).any(for_both));
-    if open_to_all && has_name(channel, blocked) && task.line.is_none() {
+    if open_to_all && has_name(channel, blocked, names) && task.line.is_none() {
         return None;
     }
     let alone = tasks.iter().all(|other| world.task(*other).is_none_or(|other| other.process == task.process));
-    if alone && has_name(channel, blocked) && task.line.is_none() {
+    if alone && has_name(channel, blocked, names) && task.line.is_none() {
         return None;
+    }
+    // Everybody else who had it has ended, or has let it go.
+    let lost = matches!(channel.kind, ChannelKind::Mq | ChannelKind::Sem | ChannelKind::Shm | ChannelKind::Memfd);
+    if tasks.is_empty() && lost && !channel.found && task.line.is_none() {
+        return Some(vec![task.process]);
     }
     let threads = world.living().filter(|other| other.process == task.process).count();
     if !channel.kind.is_pipe() && !channel.kind.is_socket() && threads > 1 && !tasks.contains(&task.process) {
