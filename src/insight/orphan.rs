@@ -31,6 +31,8 @@ pub(super) struct Orphan {
     adopted: BTreeMap<TaskId, TaskId>,
     /// Who has written to where after its root had ended.
     late: BTreeMap<TaskId, ChannelId>,
+    /// The pipes and sockets that a root has written to, or has had as its output.
+    fed: BTreeSet<ChannelId>,
     /// Who reads from pipes and sockets, and so ends when others do.
     helpers: BTreeSet<TaskId>,
     /// Who lived when its root ended, and has done nothing since.
@@ -126,8 +128,23 @@ impl Orphan {
         }
     }
 
-    fn wrote(&mut self, event: &Event, channel: ChannelId, world: &World, names: &Names) -> Option<Finding> {
-        let writer = process_of(event.task, world);
+    fn feeds(&mut self, channel: ChannelId, world: &World) {
+        if world.channel(channel).is_some_and(is_stream) {
+            self.fed.insert(channel);
+        }
+    }
+
+    fn read(&mut self, process: TaskId, channel: ChannelId, world: &World) {
+        let reads = world.channel(channel).is_some_and(is_stream);
+        let before = || self.roots.get(&process).is_some_and(|root| !self.over.contains(root));
+        // What reads from what its root has fed ends after it in any case.
+        if reads && (self.fed.contains(&channel) || before()) {
+            self.helpers.insert(process);
+        }
+        self.acts(process, reads);
+    }
+
+    fn wrote(&mut self, writer: TaskId, channel: ChannelId, world: &World, names: &Names) -> Option<Finding> {
         let root = *self.roots.get(&writer)?;
         let known = world.channel(channel)?;
         if !self.over.contains(&root) || writer == root || self.helpers.contains(&writer) {
@@ -184,6 +201,11 @@ impl Orphan {
     }
 }
 
+/// Whether it is something of the run that ends when others end.
+fn is_stream(channel: &Channel) -> bool {
+    (channel.kind.is_pipe() || channel.kind.is_socket()) && !channel.found
+}
+
 /// The path of a file, without the number that tells it from another one that had the same path.
 fn path_of(name: &str) -> &str {
     let number = |rest: &str| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit());
@@ -219,18 +241,20 @@ impl Rule for Orphan {
             Kind::Group { sid, .. } if event.call.is_some_and(|call| names.get(call) == "setsid") => {
                 self.sessions.insert(sid);
             }
-            Kind::Read { channel, .. } if !event.failed() => {
-                let is_stream = |it: &Channel| (it.kind.is_pipe() || it.kind.is_socket()) && !it.found;
-                let reads = world.channel(channel).is_some_and(is_stream);
+            Kind::Read { channel, .. } if !event.failed() => self.read(process_of(event.task, world), channel, world),
+            Kind::Write { channel, bytes: 1.., .. } if !event.failed() => {
                 let process = process_of(event.task, world);
-                if reads && self.roots.get(&process).is_some_and(|root| !self.over.contains(root)) {
-                    self.helpers.insert(process);
+                if self.roots.get(&process) == Some(&process) {
+                    self.feeds(channel, world);
+                } else if !self.over.is_empty() {
+                    self.acts(process, false);
+                    findings.extend(self.wrote(process, channel, world, names));
                 }
-                self.acts(process, reads);
             }
-            Kind::Write { channel, bytes: 1.., .. } if !self.over.is_empty() && !event.failed() => {
-                self.acts(process_of(event.task, world), false);
-                findings.extend(self.wrote(event, channel, world, names));
+            Kind::Dup { to: 1 | 2, channel: Some(channel), .. }
+                if self.roots.get(&event.task) == Some(&event.task) && !event.failed() =>
+            {
+                self.feeds(channel, world);
             }
             Kind::Reparent { to } => findings.extend(self.reparented(event.task, to, world, names)),
             Kind::Exec { .. } if !event.failed() => {
@@ -366,6 +390,17 @@ mod tests {
         for found in [daemon, job, ends] {
             assert_eq!(found, [(Weight::Note, text.to_owned())]);
         }
+    }
+
+    #[test]
+    fn the_reader_of_what_the_run_prints_ends_after_it() {
+        let found = found(|sketch| {
+            sketch.pipe("parent", "p", 4).write("parent", 5, "one").exit("parent", 0);
+            sketch.reparent("parent.child", "init").open("parent.child", 0, "p", Access::Read);
+            sketch.read("parent.child", 0, 3).write("parent.child", 1, "one").exit("parent.child", 0);
+        });
+        let text = "parent ended before its child child, which init has adopted";
+        assert_eq!(found, [(Weight::Note, text.to_owned())]);
     }
 
     #[test]

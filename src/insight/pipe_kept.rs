@@ -103,7 +103,8 @@ impl PipeKeptOpen {
     fn exec(&mut self, process: TaskId, argv: &[u8], world: &World) {
         self.loaded.insert(process);
         let leads = |fd: &&Fd| {
-            let stream = world.channel(fd.channel).is_some_and(is_stream);
+            // What comes through a pair of sockets may be an answer that is due.
+            let stream = world.channel(fd.channel).is_some_and(|channel| channel.kind.is_pipe());
             fd.fd > 2 && fd.access.writes() && !fd.flags.cloexec && stream && !is_told(argv, fd.fd)
         };
         let unused: BTreeSet<i32> = world.fds(process).filter(leads).map(|fd| fd.fd).collect();
@@ -282,7 +283,7 @@ fn is_told(argv: &[u8], fd: i32) -> bool {
         let inside = word.match_indices(number.as_str()).any(|(at, _)| {
             let rest = word[at..].strip_prefix(number.as_str()).unwrap_or_default();
             let whole = !rest.starts_with(|next: char| next.is_ascii_digit());
-            whole && (word[..at].ends_with(['=', ',', '/', '&', ':']) || word[..at].ends_with("fd"))
+            whole && (word[..at].ends_with(['=', ',', '/', '&', ':', '(', '[']) || word[..at].ends_with("fd"))
         });
         after_option || inside
     })
