@@ -82,10 +82,20 @@ stuck! {
     a_connection_that_nobody_shuts: "no-shutdown", ["stuck must call shutdown(2) on descriptor"];
     a_mutex_locked_twice: "twice", ["stuck waits for a mutex that it has locked itself"];
     mutexes_locked_crosswise: "crosswise", ["lock mutexes in the same order everywhere"];
-    a_condition_that_nobody_signals: "nobody-signals", ["to be woken in the memory of its process"];
+    a_condition_that_nobody_signals: "nobody-signals",
+        ["stuck/thread and stuck/thread#2 wait to be woken in the memory of their process", "here 2 "];
     a_lock_held_at_fork: "fork-with-lock", ["a lock that another thread held at the fork stays locked in stuck#2"];
     a_semaphore_that_nobody_posts: "nobody-posts",
         ["stuck must call sem_post(3) on the semaphore at byte 64 of mmap before it waits for its children"];
+    a_mutex_of_a_process_that_has_ended: "owner-ended", ["make it robust", "no other process is left that has mmap"];
+    a_condition_that_processes_do_not_share: "not-shared", ["PTHREAD_PROCESS_SHARED", "as if only its own threads"];
+    a_timer_that_is_not_armed: "not-armed", ["must arm timerfd before it waits"];
+    a_queue_that_nobody_else_has: "queue-left", ["must send a message to", "(mq_send(3))"];
+    tokens_that_are_not_put_back: "tokens", ["somebody must write to", "whoever takes a byte"];
+    a_child_whose_output_is_not_polled: "unread", ["stuck must read from pipe (descriptor 3) too, which it does not poll"];
+    a_handler_that_lets_the_read_go_on: "restarted", ["if the handler of SIGALRM is to end the read"];
+    a_client_that_keeps_its_half_open: "half-open", ["stuck must call shutdown(2) on descriptor 7 of unix"];
+    a_wait_that_has_lost_its_timeout: "timeout-lost", ["stuck waits for a post of a semaphore"];
 }
 
 #[test]
@@ -126,6 +136,18 @@ right! {
     a_worker_at_a_pipe: "worker";
     an_alarm: "alarm-ends-it";
     threads_that_compute: "busy-with-mutex";
+    a_wait_that_has_got_a_timeout: "timeout-got";
+    threads_of_one_process_in_shared_memory: "own-threads-shared";
+}
+
+/// It waits in sigwait(3) for what its handler has taken: nobody but the log knows.
+#[test]
+fn a_handler_that_takes_what_sigwait_waits_for() {
+    let mut plan = support::plan(support::command(&fixture().role("handler-first")));
+    plan.timeout = Some(2);
+    let (log, _) = support::run(plan);
+    let texts = found(&log, "lost-wake-up");
+    assert!(texts.len() == 1 && texts[0].contains("waits in sigwait for SIGUSR1, which its handler took"), "{texts:?}");
 }
 
 /// It waits for a signal from outside, which would make its handler write to the pipe: the run goes on.

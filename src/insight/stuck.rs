@@ -73,7 +73,9 @@ fn strained(quiet: &Waits, world: &World) -> BTreeSet<TaskId> {
         let task = world.task(*id)?;
         let State::Blocked(Blocked { why: Why::Full, .. }) = task.state else { return None };
         let parent = world.task(task.process)?.parent;
-        wait.wakers.iter().all(|waker| process_of(*waker, world) == parent).then_some(parent)
+        let mut readers = wait.wakers.iter().map(|waker| process_of(*waker, world)).filter(|it| *it != task.process);
+        let first = readers.next().filter(|reader| *reader == parent)?;
+        readers.all(|reader| reader == first).then_some(parent)
     };
     quiet.iter().filter_map(for_parent).collect()
 }

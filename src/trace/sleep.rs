@@ -45,6 +45,9 @@ impl Tracer {
     /// of them has been woken in between. Who no longer does, or sleeps in another call by now, is looked at
     /// anew.
     pub fn still_sleep(&mut self, tasks: &[TaskId]) -> bool {
+        if self.is_anybody_ending() {
+            return false;
+        }
         let first: Vec<Option<u64>> = tasks.iter().map(|task| self.sleeps_on(*task)).collect();
         if first.contains(&None) {
             for (task, _) in tasks.iter().zip(first).filter(|(_, naps)| naps.is_none()) {
@@ -81,6 +84,14 @@ impl Tracer {
                 self.fell_asleep(tid);
             }
         }
+    }
+
+    /// Whether a task is on its way out: the log has its end, and the kernel has not told its parent yet (SIGCHLD).
+    fn is_anybody_ending(&self) -> bool {
+        let leaves = |tid: &i32, ended: bool, task: TaskId| {
+            ended && !self.is_process_one(task) && !self.has_living_threads(*tid)
+        };
+        self.tracees.iter().any(|(tid, tracee)| leaves(tid, tracee.ended, tracee.task))
     }
 
     /// How often a task has gone to sleep, if it sleeps in the call that the log says.
