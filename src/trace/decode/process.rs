@@ -67,6 +67,8 @@ impl Tracer {
         tracee.stopped_by = None;
         tracee.masked = false;
         tracee.held = false;
+        tracee.hidden.page = None;
+        tracee.hidden.again = None;
         let (task, named) = (tracee.task, std::mem::replace(&mut tracee.named, true));
         if was_actor {
             self.clock_ends_for(tid);

@@ -25,8 +25,11 @@ impl Tracer {
         }
         let (code, value) = code_and_value(ended);
         for (target, queue) in targets {
-            let early = (ended.task, target, signal);
-            if let Some(index) = self.seen_early.iter().position(|seen| *seen == early) {
+            // The receiver knows only which process it was.
+            let sender = self.process_of(ended.task);
+            let is_it =
+                |seen: &(TaskId, TaskId, Signal)| (self.process_of(seen.0), seen.1, seen.2) == (sender, target, signal);
+            if let Some(index) = self.seen_early.iter().position(is_it) {
                 self.seen_early.swap_remove(index);
                 continue;
             }
