@@ -109,6 +109,19 @@ fn the_thread_that_sleeps_takes_a_signal_to_the_process() {
 }
 
 #[test]
+fn handlers_that_are_set_unseen_are_entered() {
+    for role in ["supervised", "foreign"] {
+        compare_freely(&CALLS.role(role));
+        compare_with(&["--serial"], &CALLS.role(role));
+    }
+}
+
+#[test]
+fn ignored_real_time_signals_take_no_room() {
+    compare_freely(&CALLS.role("room"));
+}
+
+#[test]
 fn children_of_process_one_die_of_what_it_throws_away() {
     for options in [&[][..], &["--all"], &["--watch-memory"], &["--serial"]] {
         compare_with(options, &PROCESS_ONE.role("children"));

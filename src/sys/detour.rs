@@ -100,6 +100,18 @@ pub struct Rounds {
 /// The signals that an instruction can raise.
 pub const FAULTS: [i32; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP];
 
+/// Whether the kernel will have to look at robust mutexes when the task ends (get_robust_list(2)).
+pub fn holds_robust_mutexes(tid: i32) -> bool {
+    /// Where `list_op_pending` stands in the kernel's `struct robust_list_head`.
+    const PENDING: u64 = 16;
+    let (mut head, mut length) = (0_u64, 0_usize);
+    // SAFETY: both places are live and as large as what the kernel writes: a pointer and a size.
+    let asked = unsafe { libc::syscall(libc::SYS_get_robust_list, tid, &raw mut head, &raw mut length) };
+    // An empty list leads back to its head.
+    let word = |at: u64| memory::read_u64(tid, at);
+    asked == 0 && head != 0 && (word(head) != Some(head) || word(head.wrapping_add(PENDING)) != Some(0))
+}
+
 impl Stopped {
     /// Changes its signal mask.
     pub fn set_signal_mask(&self, mask: SignalSet) -> Result<()> {
@@ -285,18 +297,6 @@ impl Stopped {
         let gate = self.instruction_pointer()?.wrapping_sub(GATE_LENGTH);
         let code = memory::read_array::<{ GATE.len() }>(self.pid(), gate);
         Ok(code.filter(|code| *code == GATE).map(|_| gate))
-    }
-
-    /// Whether the kernel will have to look at robust mutexes when the task ends (get_robust_list(2)).
-    pub fn holds_robust_mutexes(&self) -> bool {
-        /// Where `list_op_pending` stands in the kernel's `struct robust_list_head`.
-        const PENDING: u64 = 16;
-        let (mut head, mut length) = (0_u64, 0_usize);
-        // SAFETY: both places are live and as large as what the kernel writes: a pointer and a size.
-        let asked = unsafe { libc::syscall(libc::SYS_get_robust_list, self.pid(), &raw mut head, &raw mut length) };
-        // An empty list leads back to its head.
-        let word = |at: u64| memory::read_u64(self.pid(), at);
-        asked == 0 && head != 0 && (word(head) != Some(head) || word(head.wrapping_add(PENDING)) != Some(0))
     }
 
     /// How a repeated string instruction stands that it is before or in.

@@ -8,7 +8,7 @@
 //! The program's memory is not touched: the time that is left to a call that reads it there stands in a page of
 //! the lab's own.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::calls::Family;
 use super::hidden::without;
@@ -60,9 +60,19 @@ impl Tracer {
     /// task back that returns from it.
     pub(super) fn goes_back(&mut self, tid: i32, stopped: Stopped, call: &Call, value: i64) -> Result<Option<Stopped>> {
         let Some((args, moved)) = self.has_to_go_back(tid, &stopped, call, value)? else { return Ok(Some(stopped)) };
+        let Some(stopped) = self.throw_crowd_away(tid, stopped)? else { return Ok(None) };
         match self.go_back(tid, stopped, call, args, moved)? {
             Some(stopped) => self.pass(tid, stopped).map(|()| None),
             None => Ok(None),
+        }
+    }
+
+    /// Makes room in the queue of a task that leaves its call to make it again.
+    pub(super) fn throw_crowd_away(&mut self, tid: i32, stopped: Stopped) -> Result<Option<Stopped>> {
+        // A mask that a call has brought along is not to be lost.
+        match self.tracees.get(&tid) {
+            Some(tracee) if tracee.hidden.crowded && tracee.hidden.lent.is_empty() => self.settle_mask(tid, stopped),
+            _ => Ok(Some(stopped)),
         }
     }
 
@@ -289,6 +299,12 @@ impl Tracer {
         let name = self.call_names.sym(&mut self.recorder, number);
         let call = Call { number, name, family, args };
         if let Some(tracee) = self.tracees.get_mut(&tid) {
+            // It has left the CPU once more for this stop. If it has been awake in between, it may be another call
+            // than the one that was seen: better too late than too early.
+            let naps = tracee.hidden.naps.take().map(|naps| naps.saturating_add(1));
+            if naps.is_none() || procfs::naps(tid) != naps {
+                tracee.hidden.since = Some(Instant::now());
+            }
             tracee.hidden.again = Some(Again { args, moved: 0, unmarked: true });
         }
         match self.go_back(tid, stopped, &call, args, 0)? {

@@ -51,6 +51,7 @@ impl Tracer {
             return stopped.resume(Resume::Continue, None);
         }
         self.wake(tid);
+        self.look_at_actions(tid);
         if info.code > 0 {
             self.write_forced(task, signal, self.mask_of(tid, &stopped)?);
         }
@@ -152,7 +153,7 @@ impl Tracer {
             return stopped.resume(Resume::OneInstruction, Some(signal));
         }
         self.phase(task, Phase::Default, signal, info);
-        let opens = stopped.holds_robust_mutexes();
+        let opens = self.holds_robust_mutexes(tid);
         let Some(stopped) = (if opens { self.open_for_signal(tid, stopped)? } else { Some(stopped) }) else {
             return Ok(());
         };

@@ -16,7 +16,7 @@ use super::again::Again;
 use super::calls::Family;
 use super::tracee::{Call, Rest};
 use super::tracer::{Result, Tracer, dying_is_fine, unless_gone};
-use crate::model::{DefaultAction, Disposition, Queue, Signal, SignalSet, TaskId};
+use crate::model::{DefaultAction, Disposition, Kind, Queue, Signal, SignalSet, TaskId};
 use crate::sys::detour::{Detour, FAULTS};
 use crate::sys::ptrace::{SignalInfo, Stopped, Wait, Why};
 use crate::sys::{memory, procfs, ptrace};
@@ -44,6 +44,8 @@ pub struct Hidden {
     pub acts: bool,
     /// Whether the lab has interrupted it to change its mask.
     pub asked: bool,
+    /// Whether it makes calls about signals that the lab does not see.
+    pub(super) unseen: bool,
     /// Whether it slept when the lab has interrupted it.
     slept: bool,
     /// What was applied before the lab has changed the mask at the stop that it stands at.
@@ -52,6 +54,8 @@ pub struct Hidden {
     pub continued: bool,
     /// When the call began that may have to be made again.
     pub since: Option<Instant>,
+    /// How often it had left the CPU when it was found asleep in a call that does not stop.
+    pub naps: Option<u64>,
     /// The call that is made again.
     pub again: Option<Again>,
     /// A page of the lab's own, with the time that is left to such a call.
@@ -71,9 +75,11 @@ impl Hidden {
             crowded: false,
             acts: false,
             asked: false,
+            unseen: false,
             slept: false,
             before: None,
             since: None,
+            naps: None,
             continued: false,
             again: None,
             page: None,
@@ -83,7 +89,7 @@ impl Hidden {
     /// Of a child, which has the mask that its maker had, and nothing queued.
     pub fn inherited(&self) -> Self {
         let (applied, wanted, shown) = (self.before.unwrap_or(self.applied), self.wanted, self.shown);
-        Self { applied, wanted, shown, ..Self::nothing() }
+        Self { applied, wanted, shown, unseen: self.unseen, ..Self::nothing() }
     }
 
     /// Whether the mask is not what it should be.
@@ -178,7 +184,8 @@ impl Tracer {
         let blocked = self.world().task(task).map_or(SignalSet::EMPTY, |task| task.blocked);
         let thrown_away = without(self.thrown_away(task), blocked);
         if let Some(tracee) = self.tracees.get_mut(&tid) {
-            tracee.hidden.wanted = without(thrown_away, tracee.hidden.shown);
+            let unseen = tracee.hidden.unseen;
+            tracee.hidden.wanted = if unseen { SignalSet::EMPTY } else { without(thrown_away, tracee.hidden.shown) };
         }
     }
 
@@ -263,6 +270,7 @@ impl Tracer {
         }
         match call.family {
             Family::Sigprocmask | Family::Sigreturn => self.decide_hidden(tid),
+            Family::Seccomp if super::sandbox::has_supervisor(call) => return self.lose_sight(tid, None),
             Family::Sigaction if call.args[1] != 0 => return self.dispositions_changed(tid, call.args[0] as i32),
             Family::NewFd if self.recorder.names().get(call.name).starts_with("signalfd") => {
                 let set = memory::read_u64(tid, call.args[1]).map_or(SignalSet::EMPTY, SignalSet);
@@ -290,6 +298,70 @@ impl Tracer {
     pub(super) fn threads_of(&self, process: TaskId) -> Vec<i32> {
         let of_it = |tracee: &super::tracee::Tracee| self.process_of(tracee.task) == process;
         self.tracees.iter().filter(|(_, tracee)| of_it(tracee)).map(|(tid, _)| *tid).collect()
+    }
+
+    /// A process makes calls about signals that the lab does not see: nothing of it is hidden any more, lest it miss
+    /// what it has come to handle. At the entry of such a call its mask is its own at once.
+    pub(super) fn lose_sight(&mut self, tid: i32, entry: Option<&Stopped>) -> Result<()> {
+        let Some(task) = self.task_of(tid) else { return Ok(()) };
+        let sharers = self.sharers_of(task);
+        for other in &sharers {
+            if let Some(tracee) = self.tracees.get_mut(other) {
+                tracee.hidden.unseen = true;
+            }
+            self.decide_hidden(*other);
+        }
+        if let Some(stopped) = entry
+            && let Some(tracee) = self.tracees.get_mut(&tid)
+        {
+            tracee.hidden.applied = show_leaving(stopped, &tracee.hidden)?;
+        }
+        self.ask_others(tid, sharers)
+    }
+
+    /// What a process that the lab does not see all calls of does about signals, as the kernel says.
+    pub(super) fn look_at_actions(&mut self, tid: i32) {
+        let Some(tracee) = self.tracees.get(&tid).filter(|tracee| tracee.hidden.unseen) else { return };
+        let (task, Some(status)) = (tracee.task, procfs::status(tid)) else { return };
+        for signal in Signal::all().filter(|signal| signal.is_catchable()) {
+            let disposition = match signal {
+                signal if status.caught.contains(signal) => Disposition::Handler,
+                signal if status.ignored.contains(signal) => Disposition::Ignore,
+                _ => Disposition::Default,
+            };
+            if self.disposition(task, signal) != disposition {
+                let kind = Kind::Action { signal, disposition, flags: 0, mask: SignalSet::EMPTY };
+                self.recorder.plain(task, kind);
+            }
+        }
+    }
+
+    /// A process that has loaded another program is seen again, unless a filter of its own goes on with it.
+    pub(super) fn look_at_program(&mut self, tid: i32) {
+        self.look_at_actions(tid);
+        if let Some(tracee) = self.tracees.get_mut(&tid).filter(|tracee| tracee.hidden.unseen) {
+            tracee.hidden.unseen = procfs::seccomp_filters(tid) != Some(1);
+        }
+    }
+
+    /// A process that sleeps has many real-time signals in its queue that are thrown away without the lab: they are,
+    /// before its limit is reached (`RLIMIT_SIGPENDING` of getrlimit(2)).
+    pub(super) fn relieve(&mut self, tid: i32, target: TaskId, queue: Queue) -> Result<()> {
+        /// How many may wait where the limit is high.
+        const MANY: u64 = 1000;
+        const OFTEN: usize = 8;
+        let Some(other) = self.tids.get(&target).copied().filter(|other| *other != tid) else { return Ok(()) };
+        let Some(tracee) = self.tracees.get_mut(&other) else { return Ok(()) };
+        let waiting = tracee.hidden.queue(queue).iter().filter(|signal| signal.is_realtime()).count();
+        if waiting == 0 || (waiting > OFTEN && waiting % OFTEN != 0) {
+            return Ok(());
+        }
+        let stands = tracee.rest.is_some() || tracee.ended || tracee.listening || tracee.held;
+        let limit = procfs::soft_limit(other, "Max pending signals").unwrap_or(u64::MAX);
+        if stands || self.is_halted(other) || (waiting as u64) < (limit / 4).min(MANY) {
+            return Ok(());
+        }
+        self.halt_for_mask(other)
     }
 
     fn dispositions_changed(&mut self, tid: i32, signal: i32) -> Result<()> {

@@ -119,6 +119,7 @@ impl Tracer {
         // What has interrupted a call needs the mask that the call has brought along.
         let interrupted = call.family != Family::Sigreturn && (is_restart(value) || value == i64::from(-libc::EINTR));
         if interrupted {
+            let Some(stopped) = self.throw_crowd_away(tid, stopped)? else { return Ok(()) };
             return stopped.resume(Resume::Continue, None);
         }
         let Some(stopped) = self.settle_mask(tid, stopped)? else { return Ok(()) };

@@ -347,6 +347,11 @@ impl Tracer {
             if refused {
                 return self.refuse_unseen(tid, stopped);
             }
+            if seccomp::is_about_signals(number) {
+                self.lose_sight(tid, Some(&stopped))?;
+                self.see_off()?;
+                return self.pass(tid, stopped);
+            }
             return self.trace_foreign_child(tid, stopped, number, args[0]);
         }
         let family = self.calls.family(number);
