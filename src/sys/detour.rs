@@ -69,6 +69,21 @@ pub struct Sent {
 }
 
 impl Sent {
+    /// What tgkill(2) sends to a thread.
+    pub fn by_tgkill(signal: Signal, pid: i32, uid: u32) -> Self {
+        // SAFETY: an all-zero siginfo is valid: every member is a number.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        (info.si_signo, info.si_code) = (signal.number(), libc::SI_TKILL);
+        let words = (&raw mut info).cast::<i32>();
+        // SAFETY: the structure has 32 words; those of the sender stand behind the first three and one that aligns
+        // them (sigaction(2)).
+        unsafe {
+            words.add(4).write(pid);
+            words.add(5).write(uid as i32);
+        }
+        Self { signal, info: SignalInfo::of(&info), raw: Fault { info, address: 0 } }
+    }
+
     /// The same for the queue of the thread.
     #[must_use]
     pub const fn of_thread(mut self) -> Self {

@@ -297,6 +297,7 @@ impl Tracer {
 
     pub(super) fn known_stopped(&mut self, tid: i32, stopped: Stopped, why: Why) -> Result<()> {
         self.write_changes_since(tid);
+        self.look_for_sent(tid, &stopped, why)?;
         self.answer_for_mask(tid, &stopped)?;
         if !matches!(why, Why::Made(_)) {
             self.forget_answer(tid);

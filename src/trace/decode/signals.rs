@@ -43,6 +43,9 @@ impl Tracer {
             if !self.world().task(target).is_some_and(Task::is_alive) {
                 continue;
             }
+            if matches!(ended.call.family, Family::Tkill | Family::Tgkill) {
+                self.expect_sent(ended.tid, target, signal);
+            }
             if self.hidden_from(target, queue).contains(signal) {
                 let pid = self.world().task(self.process_of(ended.task)).map_or(0, |sender| sender.pid);
                 self.tell_hidden(target, signal, SignalInfo { code, pid, value, timer: 0, queue });
