@@ -7,7 +7,7 @@ mod foreign;
 
 use std::sync::LazyLock;
 
-use foreign::{Fixture, compare, compile, count, events};
+use foreign::{Fixture, compare, compare_with, compile, count, events};
 
 static CALLS: LazyLock<Fixture> = LazyLock::new(|| compile("undisturbed"));
 static PROCESS_ONE: LazyLock<Fixture> = LazyLock::new(|| compile("process_one"));
@@ -68,6 +68,64 @@ fn process_one(role: &str, signal: Option<&str>) -> String {
     assert_eq!(count(&log, "reap", "\"child_pid\":1"), 1, "{role}");
     assert!(log.lines().count() < 2000, "{role}: {} lines", log.lines().count());
     log
+}
+
+/// In each mode that lets tasks run as they like.
+fn compare_freely(words: &[&str]) {
+    for options in [&[][..], &["--all"], &["--watch-memory"], &["--isolate"]] {
+        compare_with(options, words);
+    }
+}
+
+#[test]
+fn the_mask_of_the_leader_decides() {
+    compare_freely(&CALLS.role("leader"));
+    compare_with(&["--serial"], &CALLS.role("leader"));
+}
+
+#[test]
+fn no_call_waits_longer_for_ignored_signals() {
+    let path = CALLS.path().to_str().expect("a path");
+    for signal in [libc::SIGUSR1, libc::SIGCONT].map(|signal| signal.to_string()) {
+        compare_freely(&[path, "lengths", &signal]);
+    }
+}
+
+#[test]
+fn dispositions_are_shared_by_more_than_threads() {
+    compare_freely(&CALLS.role("table"));
+    compare_with(&["--serial"], &CALLS.role("table"));
+}
+
+#[test]
+fn the_own_mask_is_read_in_many_ways() {
+    compare_freely(&CALLS.role("status"));
+    compare_with(&["--serial"], &CALLS.role("status"));
+}
+
+#[test]
+fn the_thread_that_sleeps_takes_a_signal_to_the_process() {
+    compare_freely(&CALLS.role("chosen"));
+}
+
+#[test]
+fn handlers_that_are_set_unseen_are_entered() {
+    for role in ["supervised", "foreign"] {
+        compare_freely(&CALLS.role(role));
+        compare_with(&["--serial"], &CALLS.role(role));
+    }
+}
+
+#[test]
+fn ignored_real_time_signals_take_no_room() {
+    compare_freely(&CALLS.role("room"));
+}
+
+#[test]
+fn children_of_process_one_die_of_what_it_throws_away() {
+    for options in [&[][..], &["--all"], &["--watch-memory"], &["--serial"]] {
+        compare_with(options, &PROCESS_ONE.role("children"));
+    }
 }
 
 #[test]

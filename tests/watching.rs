@@ -148,6 +148,12 @@ fn the_owner_of_a_robust_mutex_dies() {
 }
 
 #[test]
+fn memory_that_nobody_touches() {
+    let log = role("untouched");
+    assert_eq!(stored(&log, 8192), [1]);
+}
+
+#[test]
 fn mappings_that_are_only_read_or_executed() {
     let log = role("readonly");
     let seen = log.iter().any(|line| line["event"] == "load" && line["value"] == 42);

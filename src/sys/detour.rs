@@ -69,6 +69,21 @@ pub struct Sent {
 }
 
 impl Sent {
+    /// What tgkill(2) sends to a thread.
+    pub fn by_tgkill(signal: Signal, pid: i32, uid: u32) -> Self {
+        // SAFETY: an all-zero siginfo is valid: every member is a number.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        (info.si_signo, info.si_code) = (signal.number(), libc::SI_TKILL);
+        let words = (&raw mut info).cast::<i32>();
+        // SAFETY: the structure has 32 words; those of the sender stand behind the first three and one that aligns
+        // them (sigaction(2)).
+        unsafe {
+            words.add(4).write(pid);
+            words.add(5).write(uid as i32);
+        }
+        Self { signal, info: SignalInfo::of(&info), raw: Fault { info, address: 0 } }
+    }
+
     /// The same for the queue of the thread.
     #[must_use]
     pub const fn of_thread(mut self) -> Self {
@@ -99,6 +114,18 @@ pub struct Rounds {
 
 /// The signals that an instruction can raise.
 pub const FAULTS: [i32; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP];
+
+/// Whether the kernel will have to look at robust mutexes when the task ends (get_robust_list(2)).
+pub fn holds_robust_mutexes(tid: i32) -> bool {
+    /// Where `list_op_pending` stands in the kernel's `struct robust_list_head`.
+    const PENDING: u64 = 16;
+    let (mut head, mut length) = (0_u64, 0_usize);
+    // SAFETY: both places are live and as large as what the kernel writes: a pointer and a size.
+    let asked = unsafe { libc::syscall(libc::SYS_get_robust_list, tid, &raw mut head, &raw mut length) };
+    // An empty list leads back to its head.
+    let word = |at: u64| memory::read_u64(tid, at);
+    asked == 0 && head != 0 && (word(head) != Some(head) || word(head.wrapping_add(PENDING)) != Some(0))
+}
 
 impl Stopped {
     /// Changes its signal mask.
@@ -285,18 +312,6 @@ impl Stopped {
         let gate = self.instruction_pointer()?.wrapping_sub(GATE_LENGTH);
         let code = memory::read_array::<{ GATE.len() }>(self.pid(), gate);
         Ok(code.filter(|code| *code == GATE).map(|_| gate))
-    }
-
-    /// Whether the kernel will have to look at robust mutexes when the task ends (get_robust_list(2)).
-    pub fn holds_robust_mutexes(&self) -> bool {
-        /// Where `list_op_pending` stands in the kernel's `struct robust_list_head`.
-        const PENDING: u64 = 16;
-        let (mut head, mut length) = (0_u64, 0_usize);
-        // SAFETY: both places are live and as large as what the kernel writes: a pointer and a size.
-        let asked = unsafe { libc::syscall(libc::SYS_get_robust_list, self.pid(), &raw mut head, &raw mut length) };
-        // An empty list leads back to its head.
-        let word = |at: u64| memory::read_u64(self.pid(), at);
-        asked == 0 && head != 0 && (word(head) != Some(head) || word(head.wrapping_add(PENDING)) != Some(0))
     }
 
     /// How a repeated string instruction stands that it is before or in.

@@ -31,6 +31,65 @@ pub fn read_closed(pid: i32, address: u64, buffer: &mut [u8]) -> Option<usize> {
     File::open(format!("/proc/{pid}/mem")).ok()?.read_at(&mut buffer[..reachable], address).ok()
 }
 
+/// The same without having a page mapped that the process has not touched yet: that would take up room, and be seen
+/// by who counts pages. What stands there is read from the mapped file, from `offset` on, if it may be opened;
+/// otherwise it is read as ever if the `buffer` does not hold already what is known of it.
+pub fn read_untouched(pid: i32, address: u64, offset: u64, is_known: bool, buffer: &mut [u8]) -> Option<usize> {
+    const PAGE: u64 = 4096;
+    /// Present or swapped out (Documentation/admin-guide/mm/pagemap.rst).
+    const THERE: u64 = 3 << 62;
+    let plain = |at: u64, buffer: &mut [u8]| read(pid, at, buffer).ok().or_else(|| read_closed(pid, at, buffer));
+    let length = served::reachable(pid, address, buffer.len(), false);
+    let buffer = &mut buffer[..length];
+    let first = address / PAGE;
+    let pages = address.checked_add(length as u64)?.div_ceil(PAGE).checked_sub(first)?;
+    let mut entries = vec![0; usize::try_from(pages).ok()?.checked_mul(8)?];
+    let map = File::open(format!("/proc/{pid}/pagemap")).ok();
+    if !address.is_multiple_of(PAGE) || map.is_none_or(|map| map.read_exact_at(&mut entries, first * 8).is_err()) {
+        return plain(address, buffer);
+    }
+    let there: Vec<bool> = entries
+        .chunks_exact(8)
+        .map(|entry| entry.first_chunk::<8>().is_some_and(|entry| u64::from_ne_bytes(*entry) & THERE != 0))
+        .collect();
+    let mut file = None;
+    let mut page = 0;
+    while page < there.len() {
+        let end = (page..there.len()).find(|next| there[*next] != there[page]).unwrap_or(there.len());
+        let (from, to) = (page * PAGE as usize, (end * PAGE as usize).min(length));
+        let (at, part) = (address + from as u64, &mut buffer[from..to]);
+        let read = if there[page] {
+            plain(at, part)?
+        } else {
+            match file.get_or_insert_with(|| mapped_file(pid, address)) {
+                Some(file) => {
+                    let mut done = 0;
+                    while let Ok(more @ 1..) = file.read_at(&mut part[done..], offset + (from + done) as u64) {
+                        done += more;
+                    }
+                    // A mapping goes on with zeros to the end of a page.
+                    let whole = done.next_multiple_of(PAGE as usize).min(part.len());
+                    part[done..whole].fill(0);
+                    whole
+                }
+                None if is_known => part.len(),
+                None => plain(at, part)?,
+            }
+        };
+        if read < to - from {
+            return Some(from + read);
+        }
+        page = end;
+    }
+    Some(length)
+}
+
+/// The file that is mapped at an address (`/proc/PID/map_files`, for which `CAP_CHECKPOINT_RESTORE` is needed).
+fn mapped_file(pid: i32, address: u64) -> Option<File> {
+    let range = super::procfs::mapped_range(pid, address)?;
+    File::open(format!("/proc/{pid}/map_files/{:x}-{:x}", range.start, range.end)).ok()
+}
+
 /// Reads exactly `N` bytes.
 pub fn read_array<const N: usize>(pid: i32, address: u64) -> Option<[u8; N]> {
     let mut buffer = [0; N];

@@ -93,6 +93,11 @@ pub struct Status {
     pub caught: SignalSet,
 }
 
+/// The user that a task acts as; `None` if it is gone.
+pub fn user(tid: i32) -> Option<u32> {
+    fs::metadata(format!("/proc/{tid}")).ok().map(|facts| facts.uid())
+}
+
 /// Reads it; `None` if the task is gone.
 pub fn status(tid: i32) -> Option<Status> {
     let text = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;

@@ -35,7 +35,7 @@ const OFFSET_ARGUMENTS: u32 = 16;
 /// Calls that stop only for some values of their first argument: those that ask for a mode of seccomp or set it.
 const CHOSEN: [(i64, &[u32]); 2] = [
     (libc::SYS_prctl, &[libc::PR_GET_SECCOMP as u32, libc::PR_SET_SECCOMP as u32]),
-    (libc::SYS_seccomp, &[libc::SECCOMP_SET_MODE_STRICT]),
+    (libc::SYS_seccomp, &[libc::SECCOMP_SET_MODE_STRICT, libc::SECCOMP_SET_MODE_FILTER]),
 ];
 /// Calls that may bring a signal mask along, and in which argument.
 const MASKED: [(i64, u32); 3] = [(libc::SYS_pselect6, 5), (libc::SYS_epoll_pwait, 4), (libc::SYS_epoll_pwait2, 4)];
@@ -62,6 +62,18 @@ const FOREIGN_STRICT: [u32; 4] = [3, 4, 1, 119];
 pub const FOREIGN_CLONE: u32 = 120;
 /// Its clone3(2).
 pub const FOREIGN_CLONE3: u32 = 435;
+
+/// Its calls that change what is done about signals, or depend on the mask: signal, sgetmask, ssetmask, sigaction,
+/// sigsuspend, sigpending, sigprocmask, rt_sigaction, rt_sigprocmask, rt_sigpending, rt_sigtimedwait, rt_sigsuspend,
+/// pselect6, ppoll, epoll_pwait, signalfd, signalfd4, pselect6_time64, ppoll_time64, rt_sigtimedwait_time64,
+/// epoll_pwait2.
+const FOREIGN_SIGNALS: [u32; 21] =
+    [48, 68, 69, 67, 72, 73, 126, 174, 175, 176, 177, 179, 308, 309, 319, 321, 327, 413, 414, 421, 441];
+
+/// Whether a call of the other architecture has to do with signals.
+pub fn is_about_signals(number: u64) -> bool {
+    FOREIGN_SIGNALS.iter().any(|known| u64::from(*known) == number)
+}
 
 /// The mode of seccomp that this process is in, and so what it starts (`PR_GET_SECCOMP` of prctl(2)).
 pub fn mode() -> i32 {
@@ -172,14 +184,18 @@ impl Filter {
         program
     }
 
-    /// Calls of another architecture do not stop, because their numbers mean something else; but those that could
-    /// make a child which nobody traces do.
+    /// Calls of another architecture do not stop, because their numbers mean something else; but those do that could
+    /// make a child which nobody traces, or have to do with signals.
     fn prologue() -> Vec<libc::sock_filter> {
-        vec![
+        const SIGNALS: u8 = FOREIGN_SIGNALS.len() as u8;
+        let mut program = vec![
             op(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, OFFSET_ARCH, 0, 0),
-            is(NATIVE_ARCH, 8, 0),
-            is(FOREIGN_ARCH, 0, 5),
+            is(NATIVE_ARCH, 8 + SIGNALS, 0),
+            is(FOREIGN_ARCH, 0, 5 + SIGNALS),
             op(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, OFFSET_NUMBER, 0, 0),
+        ];
+        program.extend((0..SIGNALS).zip(FOREIGN_SIGNALS).map(|(index, number)| is(number, 4 + SIGNALS - index, 0)));
+        program.extend([
             is(FOREIGN_CLONE3, 4, 0),
             is(FOREIGN_CLONE, 0, 2),
             op(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, OFFSET_ARGUMENTS, 0, 0),
@@ -187,7 +203,8 @@ impl Filter {
             ALLOW,
             STOP,
             op(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, OFFSET_NUMBER, 0, 0),
-        ]
+        ]);
+        program
     }
 
     /// Installs it for the calling thread and all that it will make. It allocates nothing.

@@ -1,5 +1,6 @@
 //! How tasks come into the log: born of one that is known, or met before their maker's event.
 
+use super::hidden::Hidden;
 use super::recorder::Outcome;
 use super::tracee::Tracee;
 use super::tracer::{Result, Tracer, unless_gone};
@@ -110,17 +111,18 @@ impl Tracer {
         }
         // A handler that forks leaves the child in the handler too.
         let frames = self.tracees.get(&tid).map(|maker| maker.frames.clone()).unwrap_or_default();
-        let hidden = self.tracees.get(&tid).map(|maker| maker.hidden.inherited());
+        let hidden = self.tracees.get_mut(&tid).map(|maker| maker.hidden.inherited());
         if let Some(newborn) = self.tracees.get_mut(&child) {
-            newborn.hidden = hidden.unwrap_or(newborn.hidden.inherited());
+            newborn.hidden = hidden.unwrap_or(Hidden::nothing());
         }
         if let Some(newborn) = self.tracees.get_mut(&child).filter(|_| how != How::Thread) {
             newborn.frames = frames;
         }
         if flags & CLONE_CLEAR_SIGHAND != 0 {
             self.write_handlers_cleared(task);
-            self.decide_hidden(child);
         }
+        // Its maker may be process 1, which throws away what it does not.
+        self.decide_hidden(child);
         debug_assert_eq!(self.task_of(child), Some(task));
         let borrowed = self.tracees.get(&tid).and_then(|maker| maker.borrowed);
         if let Some(newborn) = self.tracees.get_mut(&child) {
@@ -130,10 +132,17 @@ impl Tracer {
             if let Some(newborn) = self.tracees.get_mut(&child) {
                 newborn.newborn = false;
             }
-            let given_back = self.give_back_to_child(child, &waiting);
-            given_back.and_then(|()| waiting.resume(Resume::Continue, None)).or_else(unless_gone)?;
+            self.begin_life(child, waiting).or_else(unless_gone)?;
         }
         self.pass(tid, stopped)
+    }
+
+    /// Lets a new task go on from its first stop.
+    pub(super) fn begin_life(&mut self, tid: i32, stopped: Stopped) -> Result<()> {
+        self.give_back_to_child(tid, &stopped)?;
+        self.hide_from_birth(tid, &stopped)?;
+        self.look_at_waste(tid, &stopped)?;
+        stopped.resume(Resume::Continue, None)
     }
 
     /// What a new task is called: a scenario's process by its block, a foreign one by its maker until

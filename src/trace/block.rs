@@ -42,11 +42,13 @@ impl Tracer {
                 None => return,
             },
         };
+        let naps = if self.length_of(call.name).is_some() { procfs::naps(tid) } else { None };
         if let Some(tracee) = self.tracees.get_mut(&tid) {
             tracee.blocked = true;
             tracee.sleeps_in = Some((call.number, call.args));
             if tracee.call.is_none() {
                 tracee.hidden.since = Some(std::time::Instant::now());
+                tracee.hidden.naps = naps;
             }
         }
         let cause = self.cause(tid, task, &call);

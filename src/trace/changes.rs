@@ -54,9 +54,12 @@ impl Tracer {
         let Some(channel) = self.world().channel(region.channel).filter(|it| self.is_compared(it)) else { return };
         let beyond = (compared(channel.kind) as u64).saturating_sub(region.offset);
         let length = usize::try_from(region.bytes.min(beyond)).unwrap_or(usize::MAX);
-        let mut now = vec![0; length];
-        let read = memory::read(tid, region.address, &mut now).ok();
-        let Some(read) = read.or_else(|| memory::read_closed(tid, region.address, &mut now)) else { return };
+        let mut now = channel.memory.read(region.offset, length);
+        now.resize(length, 0);
+        // What stands in a file has to be found out; other memory holds what the run has put there.
+        let is_known = channel.kind != ChannelKind::File;
+        let read = memory::read_untouched(tid, region.address, region.offset, is_known, &mut now);
+        let Some(read) = read else { return };
         now.truncate(read);
         if channel.kind == ChannelKind::Sem {
             if let Some(value) = now.first_chunk().filter(|_| region.offset == 0) {

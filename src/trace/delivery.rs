@@ -1,12 +1,16 @@
 //! A signal on its last stretch: about to be delivered, at its handler, ignored, or taking its
 //! default action.
 
+use std::time::{Duration, Instant};
+
 use super::access::Faulted;
+use super::calls::Family;
 use super::hands::BY_HAND;
-use super::tracee::Rest;
-use super::tracer::{Result, Tracer};
+use super::tracee::{Call, Rest};
+use super::tracer::{Result, Tracer, dying_is_fine};
 use crate::model::{DefaultAction, Disposition, Kind, Phase, Queue, Signal, SignalSet, TaskId, Then};
-use crate::sys::ptrace::{Resume, SignalInfo, Stopped};
+use crate::sys::procfs;
+use crate::sys::ptrace::{self, Resume, SignalInfo, Stopped, Wait, Why};
 
 /// `SA_RESETHAND` of sigaction(2).
 const SA_RESETHAND: u32 = 0x8000_0000;
@@ -40,11 +44,14 @@ impl Tracer {
         }
         let mut info = Self::signal_at(&stopped)?;
         let Some(task) = self.task_of(tid) else { return Ok(()) };
-        if self.was_told(task, signal, info.queue) {
+        // What a process ignores no more was thrown away out of its queue when that changed.
+        let told = self.was_told(task, signal, info.queue);
+        if told && (info.queue == Queue::Thread || self.thrown_away(task).contains(signal)) {
             self.hide_at_stop(tid, &stopped)?;
             return stopped.resume(Resume::Continue, None);
         }
         self.wake(tid);
+        self.look_at_actions(tid);
         if info.code > 0 {
             self.write_forced(task, signal, self.mask_of(tid, &stopped)?);
         }
@@ -146,11 +153,55 @@ impl Tracer {
             return stopped.resume(Resume::OneInstruction, Some(signal));
         }
         self.phase(task, Phase::Default, signal, info);
-        let opens = stopped.holds_robust_mutexes();
+        let opens = self.holds_robust_mutexes(tid);
         let Some(stopped) = (if opens { self.open_for_signal(tid, stopped)? } else { Some(stopped) }) else {
             return Ok(());
         };
         stopped.resume(Resume::Continue, Some(signal))
+    }
+
+    /// A signal that a thread has sent to its own process is taken by the thread that the kernel has chosen. The
+    /// sender would look for it as well when it goes on, as everybody does after a stop (`ptrace_stop` in
+    /// kernel/signal.c).
+    pub(super) fn leave_to_others(&mut self, tid: i32, call: &Call, value: i64) -> Result<()> {
+        const PATIENCE: Duration = Duration::from_millis(20);
+        let number = match call.family {
+            Family::Kill | Family::Sigqueue | Family::PidfdSendSignal if value == 0 => call.args[1] as i32,
+            _ => return Ok(()),
+        };
+        let (Some(signal), Some(process)) = (Signal::new(number), self.task_of(tid).map(|it| self.process_of(it)))
+        else {
+            return Ok(());
+        };
+        let waits = || procfs::status(tid).is_some_and(|status| status.shared_pending.contains(signal));
+        let others: Vec<i32> = self.threads_of(process).into_iter().filter(|other| *other != tid).collect();
+        let began = Instant::now();
+        while !others.is_empty() && waits() && began.elapsed() < PATIENCE {
+            let mut any = false;
+            for other in &others {
+                if self.is_halted(*other) || !self.tracees.get(other).is_some_and(|it| it.rest.is_none() && !it.held) {
+                    continue;
+                }
+                match ptrace::wait_for(*other, false)? {
+                    // It has been woken from its call, and is about to look.
+                    Wait::Stopped(stopped, Why::Call) => {
+                        dying_is_fine(self.known_stopped(*other, stopped, Why::Call))?;
+                        any = true;
+                    }
+                    Wait::Stopped(stopped, why) => self.backlog.push_back((stopped, why)),
+                    Wait::Ended(_, status) => self.ended(*other, status),
+                    Wait::Nothing | Wait::Interrupted | Wait::Nobody => {
+                        let moves = matches!(procfs::state(*other), Some(b'S' | b'R'));
+                        any |= moves && procfs::status(*other).is_some_and(|it| !it.blocked.contains(signal));
+                    }
+                }
+            }
+            if !any {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_micros(20));
+        }
+        Ok(())
     }
 
     /// What becomes of a call that `signal` has interrupted (signal(7), "Interruption of system calls").
@@ -166,6 +217,11 @@ impl Tracer {
             tracee.then = Some((call, Then::EintrAlways));
         }
         let Some((call, value)) = tracee.suspended.take() else { return Ok(()) };
+        if tracee.hidden.again.is_some()
+            && let Some((call, moved)) = self.end_of_part(tid, stopped, call)?
+        {
+            return self.conclude(tid, stopped, &call, moved);
+        }
         let flags = self.world().action(task, signal).map_or(0, |action| action.flags);
         let restarts = value == ERESTARTNOINTR || (value == ERESTARTSYS && flags & libc::SA_RESTART as u32 != 0);
         let seen = if restarts { value } else { i64::from(-libc::EINTR) };

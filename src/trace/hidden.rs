@@ -10,16 +10,16 @@
 //! hidden is *lent* to it. What is queued meanwhile is waste. It is thrown away before the program could take
 //! it: when the signal stops being hidden.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::again::Again;
 use super::calls::Family;
-use super::tracee::Call;
-use super::tracer::{Result, Tracer};
-use crate::model::{DefaultAction, Disposition, Queue, Signal, SignalSet, TaskId};
+use super::tracee::{Call, Rest};
+use super::tracer::{Result, Tracer, dying_is_fine, unless_gone};
+use crate::model::{DefaultAction, Disposition, Kind, Queue, Signal, SignalSet, TaskId};
 use crate::sys::detour::{Detour, FAULTS};
-use crate::sys::ptrace::{SignalInfo, Stopped};
-use crate::sys::{memory, ptrace};
+use crate::sys::ptrace::{SignalInfo, Stopped, Wait, Why};
+use crate::sys::{memory, procfs, ptrace};
 
 /// What of a task is hidden.
 #[derive(Debug)]
@@ -36,18 +36,30 @@ pub struct Hidden {
     /// What is queued and in the log already as thrown away: for this thread, and, with a leader, for its
     /// process.
     pub(super) told: [Vec<Signal>; 2],
+    /// What has to be thrown away out of the queue of its process because it is not ignored any more.
+    spoiled: SignalSet,
     /// Whether the queue may hold many of one number, which has a limit.
     pub crowded: bool,
     /// Whether it has itself changed what is done about signals, just now.
     pub acts: bool,
     /// Whether the lab has interrupted it to change its mask.
     pub asked: bool,
-    /// Whether SIGCONT has come, which wakes a traced task although it is blocked.
+    /// Whether it makes calls about signals that the lab does not see.
+    pub(super) unseen: bool,
+    /// Whether it slept when the lab has interrupted it.
+    slept: bool,
+    /// What was applied before the lab has changed the mask at the stop that it stands at.
+    before: Option<SignalSet>,
+    /// Whether it was woken from its call by nothing that would have woken it without the lab.
     pub continued: bool,
     /// When the call began that may have to be made again.
     pub since: Option<Instant>,
+    /// How often it had left the CPU when it was found asleep in a call that does not stop.
+    pub naps: Option<u64>,
     /// The call that is made again.
     pub again: Option<Again>,
+    /// A page of the lab's own, with the time that is left to such a call.
+    pub page: Option<u64>,
 }
 
 impl Hidden {
@@ -59,24 +71,30 @@ impl Hidden {
             lent: SignalSet::EMPTY,
             shown: SignalSet::EMPTY,
             told: [Vec::new(), Vec::new()],
+            spoiled: SignalSet::EMPTY,
             crowded: false,
             acts: false,
             asked: false,
+            unseen: false,
+            slept: false,
+            before: None,
             since: None,
+            naps: None,
             continued: false,
             again: None,
+            page: None,
         }
     }
 
-    /// Of a child, which has its maker's mask and dispositions, and nothing queued.
+    /// Of a child, which has the mask that its maker had, and nothing queued.
     pub fn inherited(&self) -> Self {
-        let (applied, wanted, shown) = (self.applied, self.wanted, self.shown);
-        Self { applied, wanted, shown, ..Self::nothing() }
+        let (applied, wanted, shown) = (self.before.unwrap_or(self.applied), self.wanted, self.shown);
+        Self { applied, wanted, shown, unseen: self.unseen, ..Self::nothing() }
     }
 
     /// Whether the mask is not what it should be.
     pub const fn is_due(&self) -> bool {
-        self.applied.0 != self.wanted.0 || !self.lent.is_empty() || self.crowded
+        self.applied.0 != self.wanted.0 || !self.lent.is_empty() || self.crowded || !self.spoiled.is_empty()
     }
 
     /// What is hidden and is to be: what another thread wants to handle from now on is kept.
@@ -166,7 +184,8 @@ impl Tracer {
         let blocked = self.world().task(task).map_or(SignalSet::EMPTY, |task| task.blocked);
         let thrown_away = without(self.thrown_away(task), blocked);
         if let Some(tracee) = self.tracees.get_mut(&tid) {
-            tracee.hidden.wanted = without(thrown_away, tracee.hidden.shown);
+            let unseen = tracee.hidden.unseen;
+            tracee.hidden.wanted = if unseen { SignalSet::EMPTY } else { without(thrown_away, tracee.hidden.shown) };
         }
     }
 
@@ -177,8 +196,9 @@ impl Tracer {
             return tracee.map_or(SignalSet::EMPTY, |tracee| tracee.hidden.in_effect());
         }
         let process = self.process_of(task);
-        let threads = self.tracees.values().filter(|tracee| self.process_of(tracee.task) == process);
-        threads.fold(SignalSet::EMPTY, |set, thread| either(set, thread.hidden.in_effect()))
+        // Whether a signal is thrown away says the mask of the leader (`sig_ignored` in kernel/signal.c).
+        let leader = self.tids.get(&process).and_then(|tid| self.tracees.get(tid));
+        leader.map_or(SignalSet::EMPTY, |leader| leader.hidden.in_effect())
     }
 
     /// Before a call that shows the mask to the program or depends on it, and before a handler's frame is
@@ -195,18 +215,16 @@ impl Tracer {
 
     /// On the way into a call.
     pub(super) fn show_mask(&mut self, tid: i32, stopped: &Stopped, call: &Call) -> Result<()> {
+        if self.length_of(call.name).is_some()
+            && let Some(tracee) = self.tracees.get_mut(&tid)
+        {
+            tracee.hidden.since = Some(Instant::now());
+        }
         let shows = match call.family {
             Family::Sigprocmask | Family::Sigpending => true,
-            Family::SignalWait => self.recorder.names().get(call.name) == "rt_sigsuspend",
-            Family::Ppoll => call.args[3] != 0,
-            // These stop only where they bring a mask along.
-            Family::Select => {
-                if let Some(tracee) = self.tracees.get_mut(&tid) {
-                    tracee.hidden.since = Some(Instant::now());
-                }
-                true
-            }
-            Family::Read => self.tells_of_own_mask(tid, call.args[0] as i32),
+            Family::SignalWait | Family::Ppoll | Family::Select => self.brings_mask(tid, call),
+            Family::Read | Family::Readv | Family::Splice => self.tells_of_own_mask(tid, call.args[0] as i32),
+            Family::Sendfile => self.tells_of_own_mask(tid, call.args[1] as i32),
             Family::Sigreturn => {
                 // Its mask comes from the frame.
                 if let Some(tracee) = self.tracees.get_mut(&tid) {
@@ -217,6 +235,18 @@ impl Tracer {
             _ => false,
         };
         if shows { self.lend_mask(tid, stopped) } else { Ok(()) }
+    }
+
+    /// Whether a call brings a mask along for as long as it waits.
+    pub(super) fn brings_mask(&self, tid: i32, call: &Call) -> bool {
+        match self.recorder.names().get(call.name) {
+            "rt_sigsuspend" => true,
+            "ppoll" => call.args[3] != 0,
+            "epoll_pwait" | "epoll_pwait2" => call.args[4] != 0,
+            // A structure of two words: where the set is, and how large.
+            "pselect6" => call.args[5] != 0 && memory::read_u64(tid, call.args[5]) != Some(0),
+            _ => false,
+        }
     }
 
     /// Whether a descriptor leads to where `/proc` says what the task itself blocks.
@@ -234,26 +264,35 @@ impl Tracer {
     }
 
     /// After a call that may have changed what is to be hidden.
-    pub(super) fn note_hidden(&mut self, tid: i32, call: &Call, value: i64) {
+    pub(super) fn note_hidden(&mut self, tid: i32, call: &Call, value: i64) -> Result<()> {
         if value < 0 && call.family != Family::Sigreturn {
-            return;
+            return Ok(());
         }
         match call.family {
             Family::Sigprocmask | Family::Sigreturn => self.decide_hidden(tid),
-            Family::Sigaction if call.args[1] != 0 => self.dispositions_changed(tid, call.args[0] as i32),
+            Family::Seccomp if super::sandbox::has_supervisor(call) => return self.lose_sight(tid, None),
+            Family::Sigaction if call.args[1] != 0 => return self.dispositions_changed(tid, call.args[0] as i32),
             Family::NewFd if self.recorder.names().get(call.name).starts_with("signalfd") => {
                 let set = memory::read_u64(tid, call.args[1]).map_or(SignalSet::EMPTY, SignalSet);
-                let Some(process) = self.task_of(tid).map(|task| self.process_of(task)) else { return };
+                let Some(process) = self.task_of(tid).map(|task| self.process_of(task)) else { return Ok(()) };
                 for other in self.threads_of(process) {
                     if let Some(tracee) = self.tracees.get_mut(&other) {
                         tracee.hidden.shown = either(tracee.hidden.shown, set);
                     }
                     self.decide_hidden(other);
                 }
-                self.ask_others(tid, process);
+                return self.ask_others(tid, self.threads_of(process));
             }
             _ => {}
         }
+        Ok(())
+    }
+
+    /// All whose dispositions are those of a task (`CLONE_SIGHAND` of clone(2)), its process or another one.
+    fn sharers_of(&self, task: TaskId) -> Vec<i32> {
+        let table = |task: TaskId| self.world().actions(task).map(|keeper| keeper.id);
+        let shared = table(task);
+        self.tracees.iter().filter(|(_, tracee)| table(tracee.task) == shared).map(|(tid, _)| *tid).collect()
     }
 
     pub(super) fn threads_of(&self, process: TaskId) -> Vec<i32> {
@@ -261,39 +300,224 @@ impl Tracer {
         self.tracees.iter().filter(|(_, tracee)| of_it(tracee)).map(|(tid, _)| *tid).collect()
     }
 
-    fn dispositions_changed(&mut self, tid: i32, signal: i32) {
-        let Some(process) = self.task_of(tid).map(|task| self.process_of(task)) else { return };
+    /// A process makes calls about signals that the lab does not see: nothing of it is hidden any more, lest it miss
+    /// what it has come to handle. At the entry of such a call its mask is its own at once.
+    pub(super) fn lose_sight(&mut self, tid: i32, entry: Option<&Stopped>) -> Result<()> {
+        let Some(task) = self.task_of(tid) else { return Ok(()) };
+        let sharers = self.sharers_of(task);
+        for other in &sharers {
+            if let Some(tracee) = self.tracees.get_mut(other) {
+                tracee.hidden.unseen = true;
+            }
+            self.decide_hidden(*other);
+        }
+        if let Some(stopped) = entry
+            && let Some(tracee) = self.tracees.get_mut(&tid)
+        {
+            tracee.hidden.applied = show_leaving(stopped, &tracee.hidden)?;
+        }
+        self.ask_others(tid, sharers)
+    }
+
+    /// What a process that the lab does not see all calls of does about signals, as the kernel says.
+    pub(super) fn look_at_actions(&mut self, tid: i32) {
+        let Some(tracee) = self.tracees.get(&tid).filter(|tracee| tracee.hidden.unseen) else { return };
+        let (task, Some(status)) = (tracee.task, procfs::status(tid)) else { return };
+        for signal in Signal::all().filter(|signal| signal.is_catchable()) {
+            let disposition = match signal {
+                signal if status.caught.contains(signal) => Disposition::Handler,
+                signal if status.ignored.contains(signal) => Disposition::Ignore,
+                _ => Disposition::Default,
+            };
+            if self.disposition(task, signal) != disposition {
+                let kind = Kind::Action { signal, disposition, flags: 0, mask: SignalSet::EMPTY };
+                self.recorder.plain(task, kind);
+            }
+        }
+    }
+
+    /// A process that has loaded another program is seen again, unless a filter of its own goes on with it.
+    pub(super) fn look_at_program(&mut self, tid: i32) {
+        self.look_at_actions(tid);
+        if let Some(tracee) = self.tracees.get_mut(&tid).filter(|tracee| tracee.hidden.unseen) {
+            tracee.hidden.unseen = procfs::seccomp_filters(tid) != Some(1);
+        }
+    }
+
+    /// A process that sleeps has many real-time signals in its queue that are thrown away without the lab: they are,
+    /// before its limit is reached (`RLIMIT_SIGPENDING` of getrlimit(2)).
+    pub(super) fn relieve(&mut self, tid: i32, target: TaskId, queue: Queue) -> Result<()> {
+        /// How many may wait where the limit is high.
+        const MANY: u64 = 1000;
+        const OFTEN: usize = 8;
+        let Some(other) = self.tids.get(&target).copied().filter(|other| *other != tid) else { return Ok(()) };
+        let Some(tracee) = self.tracees.get_mut(&other) else { return Ok(()) };
+        let waiting = tracee.hidden.queue(queue).iter().filter(|signal| signal.is_realtime()).count();
+        if waiting == 0 || (waiting > OFTEN && waiting % OFTEN != 0) {
+            return Ok(());
+        }
+        let stands = tracee.rest.is_some() || tracee.ended || tracee.listening || tracee.held;
+        let limit = procfs::soft_limit(other, "Max pending signals").unwrap_or(u64::MAX);
+        if stands || self.is_halted(other) || (waiting as u64) < (limit / 4).min(MANY) {
+            return Ok(());
+        }
+        self.halt_for_mask(other)
+    }
+
+    fn dispositions_changed(&mut self, tid: i32, signal: i32) -> Result<()> {
+        let Some(process) = self.task_of(tid).map(|task| self.process_of(task)) else { return Ok(()) };
+        let changed = Signal::new(signal).map_or(SignalSet::EMPTY, |signal| SignalSet::EMPTY.with(signal));
+        let spoiled = without(both(changed, self.hidden_from(process, Queue::Process)), self.thrown_away(process));
         if let Some(tracee) = self.tracees.get_mut(&tid) {
             tracee.hidden.acts = true;
+            tracee.hidden.spoiled = either(tracee.hidden.spoiled, spoiled);
         }
         let ignores = Signal::new(signal).filter(|signal| self.thrown_away(process).contains(*signal));
+        // The kernel empties the queues of what is ignored from now on (sigaction(2)).
         for other in self.threads_of(process) {
-            // The kernel empties the queues of what is ignored from now on (sigaction(2)).
             if let (Some(signal), Some(tracee)) = (ignores, self.tracees.get_mut(&other)) {
                 tracee.hidden.told.iter_mut().for_each(|told| told.retain(|known| *known != signal));
             }
-            self.decide_hidden(other);
         }
-        self.ask_others(tid, process);
+        let sharers = self.sharers_of(process);
+        for other in &sharers {
+            self.decide_hidden(*other);
+        }
+        self.ask_others(tid, sharers)
     }
 
-    /// Other threads of a process must not block what is no longer ignored: who does not stand still is
-    /// interrupted for it. Who is in a group-stop or held has its turn when it goes on.
-    fn ask_others(&mut self, tid: i32, process: TaskId) {
-        for other in self.threads_of(process).into_iter().filter(|other| *other != tid) {
+    /// Others must not block what is no longer ignored, and must not do so from now on: what `tid` sends next may
+    /// be meant for them. Who does not stand still is interrupted for it. Who is in a group-stop has its turn when
+    /// it goes on.
+    fn ask_others(&mut self, tid: i32, others: Vec<i32>) -> Result<()> {
+        for other in others.into_iter().filter(|other| *other != tid) {
             let Some(tracee) = self.tracees.get_mut(&other) else { continue };
             let leaving = without(tracee.hidden.applied, tracee.hidden.wanted);
-            if leaving.is_empty() || tracee.ended || tracee.listening || tracee.held || tracee.hidden.asked {
+            if leaving.is_empty() || tracee.ended || tracee.listening || tracee.hidden.asked {
                 continue;
             }
-            if let Some(rest) = tracee.rest.as_ref() {
+            let early = self.early.iter().find(|(tid, ..)| *tid == other).map(|(_, stopped, _)| stopped);
+            let halted = self.backlog.iter().find(|(halted, _)| halted.pid() == other);
+            let makes = halted.is_some_and(|(_, why)| matches!(why, Why::Made(_)));
+            let halted = halted.map(|(stopped, _)| stopped);
+            if let Some(stopped) = tracee.rest.as_ref().map(Rest::stopped).or(early).or(halted) {
                 // One that has been killed meanwhile needs no mask.
-                if let Ok(kept) = show_leaving(rest.stopped(), &tracee.hidden) {
+                if let Ok(kept) = show_leaving(stopped, &tracee.hidden) {
+                    tracee.hidden.before = Some(tracee.hidden.applied).filter(|_| makes);
                     tracee.hidden.applied = kept;
                 }
                 continue;
             }
-            tracee.hidden.asked = ptrace::interrupt(other).is_ok();
+            self.halt_for_mask(other)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a task stop that does not stand still, and changes its mask there. What it has stopped for is taken in
+    /// by `see_off`. One that sleeps uninterruptibly changes its mask when it wakes.
+    pub(super) fn halt_for_mask(&mut self, tid: i32) -> Result<()> {
+        /// How long a task may take that a CPU or a device keeps waiting.
+        const PATIENCE: Duration = Duration::from_secs(1);
+        const UNINTERRUPTIBLE: Duration = Duration::from_millis(10);
+        let began = Instant::now();
+        let mut interrupted = false;
+        let slept = procfs::state(tid) == Some(b'S');
+        loop {
+            match ptrace::wait_for(tid, false)? {
+                Wait::Stopped(stopped, why) => {
+                    if let Some(tracee) = self.tracees.get_mut(&tid) {
+                        tracee.hidden.asked = true;
+                        tracee.hidden.slept = slept;
+                    }
+                    self.answer_for_mask(tid, &stopped).or_else(unless_gone)?;
+                    self.backlog.push_back((stopped, why));
+                    return Ok(());
+                }
+                Wait::Ended(_, status) => {
+                    self.ended(tid, status);
+                    return Ok(());
+                }
+                Wait::Nobody => return Ok(()),
+                Wait::Nothing | Wait::Interrupted => {}
+            }
+            let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
+            if !std::mem::replace(&mut interrupted, true) {
+                tracee.hidden.asked = ptrace::interrupt(tid).is_ok();
+                if !tracee.hidden.asked {
+                    return Ok(());
+                }
+                continue;
+            }
+            let patience = match procfs::state(tid) {
+                Some(b'D') => UNINTERRUPTIBLE,
+                Some(_) => PATIENCE,
+                None => return Ok(()),
+            };
+            if began.elapsed() > patience {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_micros(20));
+        }
+    }
+
+    /// Whether what a task has stopped for is still to be taken in.
+    pub(super) fn is_halted(&self, tid: i32) -> bool {
+        self.backlog.iter().any(|(stopped, _)| stopped.pid() == tid)
+    }
+
+    /// Lets those go on that were halted for their masks, and waits until they do: a signal that is sent to a process
+    /// goes to nobody who is stopped or is about to leave its call (`wants_signal` in kernel/signal.c).
+    pub(super) fn see_off(&mut self) -> Result<()> {
+        let is_meant = |tracer: &Self, (stopped, _): &(Stopped, Why)| {
+            tracer.tracees.get(&stopped.pid()).is_some_and(|tracee| tracee.hidden.continued)
+        };
+        while let Some(index) = self.backlog.iter().position(|halted| is_meant(self, halted)) {
+            let Some((stopped, why)) = self.backlog.remove(index) else { return Ok(()) };
+            let tid = stopped.pid();
+            self.note_others_rest();
+            dying_is_fine(self.resume_halted(stopped, why))?;
+            self.wait_until_gone_on(tid)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until a task that has been resumed sleeps in its call again, or runs.
+    fn wait_until_gone_on(&mut self, tid: i32) -> Result<()> {
+        const TO_SLEEP: Duration = Duration::from_secs(1);
+        const TO_RUN: Duration = Duration::from_millis(2);
+        let (began, time) = (Instant::now(), procfs::cpu_time(tid));
+        loop {
+            let Some(tracee) = self.tracees.get(&tid) else { return Ok(()) };
+            let goes_back = tracee.suspended.is_some() || tracee.hidden.again.is_some();
+            let slept = tracee.hidden.slept;
+            if tracee.rest.is_some() || tracee.held || tracee.listening || tracee.ended {
+                return Ok(());
+            }
+            match ptrace::wait_for(tid, false)? {
+                Wait::Stopped(stopped, why @ (Why::Seccomp | Why::Call | Why::Signal(_))) if goes_back => {
+                    dying_is_fine(self.known_stopped(tid, stopped, why))?;
+                    continue;
+                }
+                Wait::Stopped(stopped, why) => {
+                    self.backlog.push_back((stopped, why));
+                    return Ok(());
+                }
+                Wait::Ended(_, status) => {
+                    self.ended(tid, status);
+                    return Ok(());
+                }
+                Wait::Nobody => return Ok(()),
+                Wait::Nothing | Wait::Interrupted => {}
+            }
+            let gone_on = match procfs::state(tid) {
+                Some(b'S') => procfs::has_left_the_cpu(tid),
+                Some(b'R' | b't') => !slept && procfs::cpu_time(tid) != time,
+                _ => true,
+            };
+            if gone_on || began.elapsed() > if slept { TO_SLEEP } else { TO_RUN } {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_micros(20));
         }
     }
 
@@ -303,7 +527,33 @@ impl Tracer {
         let Some(tracee) = self.tracees.get_mut(&tid).filter(|tracee| tracee.hidden.asked) else { return Ok(()) };
         tracee.hidden.asked = false;
         tracee.hidden.continued = true;
+        let before = tracee.hidden.applied;
         tracee.hidden.applied = show_leaving(stopped, &tracee.hidden)?;
+        tracee.hidden.before = Some(before);
+        Ok(())
+    }
+
+    /// What a child inherits is asked for at one stop only.
+    pub(super) fn forget_answer(&mut self, tid: i32) {
+        if let Some(tracee) = self.tracees.get_mut(&tid) {
+            tracee.hidden.before = None;
+        }
+    }
+
+    /// A new task has the mask of its maker, and may hide something else.
+    pub(super) fn hide_from_birth(&mut self, tid: i32, stopped: &Stopped) -> Result<()> {
+        let Some(tracee) = self.tracees.get(&tid).filter(|it| it.hidden.applied != it.hidden.wanted) else {
+            return Ok(());
+        };
+        let (applied, wanted) = (tracee.hidden.applied, tracee.hidden.wanted);
+        let waits: SignalSet = Self::queued(stopped)?.iter().map(|(signal, _)| *signal).collect();
+        let arriving = without(without(wanted, applied), waits);
+        let hides = either(both(applied, wanted), arriving);
+        let mask = without(stopped.signal_mask()?, applied);
+        stopped.set_signal_mask(either(mask, hides))?;
+        if let Some(tracee) = self.tracees.get_mut(&tid) {
+            tracee.hidden.applied = hides;
+        }
         Ok(())
     }
 
@@ -321,7 +571,8 @@ impl Tracer {
         let crowded = std::mem::take(&mut hidden.crowded);
         let acts = std::mem::take(&mut hidden.acts);
         hidden.lent = SignalSet::EMPTY;
-        let mut waste = if crowded { before } else { leaving };
+        let spoiled = std::mem::take(&mut hidden.spoiled);
+        let mut waste = either(if crowded { before } else { leaving }, spoiled);
         // What waits and is not blocked is about to be delivered: that comes first.
         let queued = if either(arriving, waste).is_empty() { Vec::new() } else { Self::queued(&stopped)? };
         let waits: SignalSet = queued.iter().map(|(signal, _)| *signal).collect();
@@ -330,6 +581,7 @@ impl Tracer {
         tracee.hidden.applied = either(both(before, tracee.hidden.wanted), without(arriving, waits));
         let mask = either(mask, tracee.hidden.applied);
         if waste.is_empty() {
+            self.forget_told(task, spoiled);
             stopped.set_signal_mask(mask)?;
             return Ok(Some(stopped));
         }
@@ -337,13 +589,14 @@ impl Tracer {
         let certain = if acts { waste } else { both(waste, self.thrown_away(task)) };
         let wasted: Vec<_> = queued.into_iter().filter(|(signal, _)| certain.contains(*signal)).collect();
         if wasted.is_empty() {
+            self.forget_told(task, spoiled);
             stopped.set_signal_mask(mask)?;
             return Ok(Some(stopped));
         }
         for (signal, info) in &wasted {
             self.write_waste(task, *signal, *info);
         }
-        self.forget_told(task, certain);
+        self.forget_told(task, either(certain, spoiled));
         match stopped.throw_away(certain, wasted.len(), mask)? {
             Detour::Back(stopped, ()) => Ok(Some(stopped)),
             Detour::Gone(wait) => self.struck(tid, wait).map(|()| None),

@@ -6,7 +6,7 @@
 use super::tracer::{Result, Tracer};
 use crate::model::{Phase, Queue, Signal, TaskId};
 use crate::sys::detour::{Detour, Sent};
-use crate::sys::ptrace::{SignalInfo, Stopped};
+use crate::sys::ptrace::{SignalInfo, Stopped, Why};
 use crate::sys::{procfs, ptrace};
 
 impl Tracer {
@@ -25,6 +25,38 @@ impl Tracer {
         let asked = self.tracees.get(&tid).is_some_and(|tracee| tracee.asked);
         if missed.stopped || (missed.interrupted && asked) {
             ptrace::interrupt(tid)?;
+        }
+        Ok(())
+    }
+
+    /// A thread has sent to a watched one what the lab's own faults and steps end in.
+    pub(super) fn expect_sent(&mut self, sender: i32, target: TaskId, signal: Signal) {
+        let Some(other) = self.tids.get(&target).copied().filter(|other| *other != sender) else { return };
+        let blocked = self.world().task(target).is_none_or(|task| task.blocked.contains(signal));
+        if blocked || !matches!(signal, Signal::SEGV | Signal::TRAP) || !self.is_watched(other) {
+            return;
+        }
+        let process = self.task_of(sender).map(|task| self.process_of(task));
+        let pid = process.and_then(|process| self.world().task(process)).map_or(0, |process| process.pid);
+        let uid = procfs::user(sender).unwrap_or(0);
+        if let Some(tracee) = self.tracees.get_mut(&other) {
+            tracee.expected = Some(Sent::by_tgkill(signal, pid, uid));
+        }
+    }
+
+    /// At the next stop: what was sent is there or in a queue, or the kernel has taken it for one with what was just
+    /// pending (`legacy_queue` in kernel/signal.c), which the program knows nothing of.
+    pub(super) fn look_for_sent(&mut self, tid: i32, stopped: &Stopped, why: Why) -> Result<()> {
+        let Some(expected) = self.tracees.get_mut(&tid).and_then(|tracee| tracee.expected.take()) else {
+            return Ok(());
+        };
+        let here = why == Why::Signal(expected.signal) && stopped.signal_info()?.code <= 0;
+        let taken_out = self.tracees.get(&tid).is_some_and(|it| it.owed.iter().any(|it| it.signal == expected.signal));
+        if here || taken_out || stopped.queued_signals(false)?.iter().any(|(signal, _)| *signal == expected.signal) {
+            return Ok(());
+        }
+        if let Some(tracee) = self.tracees.get_mut(&tid) {
+            tracee.owed.push_back(expected);
         }
         Ok(())
     }

@@ -83,16 +83,12 @@ impl Tracer {
 
     pub(super) fn leave(&mut self, tid: i32, stopped: Stopped, call: Call, value: i64) -> Result<()> {
         let Some(stopped) = self.give_back_argument(tid, stopped)? else { return Ok(()) };
-        if self.goes_back(tid, &stopped, &call, value)? {
-            return self.pass(tid, stopped);
-        }
+        let Some(stopped) = self.goes_back(tid, stopped, &call, value)? else { return Ok(()) };
         let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
         tracee.call = None;
-        let (call, value) = if tracee.hidden.again.is_some() && !is_restart(value) {
-            self.end_of_again(tid, &stopped, call, value)?
-        } else {
-            (call, value)
-        };
+        tracee.hidden.continued = false;
+        let (call, value) =
+            if is_restart(value) { (call, value) } else { self.end_of_again(tid, &stopped, call, value)? };
         let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
         let task = tracee.task;
         let expired = tracee.expired;
@@ -111,7 +107,7 @@ impl Tracer {
             if masked {
                 self.write_mask_if_changed(task, self.mask_of(tid, &stopped)?);
             }
-            self.note_hidden(tid, &call, value);
+            self.note_hidden(tid, &call, value)?;
             let outcome = Outcome { call: call.name, ret: value };
             self.write_reached(task, outcome, reached);
             self.write_changes_by_call(tid, outcome);
@@ -121,22 +117,25 @@ impl Tracer {
         }
         let Some(stopped) = self.close_pages(tid, stopped)? else { return Ok(()) };
         // What has interrupted a call needs the mask that the call has brought along.
-        let due = self.tracees.get(&tid).is_some_and(|tracee| tracee.hidden.is_due());
-        let stopped = if due && !is_restart(value) && value != i64::from(-libc::EINTR) {
-            self.settle_mask(tid, stopped)?
-        } else {
-            Some(stopped)
-        };
-        match stopped {
-            Some(stopped) => stopped.resume(Resume::Continue, None),
-            None => Ok(()),
+        let interrupted = call.family != Family::Sigreturn && (is_restart(value) || value == i64::from(-libc::EINTR));
+        if interrupted {
+            let Some(stopped) = self.throw_crowd_away(tid, stopped)? else { return Ok(()) };
+            return stopped.resume(Resume::Continue, None);
         }
+        let Some(stopped) = self.settle_mask(tid, stopped)? else { return Ok(()) };
+        let Some(stopped) = self.take_page_away(tid, stopped)? else { return Ok(()) };
+        self.see_off()?;
+        self.leave_to_others(tid, &call, value)?;
+        stopped.resume(Resume::Continue, None)
     }
 
     /// A thread that was halted goes on, or what it stopped for is taken in.
     pub(super) fn resume_halted(&mut self, stopped: Stopped, why: Why) -> Result<()> {
         let tid = stopped.pid();
-        let asked = self.tracees.get(&tid).is_some_and(|tracee| tracee.asked || tracee.newborn || tracee.listening);
+        let asked = self
+            .tracees
+            .get(&tid)
+            .is_some_and(|it| it.asked || it.newborn || it.listening || it.hidden.asked || it.hidden.continued);
         if why == Why::Interrupted && !asked {
             return self.pass(tid, stopped);
         }

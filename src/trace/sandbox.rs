@@ -127,11 +127,20 @@ fn asks_for_strict_mode(call: &Call) -> bool {
     is_prctl(call, libc::PR_SET_SECCOMP) && second == u64::from(libc::SECCOMP_MODE_STRICT)
 }
 
+/// Whether a call makes a filter that hands calls to a supervisor, who may let them be made: the lab does not see
+/// them (`SECCOMP_RET_USER_NOTIF` of seccomp(2)).
+pub(super) fn has_supervisor(call: &Call) -> bool {
+    let [operation, flags, ..] = call.args;
+    call.number == libc::SYS_seccomp as u64
+        && operation as u32 == libc::SECCOMP_SET_MODE_FILTER
+        && flags & u64::from(libc::SECCOMP_FILTER_FLAG_NEW_LISTENER as u32) != 0
+}
+
 /// Whether a call is about a mode of seccomp, and not only another one of its name.
 pub(super) fn is_about_mode(call: &Call) -> bool {
     debug_assert_eq!(call.family, Family::Seccomp);
     if call.number == libc::SYS_seccomp as u64 {
-        return call.args[0] as u32 == libc::SECCOMP_SET_MODE_STRICT;
+        return call.args[0] as u32 == libc::SECCOMP_SET_MODE_STRICT || has_supervisor(call);
     }
     is_prctl(call, libc::PR_GET_SECCOMP) || is_prctl(call, libc::PR_SET_SECCOMP)
 }

@@ -150,6 +150,9 @@ pub struct Tracee {
     pub overtaken: Option<Fault>,
     /// What was sent to it while the lab had it do something, and has to be put back into a queue.
     pub owed: VecDeque<Sent>,
+    /// What a thread has sent to it and is still to be found: the kernel does not queue it where a fault of the lab's
+    /// making is just pending.
+    pub expected: Option<Sent>,
     /// Whether the log has its end already.
     pub ended: bool,
     /// How a leader ended whose other threads still live: the process ends with the last of them.
@@ -214,6 +217,7 @@ impl Tracee {
             entering: None,
             overtaken: None,
             owed: VecDeque::new(),
+            expected: None,
             ended: false,
             left: None,
             asked: false,

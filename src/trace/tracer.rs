@@ -186,6 +186,10 @@ impl Tracer {
         std::mem::replace(&mut self.others_rest, false)
     }
 
+    pub(super) const fn note_others_rest(&mut self) {
+        self.others_rest = true;
+    }
+
     /// The task with this TID, if it rests and could move.
     pub fn ready_at(&self, tid: i32) -> Option<TaskId> {
         let tracee = self.tracees.get(&tid)?;
@@ -278,7 +282,8 @@ impl Tracer {
         }
         dying_is_fine(self.known_stopped(tid, stopped, why))?;
         self.take_in_halted()?;
-        self.release_early()
+        self.release_early()?;
+        self.take_in_halted()
     }
 
     /// Takes in the stops of threads that were halted for the sake of another one's access to memory.
@@ -292,7 +297,11 @@ impl Tracer {
 
     pub(super) fn known_stopped(&mut self, tid: i32, stopped: Stopped, why: Why) -> Result<()> {
         self.write_changes_since(tid);
+        self.look_for_sent(tid, &stopped, why)?;
         self.answer_for_mask(tid, &stopped)?;
+        if !matches!(why, Why::Made(_)) {
+            self.forget_answer(tid);
+        }
         match why {
             Why::Seccomp => self.at_entry(tid, stopped),
             Why::Call => self.at_exit(tid, stopped),
@@ -339,6 +348,11 @@ impl Tracer {
             if refused {
                 return self.refuse_unseen(tid, stopped);
             }
+            if seccomp::is_about_signals(number) {
+                self.lose_sight(tid, Some(&stopped))?;
+                self.see_off()?;
+                return self.pass(tid, stopped);
+            }
             return self.trace_foreign_child(tid, stopped, number, args[0]);
         }
         let family = self.calls.family(number);
@@ -359,6 +373,9 @@ impl Tracer {
                 return self.let_in(tid, stopped, call);
             }
             self.conclude(tid, &stopped, &call, value)?;
+            if let Some(tracee) = self.tracees.get_mut(&tid) {
+                tracee.hidden.again = None;
+            }
         }
         self.wake(tid);
         let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
@@ -430,9 +447,7 @@ impl Tracer {
         let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
         let asked = std::mem::take(&mut tracee.asked);
         if std::mem::take(&mut tracee.newborn) {
-            self.give_back_to_child(tid, &stopped)?;
-            self.look_at_waste(tid, &stopped)?;
-            return stopped.resume(Resume::Continue, None);
+            return self.begin_life(tid, stopped);
         }
         if std::mem::take(&mut tracee.listening) {
             self.look_at_waste(tid, &stopped)?;

@@ -292,6 +292,7 @@ impl Tracer {
             return Ok(Some(stopped));
         }
         let process = self.process_of(task);
+        let ends = (call.family == Family::Exit || self.kills_itself(task, call)) && self.holds_robust_mutexes(tid);
         let Some(room) = self.watch.room_of_mut(process) else { return Ok(Some(stopped)) };
         // These are told of lists of addresses, or of places that stand in no argument.
         let nested = matches!(
@@ -305,7 +306,7 @@ impl Tracer {
                 | Family::VmWrite
                 | Family::Sigreturn
                 | Family::Exec { .. }
-        ) || (call.family == Family::Exit && stopped.holds_robust_mutexes());
+        ) || ends;
         let buffer = matches!(call.family, Family::Read | Family::Write);
         let told = |region: &Region| {
             nested
@@ -320,6 +321,28 @@ impl Tracer {
         let chosen = |region: &Region| !region.open && told(region);
         let Some(stopped) = self.protect(tid, process, stopped, chosen, own, before)? else { return Ok(None) };
         self.give_back(tid, stopped, true)
+    }
+
+    /// Whether the kernel will look at robust mutexes of a process of which no memory is open, should it end.
+    pub(super) fn holds_robust_mutexes(&self, tid: i32) -> bool {
+        let Some(process) = self.watched_task(tid).map(|task| self.process_of(task)) else { return false };
+        let any_closed = |room: &Room| room.regions.iter().any(|region| !region.open);
+        self.watch.room_of(process).is_some_and(any_closed)
+            && self.threads_of(process).into_iter().any(detour::holds_robust_mutexes)
+    }
+
+    /// Whether a call is about to end the caller's own process by SIGKILL, which makes no stop.
+    fn kills_itself(&self, task: TaskId, call: &Call) -> bool {
+        let process = self.process_of(task);
+        let own = |pid: u64| self.world().by_pid(pid as i32).is_some_and(|named| named.process == process);
+        let (signal, meant) = match call.family {
+            Family::Kill => (call.args[1], call.args[0] as i32 <= 0 || own(call.args[0])),
+            Family::Tkill | Family::Sigqueue => (call.args[1], own(call.args[0])),
+            Family::Tgkill | Family::Tgsigqueue => (call.args[2], own(call.args[1])),
+            Family::PidfdSendSignal => (call.args[1], true),
+            _ => return false,
+        };
+        signal as i32 == libc::SIGKILL && meant
     }
 
     /// Has the task give the `chosen` regions of its process a protection: none at all, or one that

@@ -91,7 +91,7 @@ impl Tracer {
             | Family::Tgkill
             | Family::Sigqueue
             | Family::Tgsigqueue
-            | Family::PidfdSendSignal => self.killed(&ended),
+            | Family::PidfdSendSignal => self.killed(&ended)?,
             Family::Sigaltstack => self.sigaltstack(&ended),
             Family::Alarm | Family::Setitimer | Family::TimerCreate | Family::TimerSettime | Family::TimerDelete => {
                 self.timer(&ended);

@@ -67,6 +67,8 @@ impl Tracer {
         tracee.stopped_by = None;
         tracee.masked = false;
         tracee.held = false;
+        tracee.hidden.page = None;
+        tracee.hidden.again = None;
         let (task, named) = (tracee.task, std::mem::replace(&mut tracee.named, true));
         if was_actor {
             self.clock_ends_for(tid);
@@ -81,6 +83,7 @@ impl Tracer {
             self.watch.forget(process);
             self.write_exec(task, named, &path, &argv, Outcome { call: call.name, ret: 0 });
             self.write_mask_if_changed(task, self.mask_of(tid, &stopped)?);
+            self.look_at_program(tid);
             self.decide_hidden(tid);
             self.hide_at_stop(tid, &stopped)?;
             self.write_memory_destroyed(task, &used);

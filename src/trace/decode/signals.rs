@@ -11,22 +11,27 @@ use crate::sys::ptrace::{SignalInfo, Stopped};
 use crate::sys::{memory, procfs};
 
 impl Tracer {
-    pub(super) fn killed(&mut self, ended: &Ended<'_>) {
+    pub(super) fn killed(&mut self, ended: &Ended<'_>) -> Result<()> {
         let signal = match ended.call.family {
             Family::Tgkill | Family::Tgsigqueue => ended.int(2),
             _ => ended.int(1),
         };
         let Some(signal) = Signal::new(signal).filter(|_| !ended.failed()) else {
-            return self.syscall_event(ended);
+            self.syscall_event(ended);
+            return Ok(());
         };
         let targets = self.targets(ended);
         if targets.is_empty() {
-            return self.syscall_event(ended);
+            self.syscall_event(ended);
+            return Ok(());
         }
         let (code, value) = code_and_value(ended);
         for (target, queue) in targets {
-            let early = (ended.task, target, signal);
-            if let Some(index) = self.seen_early.iter().position(|seen| *seen == early) {
+            // The receiver knows only which process it was.
+            let sender = self.process_of(ended.task);
+            let is_it =
+                |seen: &(TaskId, TaskId, Signal)| (self.process_of(seen.0), seen.1, seen.2) == (sender, target, signal);
+            if let Some(index) = self.seen_early.iter().position(is_it) {
                 self.seen_early.swap_remove(index);
                 continue;
             }
@@ -38,9 +43,15 @@ impl Tracer {
             if !self.world().task(target).is_some_and(Task::is_alive) {
                 continue;
             }
+            if matches!(ended.call.family, Family::Tkill | Family::Tgkill) {
+                self.expect_sent(ended.tid, target, signal);
+            }
             if self.hidden_from(target, queue).contains(signal) {
                 let pid = self.world().task(self.process_of(ended.task)).map_or(0, |sender| sender.pid);
                 self.tell_hidden(target, signal, SignalInfo { code, pid, value, timer: 0, queue });
+                if signal.is_realtime() {
+                    self.relieve(ended.tid, target, queue)?;
+                }
                 continue;
             }
             if signal == Signal::KILL && self.is_process_one(target) && self.is_inside(ended.tid, target) {
@@ -57,6 +68,7 @@ impl Tracer {
             let kind = Kind::Signal { phase, signal, queue, from, code, value, blocked };
             self.recorder.plain(target, kind);
         }
+        Ok(())
     }
 
     /// The task that goes by `pid` where `sender` lives, if it goes by another one where it lives itself.
