@@ -117,6 +117,11 @@ fn handlers_that_are_set_unseen_are_entered() {
 }
 
 #[test]
+fn an_ignored_timer_counts_on() {
+    compare_freely(&CALLS.role("overrun"));
+}
+
+#[test]
 fn ignored_real_time_signals_take_no_room() {
     compare_freely(&CALLS.role("room"));
 }

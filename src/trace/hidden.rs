@@ -16,7 +16,7 @@ use super::again::Again;
 use super::calls::Family;
 use super::tracee::{Call, Rest};
 use super::tracer::{Result, Tracer, dying_is_fine, unless_gone};
-use crate::model::{DefaultAction, Disposition, Kind, Queue, Signal, SignalSet, TaskId};
+use crate::model::{DefaultAction, Disposition, Kind, Queue, Signal, SignalSet, TaskId, Timer, TimerKind};
 use crate::sys::detour::{Detour, FAULTS};
 use crate::sys::ptrace::{SignalInfo, Stopped, Wait, Why};
 use crate::sys::{memory, procfs, ptrace};
@@ -587,6 +587,18 @@ impl Tracer {
         }
         // When another thread has changed what is done about a signal, what is queued may have come after that.
         let certain = if acts { waste } else { both(waste, self.thrown_away(task)) };
+        // The kernel keeps what a periodic timer sends until there is a handler, and counts meanwhile
+        // (`posixtimer_sig_ignore` in kernel/signal.c).
+        let timers = self.world().timers(task);
+        let rings = |info: &SignalInfo| {
+            let own = |timer: &Timer| timer.kind == TimerKind::Posix && timer.id == info.timer && timer.interval > 0;
+            info.code == libc::SI_TIMER && timers.iter().any(own)
+        };
+        let hides = self.tracees.get(&tid).map_or(SignalSet::EMPTY, |tracee| tracee.hidden.wanted);
+        let handled = |it: Signal| spoiled.contains(it) && self.disposition(task, it) == Disposition::Handler;
+        let kept = certain.iter().filter(|it| hides.contains(*it) || handled(*it));
+        let kept = kept.filter(|kept| queued.iter().all(|(signal, info)| signal != kept || rings(info)));
+        let certain = without(certain, kept.collect());
         let wasted: Vec<_> = queued.into_iter().filter(|(signal, _)| certain.contains(*signal)).collect();
         if wasted.is_empty() {
             self.forget_told(task, spoiled);
