@@ -24,6 +24,10 @@ pub(super) struct StoppedByTerminal {
     readers: BTreeSet<TaskId>,
 }
 
+fn is_stopped(task: TaskId, world: &World) -> bool {
+    world.task(task).is_some_and(|task| matches!(task.state, State::Stopped(_)))
+}
+
 /// Who sleeps until `process` goes on, ends or writes.
 fn waiters(process: TaskId, world: &World) -> Vec<(TaskId, Blocked)> {
     let waits = |task: &Task| {
@@ -74,7 +78,8 @@ impl Rule for StoppedByTerminal {
                 self.readers.insert(process);
                 self.stopped.remove(&process);
             }
-            _ if event.call.is_some() && !self.stopped.is_empty() => {
+            // What another one does to it, as setpgid(2), it has not done itself.
+            _ if event.call.is_some() && !self.stopped.is_empty() && !is_stopped(event.task, world) => {
                 self.stopped.remove(&process_of(event.task, world));
             }
             _ => {}
@@ -227,6 +232,16 @@ mod tests {
             ),
             "{texts:?}"
         );
+    }
+
+    /// As a shell does it, in case the child has not come to it.
+    #[test]
+    fn a_parent_that_sets_the_group_of_who_is_stopped_continues_nobody() {
+        let mut sketch = Sketch::new();
+        sketch.fork("init", "shell").fork("shell", "job").signal("job", Phase::Default, ttin(), None);
+        sketch.event("job", "setpgid", 0, Kind::Group { pgid: 3, sid: 2 });
+        sketch.block_on("shell", "wait4", Why::Child, "job");
+        assert_eq!(found(&mut sketch).iter().map(|it| it.0).collect::<Vec<_>>(), [Weight::Fault]);
     }
 
     #[test]
